@@ -1,0 +1,256 @@
+"""A recording and its life: the promise of one trusted file for one call.
+
+Rules for editors: everything that affects a move stands in this file, in two tables. `RANK` orders
+what recorders report (`observe`: the furthest report wins, so order and repetition never matter);
+`NEXT` lists the moves that we decide ourselves (`advance`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from egress_manager.errors import Conflict
+
+
+class State(StrEnum):
+    """Where a recording is in its life."""
+
+    PLANNED = "planned"
+    STARTING = "starting"
+    ACTIVE = "active"
+    ENDING = "ending"
+    ABORTED = "aborted"
+    FAILED = "failed"
+    CAPTURED = "captured"
+    RENDERED = "rendered"
+
+
+class Verdict(StrEnum):
+    """What listening to the file found."""
+
+    PENDING = "pending"
+    VERIFIED = "verified"
+    FLAWED = "flawed"
+    REJECTED = "rejected"
+    MISSING = "missing"
+
+
+#: How far a report of a recorder gets. A file that turns up after all beats a failure.
+RANK: Final[Mapping[State, int]] = {
+    State.PLANNED: 0,
+    State.STARTING: 1,
+    State.ACTIVE: 2,
+    State.ENDING: 3,
+    State.ABORTED: 4,
+    State.FAILED: 5,
+    State.CAPTURED: 6,
+}
+
+#: The moves that we decide. FAILED with something on disk is salvaged.
+NEXT: Final[Mapping[State, frozenset[State]]] = {
+    State.CAPTURED: frozenset({State.RENDERED, State.FAILED}),
+    State.FAILED: frozenset({State.RENDERED}),
+}
+
+#: The public `status` of the user's document, by state.
+STATUS: Final[Mapping[State, str]] = {
+    State.PLANNED: "starting",
+    State.STARTING: "starting",
+    State.ACTIVE: "recording",
+    State.ENDING: "processing",
+    State.CAPTURED: "processing",
+    State.RENDERED: "completed",
+    State.ABORTED: "aborted",
+    State.FAILED: "failed",
+}
+
+#: No state without a deadline: after this long in it, a recording is looked at and moved on.
+#: None: a final state.
+DEADLINE: Final[Mapping[State, timedelta | None]] = {
+    State.PLANNED: timedelta(seconds=60),
+    State.STARTING: timedelta(seconds=60),
+    State.ACTIVE: timedelta(hours=24),  # livekit-sip ends every call after 24 h
+    State.ENDING: timedelta(seconds=60),
+    State.CAPTURED: timedelta(minutes=30),
+    State.RENDERED: None,
+    State.ABORTED: None,
+    State.FAILED: None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a recorder said at one instant. `take` counts up when a call that was over goes on."""
+
+    state: State
+    at: datetime
+    reason: str = ""
+    take: int = 0
+
+    @property
+    def reach(self) -> tuple[int, int, datetime, str]:
+        """How far this report gets: the total order that makes `observe` safe."""
+        return self.take, RANK[self.state], self.at, self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of a recording's history."""
+
+    name: str
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A stretch of time, in seconds since the recording's start, for which no audio came, and why."""
+
+    start_sec: float
+    end_sec: float
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrackFile:
+    """One audio track's own file, or the named reason why there is none.
+
+    `started_at` is when its first kept sample belongs; the file itself spans the whole call.
+    `offset_sec` and `drift_ppm` are what placed it on the one clock.
+    """
+
+    track_sid: str
+    participant_identity: str
+    participant_kind: str
+    side: str
+    filepath: str | None = None
+    started_at: datetime | None = None
+    duration_sec: float | None = None
+    size_bytes: int | None = None
+    packets: int = 0
+    lost: int = 0
+    holes: tuple[Hole, ...] = ()
+    offset_sec: float | None = None
+    drift_ppm: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Which participants are heard on one side of the mix."""
+
+    side: str
+    participants: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RenderPlan:
+    """What is to be made of a call's captures. Paths are relative to the recordings directory.
+
+    `begins_at` and `ends_at` are the caller's join and leaving, seconds since 1970; `ends_at` is
+    None while the call goes on. Sides: the caller's stays are `caller_sids`, in left; with
+    `include_other_callers` false, participants in `other_caller_sids` are left out of the right.
+    `track_filepath` contains `{track_id}`, to be replaced.
+    """
+
+    recording_id: str
+    captures: tuple[str, ...]
+    caller_sids: tuple[str, ...]
+    begins_at: float
+    ends_at: float | None
+    mix_filepath: str
+    track_filepath: str
+    mix_format: str = "mp4"
+    other_caller_sids: tuple[str, ...] = ()
+    include_other_callers: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The files that were made, and what they hold. Durations in seconds, sizes in bytes."""
+
+    filepath: str
+    duration_sec: float
+    size_bytes: int
+    channels: tuple[Channel, ...]
+    tracks: tuple[TrackFile, ...]
+    holes: tuple[Hole, ...] = ()
+    speech_packets: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The promise of one trusted file for one call, and what has become of it."""
+
+    id: str
+    call_id: str
+    egress_id: str | None
+    engine: str
+    room_name: str
+    seen: Observation
+    created_at: datetime
+    caller_number: str | None = None
+    agent_identity: str | None = None
+    started_at: datetime | None = None
+    stopped_at: datetime | None = None
+    duration_sec: float | None = None
+    answer_offset_sec: float | None = None
+    filepath: str | None = None
+    size_bytes: int | None = None
+    state: State = State.PLANNED
+    since: datetime | None = None
+    due_at: datetime | None = None
+    attempts: int = 0
+    reason: str = ""
+    verdict: Verdict = Verdict.PENDING
+    source: str = "call"
+    captures: tuple[str, ...] = ()
+    channels: tuple[Channel, ...] = ()
+    tracks: tuple[TrackFile, ...] = ()
+    holes: tuple[Hole, ...] = ()
+    history: tuple[Event, ...] = ()
+    version: int = 0
+
+    @property
+    def status(self) -> str:
+        """The public status, as the user's document names it."""
+        return STATUS[self.state]
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return DEADLINE[self.state] is None
+
+    def observe(self, report: Observation) -> "Recording":
+        """Fold in a recorder's report, whatever the order reports arrive in.
+
+        A report that gets no further than what is known changes nothing; nor does a report of an
+        earlier take; a further take opens a recording again that was over.
+        """
+        if report.reach <= self.seen.reach:
+            return self
+        seen = replace(self, seen=report)
+        if report.state is self.state or (self.state not in RANK and report.take == self.seen.take):
+            return seen
+        return seen._moved(report.state, report.at, report.reason)
+
+    def advance(self, state: State, at: datetime, reason: str = "") -> "Recording":
+        """Take our own step. Raises `Conflict` where `NEXT` does not list it."""
+        if state not in NEXT.get(self.state, frozenset()):
+            raise Conflict(f"a recording that is {self.state} can't become {state}")
+        return self._moved(state, at, reason)
+
+    def _moved(self, state: State, at: datetime, reason: str) -> "Recording":
+        """The new state, its event in the history, and the deadline of the state."""
+        wait = DEADLINE[state]
+        return replace(
+            self,
+            state=state,
+            since=at,
+            reason=reason,
+            attempts=0,
+            due_at=None if wait is None else at + wait,
+            history=(*self.history, Event(f"recording.{state}", at, reason)),
+        )

@@ -1,0 +1,104 @@
+"""What can go wrong, whose fault it is, and whether trying again helps.
+
+    EgressManagerError
+    ├── NotFound              nobody has that id
+    ├── Conflict              somebody wrote first; read again and decide again
+    ├── BadRequest            what was asked can't be understood
+    ├── Unauthenticated       who asks is not known
+    ├── SignatureRefused      a webhook that LiveKit did not sign
+    ├── SettingsWrong         a setting has a value that can't be used
+    ├── StoreUnavailable      MongoDB does not answer                       retryable
+    ├── LiveKitUnavailable    livekit-server does not answer                retryable
+    ├── LiveKitRefused        livekit-server answered no: key, right, room
+    ├── CaptureFailed         the recorder could not be in the room         retryable
+    ├── StorageFailed         the recordings directory can't be written     retryable
+    └── RenderFailed          the mix could not be made from what was kept  retryable
+
+`code` is stable and public; `retryable` says whether the same call may succeed later.
+"""
+
+from typing import ClassVar
+
+
+class EgressManagerError(Exception):
+    """The root of every error this product raises on purpose."""
+
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+
+
+class NotFound(EgressManagerError):
+    """Nobody has that id."""
+
+    code = "not_found"
+
+
+class Conflict(EgressManagerError):
+    """Somebody wrote first: read again and decide again."""
+
+    code = "conflict"
+
+
+class BadRequest(EgressManagerError):
+    """What was asked can't be understood; the message says what to change."""
+
+    code = "bad_request"
+
+
+class Unauthenticated(EgressManagerError):
+    """The API key is missing or wrong."""
+
+    code = "unauthenticated"
+
+
+class SignatureRefused(EgressManagerError):
+    """The webhook is not signed by a key that we know."""
+
+    code = "signature_refused"
+
+
+class SettingsWrong(EgressManagerError):
+    """A setting has a value that can't be used; the message says which, and what to write."""
+
+    code = "settings_wrong"
+
+
+class StoreUnavailable(EgressManagerError):
+    """MongoDB does not answer."""
+
+    code = "store_unavailable"
+    retryable = True
+
+
+class LiveKitUnavailable(EgressManagerError):
+    """livekit-server does not answer."""
+
+    code = "livekit_unavailable"
+    retryable = True
+
+
+class LiveKitRefused(EgressManagerError):
+    """livekit-server answered no: the key, its rights, or the room."""
+
+    code = "livekit_refused"
+
+
+class CaptureFailed(EgressManagerError):
+    """The recorder could not be in the room."""
+
+    code = "capture_failed"
+    retryable = True
+
+
+class StorageFailed(EgressManagerError):
+    """The recordings directory can't be written."""
+
+    code = "storage_failed"
+    retryable = True
+
+
+class RenderFailed(EgressManagerError):
+    """The file could not be made from what was kept."""
+
+    code = "render_failed"
+    retryable = True

@@ -1,0 +1,218 @@
+"""The doors: what we need of the world, in our own words.
+
+Each is a Protocol with few verbs; the docstring says what happens at the edges. Behind each stands
+an adapter (named in `wiring.py`), and in `testing.py` an in-memory fake that the same tests hold to.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+from egress_manager.domain.calls import Call
+from egress_manager.domain.incoming import News, Participant, Room, Webhook
+from egress_manager.domain.recordings import Recording, Rendered, RenderPlan
+
+Item = TypeVar("Item")
+
+
+class Clock(Protocol):
+    """What time it is: aware, UTC."""
+
+    def now(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """One page of a list, and the cursor of the next one (None on the last)."""
+
+    items: tuple[Item, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """Which calls to list; None means any. Numbers match exactly, `since <= joined_at < until`."""
+
+    room_name: str | None = None
+    caller_number: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    is_over: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFilter:
+    """Which recordings to list; None means any. `since <= created_at < until`."""
+
+    room_name: str | None = None
+    caller_number: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    status: str | None = None
+
+
+class Calls(Protocol):
+    """The calls that were seen. All verbs raise `StoreUnavailable` when the store is away."""
+
+    async def get(self, call_id: str) -> Call:
+        """The call of that id. Raises `NotFound`."""
+        ...
+
+    async def add(self, call: Call) -> Call:
+        """Store a call that is new. Raises `Conflict` where its id is taken."""
+        ...
+
+    async def save(self, call: Call) -> Call:
+        """Write it if its version is still current, and return it with the next version.
+
+        Raises `Conflict` where somebody wrote first, `NotFound` where it never was added.
+        """
+        ...
+
+    async def going_on(self, room_name: str | None = None) -> Sequence[Call]:
+        """Calls whose caller has not left, in that room or in all."""
+        ...
+
+    async def by_participant(self, room_name: str, participant_sid: str) -> Sequence[Call]:
+        """Calls of that room whose caller had this stay (at most one, in practice)."""
+        ...
+
+    async def page(self, where: CallFilter, *, cursor: str | None, limit: int) -> Page[Call]:
+        """Newest first. Raises `BadRequest` for a cursor that is not ours."""
+        ...
+
+
+class Recordings(Protocol):
+    """The recordings. All verbs raise `StoreUnavailable` when the store is away."""
+
+    async def get(self, recording_id: str) -> Recording:
+        """The recording of that id. Raises `NotFound`."""
+        ...
+
+    async def by_egress_id(self, egress_id: str) -> Recording | None:
+        """The recording whose recorder calls it that, if there is one."""
+        ...
+
+    async def add(self, recording: Recording) -> Recording:
+        """Store a recording that is new. Raises `Conflict` where its id or egress id is taken."""
+        ...
+
+    async def save(self, recording: Recording) -> Recording:
+        """Write it if its version is still current, and return it with the next version.
+
+        Raises `Conflict` where somebody wrote first, `NotFound` where it never was added.
+        """
+        ...
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Recording]:
+        """Recordings whose `due_at` has come, the longest due first."""
+        ...
+
+    async def unfinished(self) -> Sequence[Recording]:
+        """Recordings that are in no final state."""
+        ...
+
+    async def page(
+        self, where: RecordingFilter, *, cursor: str | None, limit: int
+    ) -> Page[Recording]:
+        """Newest first. Raises `BadRequest` for a cursor that is not ours."""
+        ...
+
+
+class Inbox(Protocol):
+    """Webhooks as they came: durable before LiveKit hears 200."""
+
+    async def keep(self, webhook: Webhook, at: datetime) -> bool:
+        """Store it durably; False where that event id is kept already.
+
+        Raises `StoreUnavailable`.
+        """
+        ...
+
+    async def done(self, event_id: str, at: datetime, outcome: Mapping[str, Any]) -> None:
+        """Note that it was worked on, and what came of it."""
+        ...
+
+    async def waiting(self, limit: int) -> Sequence[Webhook]:
+        """Kept, but not done: the oldest first."""
+        ...
+
+
+class Webhooks(Protocol):
+    """Checks and reads what LiveKit posts."""
+
+    def read(self, body: bytes, authorization: str | None, at: datetime) -> Webhook:
+        """The webhook, in our words. `at` is when it came.
+
+        Raises `SignatureRefused` where it is not signed by a key that we know, `BadRequest` where
+        the body can't be read.
+        """
+        ...
+
+
+class Rooms(Protocol):
+    """LiveKit's rooms, asked for. Verbs raise `LiveKitUnavailable` or `LiveKitRefused`."""
+
+    async def rooms(self) -> Sequence[Room]:
+        """The rooms that are open now."""
+        ...
+
+    async def participants(self, room_name: str) -> Sequence[Participant]:
+        """Who is in a room now; none where the room is not open."""
+        ...
+
+
+class Trunks(Protocol):
+    """LiveKit's SIP settings. Verbs raise `LiveKitUnavailable` or `LiveKitRefused`."""
+
+    async def direct_rooms(self) -> Sequence[str]:
+        """The rooms that dispatch rules of the direct kind name."""
+        ...
+
+
+#: What a recorder calls when it has seen something first-hand. It never raises.
+Listener = Callable[[News], Awaitable[None]]
+
+
+class Recorder(Protocol):
+    """Something that records what is said in a room."""
+
+    @property
+    def engine(self) -> str:
+        """`builtin` or `egress`; stands in the recording."""
+        ...
+
+    async def attend(self, room_name: str) -> None:
+        """See to it that the room is being captured; harmless to repeat.
+
+        Returns at once: what becomes of it is told to the listener. The recorder leaves by itself
+        when the last caller has.
+        """
+        ...
+
+    async def flush(self, room_name: str) -> Sequence[str]:
+        """Write out all that has come so far; the names of this room's captures that are running.
+
+        Raises `StorageFailed` where it can't be written.
+        """
+        ...
+
+
+class Renderer(Protocol):
+    """Makes a call's files from its captures."""
+
+    async def follow(self, plan: RenderPlan) -> None:
+        """Begin, and keep going while the call goes on; harmless to repeat with a newer plan."""
+        ...
+
+    async def finish(self, plan: RenderPlan) -> Rendered:
+        """The finished files: the plan's `ends_at` is set, its captures are complete until then.
+
+        Raises `RenderFailed` where nothing can be made of what is there; its message says why.
+        """
+        ...
+
+    async def forget(self, recording_id: str) -> None:
+        """Stop following, and remove what was begun."""
+        ...
