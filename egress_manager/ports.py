@@ -1,7 +1,8 @@
 """The doors: what we need of the world, in our own words.
 
 Each is a Protocol with few verbs; the docstring says what happens at the edges. Behind each stands
-an adapter (named in `wiring.py`), and in `testing.py` an in-memory fake that the same tests hold to.
+an adapter (named in `wiring.py`), and in `testing.py` an in-memory fake, held to the same tests.
+Stores keep moments to the millisecond, and return what they keep (`domain/moments.py`).
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -136,6 +137,25 @@ class Inbox(Protocol):
 
     async def waiting(self, limit: int) -> Sequence[Webhook]:
         """Kept, but not done: the oldest first."""
+        ...
+
+
+class Keys(Protocol):
+    """The API key, of which only the fingerprint is ever kept (`domain/access.py`).
+
+    All verbs raise `StoreUnavailable` when the store is away.
+    """
+
+    async def fingerprint(self) -> str | None:
+        """The fingerprint of the key that opens the API; None while there is no key."""
+        ...
+
+    async def keep_first(self, fingerprint: str, at: datetime) -> bool:
+        """Store it if there is no key yet; False where there is one, which stays."""
+        ...
+
+    async def replace(self, fingerprint: str, at: datetime) -> None:
+        """Store it in the place of the key there is: that one opens nothing any more."""
         ...
 
 

@@ -1,0 +1,1 @@
+"""Egress Manager: the call recorder for self-hosted LiveKit."""

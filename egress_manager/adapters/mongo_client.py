@@ -1,0 +1,61 @@
+"""The connection to MongoDB: what is written has reached the disk, and silence is noticed soon."""
+
+import asyncio
+from typing import Any, Final
+
+from pymongo import AsyncMongoClient, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import ConfigurationError, InvalidURI
+
+from egress_manager.adapters.translating import MONGO, translating
+from egress_manager.errors import SettingsWrong, StoreUnavailable
+
+Document = dict[str, Any]
+Client = AsyncMongoClient[Document]
+Database = AsyncDatabase[Document]
+Collection = AsyncCollection[Document]
+
+#: How long, in milliseconds, a caller waits for a server to be there before it hears that none is.
+SELECTION_TIMEOUT_MS: Final = 2_000
+
+#: How long, in milliseconds, one operation may take in all, repeated by the driver or not. A server
+#: that is there but stands still (a full disk, a stopped process) is noticed after this.
+OPERATION_TIMEOUT_MS: Final = 5_000
+
+#: An acknowledged write survives a killed mongod only when it is in the journal.
+DURABLE: Final = WriteConcern("majority", j=True)
+
+
+def connect(uri: str) -> Client:
+    """A client; it connects when it is first used, and again whenever it has to.
+
+    Raises `SettingsWrong` for a URI that can't be read. Close it with `await client.close()`.
+    """
+    try:
+        return AsyncMongoClient(
+            uri,
+            appname="egress-manager",
+            tz_aware=True,
+            connectTimeoutMS=SELECTION_TIMEOUT_MS,
+            serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS,
+            timeoutMS=OPERATION_TIMEOUT_MS,
+        )
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        raise SettingsWrong(
+            "MONGO_URI can't be used; write it like mongodb://user:password@host:27017/"
+        ) from error
+
+
+def database(client: Client, name: str) -> Database:
+    """The database of that name, with durable writes."""
+    return client.get_database(name, write_concern=DURABLE)
+
+
+async def ping(client: Client, timeout_sec: float = 2.0) -> None:
+    """Ask whether MongoDB takes writes. Raises `StoreUnavailable` where it does not say so."""
+    with translating({TimeoutError: StoreUnavailable, **MONGO}):
+        async with asyncio.timeout(timeout_sec):
+            answer = await client.admin.command("hello")
+    if not answer.get("isWritablePrimary"):
+        raise StoreUnavailable("no primary that takes writes")

@@ -1,0 +1,79 @@
+"""Recordings in MongoDB: the collection `recordings`, the user's document with ours beside it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from egress_manager.adapters.mongo_client import Database, Document
+from egress_manager.adapters.mongo_documents import document_of, value_of
+from egress_manager.adapters.mongo_versioned import VersionedCollection, equal, within
+from egress_manager.domain.recordings import DEADLINE, Recording
+from egress_manager.ports import Page, RecordingFilter
+
+COLLECTION: Final = "recordings"
+
+#: The user's document, as `docs/call_recording_design.md` has it. `status` follows from the state
+#: and is written for those who read the collection; it is never read back.
+FIRST: Final = (
+    "_id",
+    "room_name",
+    "egress_id",
+    "caller_number",
+    "agent_identity",
+    "filepath",
+    "started_at",
+    "stopped_at",
+    "duration_sec",
+    "status",
+    "tracks",
+)
+
+#: The states in which something more is to happen.
+UNFINISHED: Final = [state.value for state, wait in DEADLINE.items() if wait is not None]
+
+
+class MongoRecordings:
+    """`Recordings`, one document each; an egress id belongs to one recording only."""
+
+    def __init__(self, database: Database) -> None:
+        self._recordings = VersionedCollection(
+            database[COLLECTION], "recording", "created_at", write=_document, read=_recording
+        )
+
+    async def get(self, recording_id: str) -> Recording:
+        return await self._recordings.get(recording_id)
+
+    async def by_egress_id(self, egress_id: str) -> Recording | None:
+        return await self._recordings.first({"egress_id": egress_id})
+
+    async def add(self, recording: Recording) -> Recording:
+        return await self._recordings.add(recording)
+
+    async def save(self, recording: Recording) -> Recording:
+        return await self._recordings.save(recording)
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Recording]:
+        return await self._recordings.all(
+            {"due_at": {"$lte": now}}, sort=[("due_at", 1), ("_id", 1)], limit=limit
+        )
+
+    async def unfinished(self) -> Sequence[Recording]:
+        return await self._recordings.all({"state": {"$in": UNFINISHED}})
+
+    async def page(
+        self, where: RecordingFilter, *, cursor: str | None, limit: int
+    ) -> Page[Recording]:
+        query = equal(
+            room_name=where.room_name, caller_number=where.caller_number, status=where.status
+        )
+        query |= within("created_at", where.since, where.until)
+        return await self._recordings.page(query, cursor=cursor, limit=limit)
+
+
+def _document(recording: Recording) -> Document:
+    document = document_of(recording) | {"status": recording.status}
+    return {name: document[name] for name in FIRST} | document
+
+
+def _recording(document: Document) -> Recording:
+    return value_of(Recording, document)

@@ -1,0 +1,114 @@
+"""A collection of versioned values: compare-and-swap, and pages that begin where the last ended."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from egress_manager.adapters.mongo_client import Collection, Document
+from egress_manager.adapters.translating import translating
+from egress_manager.domain.cursors import Place
+from egress_manager.domain.moments import as_stored
+from egress_manager.errors import Conflict, NotFound
+from egress_manager.ports import Page
+
+NEWEST_FIRST: Final = -1
+
+
+class _Versioned(Protocol):
+    """What these collections hold: frozen dataclasses with an id and a version."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+
+
+Value = TypeVar("Value", bound=_Versioned)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionedCollection(Generic[Value]):
+    """Values of one kind in one collection. `noun` names the kind in errors.
+
+    `moment` is the name of the field that pages are ordered by, in the value and in the document.
+    """
+
+    collection: Collection
+    noun: str
+    moment: str
+    write: Callable[[Value], Document]
+    read: Callable[[Document], Value]
+
+    async def get(self, value_id: str) -> Value:
+        """The value of that id. Raises `NotFound`."""
+        found = await self.first({"_id": value_id})
+        if found is None:
+            raise NotFound(f"there is no {self.noun} {value_id}")
+        return found
+
+    async def first(self, where: Document) -> Value | None:
+        """Any one value that the query finds."""
+        with translating():
+            document = await self.collection.find_one(where)
+        return None if document is None else self.read(document)
+
+    async def all(
+        self, where: Document, *, sort: list[tuple[str, int]] | None = None, limit: int = 0
+    ) -> list[Value]:
+        """Every value that the query finds; no limit is 0."""
+        with translating():
+            found = self.collection.find(where, sort=sort, limit=limit)
+            return [self.read(document) async for document in found]
+
+    async def add(self, value: Value) -> Value:
+        """Store a value that is new. Raises `Conflict` where something unique in it is taken."""
+        stored = as_stored(value)
+        with translating():
+            await self.collection.insert_one(self.write(stored))
+        return stored
+
+    async def save(self, value: Value) -> Value:
+        """Store it if its version is current. Raises `Conflict` or `NotFound`."""
+        stored: Value = replace(as_stored(value), version=value.version + 1)  # type: ignore[type-var]
+        with translating():
+            written = await self.collection.replace_one(
+                {"_id": value.id, "version": value.version}, self.write(stored)
+            )
+        if not written.matched_count:
+            current = await self.get(value.id)
+            raise Conflict(f"version {value.version} was read, version {current.version} is stored")
+        return stored
+
+    async def page(self, where: Document, *, cursor: str | None, limit: int) -> Page[Value]:
+        """The next `limit` values after the cursor, newest first."""
+        after = {} if cursor is None else self._after(Place.of(cursor))
+        found = await self.all(
+            {"$and": [where, after]},
+            sort=[(self.moment, NEWEST_FIRST), ("_id", NEWEST_FIRST)],
+            limit=limit + 1,
+        )
+        chosen = tuple(found[:limit])
+        more = len(found) > limit
+        return Page(chosen, self._place(chosen[-1]).cursor() if more and chosen else None)
+
+    def _after(self, place: Place) -> Document:
+        """What comes after a place. The first condition lets an index lead straight to it."""
+        return {
+            self.moment: {"$lte": place.at},
+            "$or": [{self.moment: {"$lt": place.at}}, {"_id": {"$lt": place.id}}],
+        }
+
+    def _place(self, value: Value) -> Place:
+        return Place(getattr(value, self.moment), value.id)
+
+
+def equal(**wanted: Any) -> Document:
+    """The query for these values; None means any."""
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def within(moment: str, since: datetime | None, until: datetime | None) -> Document:
+    """The query for `since <= moment < until`; None is open."""
+    bounds = equal(**{"$gte": since, "$lt": until})
+    return {moment: bounds} if bounds else {}
