@@ -81,6 +81,8 @@ class Microphone:
 
     async def say(self, pcm: PCM) -> Utterance:
         """Say it after all that was to be said before, and return when its last frame is out."""
+        if len(pcm) == 0:
+            raise ValueError("nothing to say")
         said: asyncio.Future[Utterance] = asyncio.get_running_loop().create_future()
         self._speeches.append(_Speech(_frames(pcm), len(pcm), said))
         self.open()

@@ -45,6 +45,10 @@ class Server:
         """The program and its arguments; may write configuration into `directory`."""
         raise NotImplementedError
 
+    def environment(self) -> dict[str, str]:
+        """Variables it needs beside PATH and HOME; nothing else of ours reaches it."""
+        return {}
+
     async def answers(self) -> bool:
         """Whether it does its work by now; asked again and again until it does."""
         raise NotImplementedError
@@ -138,11 +142,15 @@ class Server:
             self._process = subprocess.Popen(
                 command,
                 cwd=self.directory,
-                env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.directory)},
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
+
+    def _environment(self) -> dict[str, str]:
+        path = os.environ.get("PATH", os.defpath)
+        return {"PATH": path, "HOME": str(self.directory), **self.environment()}
 
     async def _is_ready(self) -> bool:
         if not self.is_running:
