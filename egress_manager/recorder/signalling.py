@@ -1,0 +1,105 @@
+"""LiveKit's WebSocket: we say who we are, the server says who is there and offers media.
+
+Messages are LiveKit's protobufs (`livekit_rtc.proto`). We are a client of protocol 15 whose
+subscriber connection is the primary one: the server offers as soon as we have joined.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import aiohttp
+from livekit.protocol import rtc
+
+from egress_manager.errors import CaptureFailed, LiveKitRefused
+
+#: How long the server may take to accept the WebSocket. Seconds.
+CONNECT_TIMEOUT: Final = 5.0
+#: How long a message of ours may take to leave. Seconds.
+SEND_TIMEOUT: Final = 5.0
+#: Ping this often when the server does not say how often it wants. Seconds.
+PING_INTERVAL: Final = 5.0
+#: The signal connection counts as lost after this much silence. Seconds.
+SILENCE_TIMEOUT: Final = 12.0
+
+_QUERY: Final = {"auto_subscribe": "1", "protocol": "15", "sdk": "python", "version": "1.0"}
+
+
+class Signalling:
+    """One signal connection. Iterate `messages()`; it ends when the connection does."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._heard_at = time.monotonic()
+        self._ping_interval = PING_INTERVAL
+
+    async def messages(self) -> AsyncIterator[rtc.SignalResponse]:
+        """What the server says, until it hangs up or falls silent."""
+        while True:
+            try:
+                message = await self._socket.receive(timeout=self._ping_interval)
+            except TimeoutError:
+                if time.monotonic() - self._heard_at > SILENCE_TIMEOUT:
+                    return
+                await self.ping()
+                continue
+            if message.type is not aiohttp.WSMsgType.BINARY:
+                return
+            self._heard_at = time.monotonic()
+            response = rtc.SignalResponse()
+            response.ParseFromString(message.data)
+            yield response
+
+    async def ping(self) -> None:
+        """Ask for a sign of life."""
+        await self._send(rtc.SignalRequest(ping=int(time.time() * 1000)))
+
+    async def answer(self, sdp: str, offer_id: int) -> None:
+        """Answer the subscriber offer of that id."""
+        description = rtc.SessionDescription(type="answer", sdp=sdp, id=offer_id)
+        await self._send(rtc.SignalRequest(answer=description))
+
+    async def refuse(self, track_sid: str) -> None:
+        """Have the server stop sending a track."""
+        subscription = rtc.UpdateSubscription(track_sids=[track_sid], subscribe=False)
+        await self._send(rtc.SignalRequest(subscription=subscription))
+
+    async def leave(self) -> None:
+        """Say goodbye; the server forgets us at once."""
+        await self._send(rtc.SignalRequest(leave=rtc.LeaveRequest()))
+
+    async def _send(self, request: rtc.SignalRequest) -> None:
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT):
+                await self._socket.send_bytes(request.SerializeToString())
+        except (ConnectionError, aiohttp.ClientError, TimeoutError) as error:
+            raise CaptureFailed("the signal connection to LiveKit is gone") from error
+
+
+@asynccontextmanager
+async def signal(session: aiohttp.ClientSession, url: str, token: str) -> AsyncIterator[Signalling]:
+    """A signal connection to the server at `url` (ws or wss).
+
+    Raises `LiveKitRefused` where the token is not good enough, `CaptureFailed` where the server
+    does not answer in time.
+    """
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            socket = await session.ws_connect(
+                url.rstrip("/") + "/rtc",
+                params=_QUERY,
+                headers={"Authorization": f"Bearer {token}"},
+                max_msg_size=0,
+            )
+    except aiohttp.WSServerHandshakeError as error:
+        if error.status in (401, 403):
+            raise LiveKitRefused("LiveKit refused the recorder's token: check the key") from error
+        raise CaptureFailed(f"LiveKit answered {error.status} to the recorder") from error
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise CaptureFailed("LiveKit's signal connection can't be reached") from error
+    try:
+        yield Signalling(socket)
+    finally:
+        await socket.close()

@@ -1,0 +1,70 @@
+"""One SSRC of one connection: puts its packets in order and into stretches."""
+
+from egress_manager.recorder.capture import Capture
+from egress_manager.recorder.reception import Kept, Reception
+from egress_manager.recorder.rtp import Report, RtpPacket
+from egress_manager.recorder.stretch import StretchWriter
+
+
+class Stream:
+    """Packets in as they arrive, packets out in order into the capture that is running."""
+
+    def __init__(self, ssrc: int, participant_sid: str, track_sid: str) -> None:
+        self.ssrc = ssrc
+        self.participant_sid = participant_sid
+        self.track_sid = track_sid
+        self.heard_at: float | None = None
+        self._reception = Reception()
+        self._writer: StretchWriter | None = None
+        self._capture: Capture | None = None
+
+    def take(self, packet: RtpPacket, arrived: float, capture: Capture | None) -> None:
+        """One packet as it comes; without a capture it is only counted as heard."""
+        self.heard_at = arrived
+        self._keep(self._reception.take(packet, arrived), capture)
+
+    def report(self, report: Report, arrived: float) -> None:
+        """A sender report for this SSRC."""
+        self.heard_at = arrived
+        if self._writer is not None:
+            self._writer.report(report, self._reception.unwrap(report.timestamp), arrived)
+
+    def missing(self, moment: float) -> list[int]:
+        """The sequence numbers to ask for again now."""
+        return self._reception.missing(moment)
+
+    def tick(self, moment: float, capture: Capture | None) -> None:
+        """Stop waiting for packets that are missing too long."""
+        self._keep(self._reception.give_up(moment), capture)
+
+    def drain(self, capture: Capture | None) -> None:
+        """Nothing more will come, or what came is wanted now: let go of what is held back."""
+        self._keep(self._reception.drain(), capture)
+
+    def close(self, reason: str) -> None:
+        """End its stretch."""
+        self.drain(self._capture)
+        if self._capture is not None and self._writer is not None:
+            self._capture.close_stretch(self._writer, reason)
+        self._writer = None
+
+    def _keep(self, packets: list[Kept], capture: Capture | None) -> None:
+        if capture is not self._capture:
+            self._capture, self._writer = capture, None
+        if capture is None:
+            return
+        for kept in packets:
+            writer = self._writer
+            if writer is None or writer.is_closed or not writer.fits(kept):
+                writer = self._next_writer(kept, capture)
+                if writer is None:
+                    return
+            writer.add(kept)
+        if self._writer is not None and self._reception.has_counts:
+            self._writer.note(self._reception.take_counts())
+
+    def _next_writer(self, first: Kept, capture: Capture) -> StretchWriter | None:
+        if self._writer is not None:
+            capture.close_stretch(self._writer, "timestamps_jumped")
+        self._writer = capture.open_stretch(self.track_sid, self.participant_sid, self.ssrc, first)
+        return self._writer

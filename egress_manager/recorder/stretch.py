@@ -1,0 +1,134 @@
+"""One uninterrupted run of one track's packets -> one Ogg Opus file that survives any cut.
+
+Nothing is invented: where audio is missing, a page ends and the next one's granule is further on.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from egress_manager.audio import ogg, opus
+from egress_manager.domain.captures import (
+    TICKS,
+    Entry,
+    PageKept,
+    SenderReport,
+    StretchBegan,
+    StretchEnded,
+)
+from egress_manager.recorder.append import AppendFile
+from egress_manager.recorder.reception import Counts, Kept
+from egress_manager.recorder.rtp import Report
+
+#: A page is written when it holds this much: what a kill may cost. Ticks.
+PAGE: Final = TICKS // 2
+#: A timestamp that is this far from where the clock says it should be begins a new stretch. Ticks.
+LEAP: Final = 2 * TICKS
+#: LiveKit ends a track with frames of silence whose timestamps reach back a little; they are passed
+#: over. A packet is at most this long (RFC 6716, section 3.4). Ticks.
+OVERLAP: Final = opus.LONGEST
+
+
+class StretchWriter:
+    """Writes one stretch; what it did goes to `tell` as journal entries."""
+
+    def __init__(self, path: Path, began: StretchBegan, tell: Callable[[Entry], None]) -> None:
+        self.began = began
+        self.file = AppendFile(path)
+        self._tell = tell
+        self._serial = began.ssrc
+        self._sequence = 0
+        self.is_closed = False
+        self._packets: list[bytes] = []
+        self._segments = 0
+        self._page_start = 0
+        self._end = 0
+        self._arrived = began.at
+        self._least: tuple[float, int, float] = (float("inf"), 0, 0.0)
+        self._counts = Counts()
+
+    def fits(self, kept: Kept) -> bool:
+        """Whether a packet goes on where this stretch stands, by its timestamp and arrival."""
+        step = kept.timestamp - self.began.rtp - self._end
+        if -OVERLAP <= step < 0:
+            return True
+        return step >= 0 and abs(step - (kept.arrived - self._arrived) * TICKS) < LEAP
+
+    def add(self, kept: Kept) -> None:
+        """Take the next packet. One that is no Opus, or whose time is taken, is passed over."""
+        ticks = opus.duration(kept.payload)
+        granule = kept.timestamp - self.began.rtp
+        if not ticks or granule < self._end:
+            return
+        segments = ogg.segments(len(kept.payload))
+        if granule != self._end or self._segments + segments > ogg.MAX_SEGMENTS:
+            self.flush()
+        if not self._packets:
+            self._page_start = granule
+        self._packets.append(kept.payload)
+        self._segments += segments
+        self._end = granule + ticks
+        self._arrived = kept.arrived
+        delay = kept.arrived - granule / TICKS
+        if delay < self._least[0]:
+            self._least = (delay, granule, kept.arrived)
+        if self._end - self._page_start >= PAGE:
+            self.flush()
+
+    def note(self, counts: Counts) -> None:
+        """Add what happened to packets meanwhile; it stands in the next page's entry."""
+        self._counts.lost += counts.lost
+        self._counts.recovered += counts.recovered
+        self._counts.late += counts.late
+        self._counts.duplicate += counts.duplicate
+
+    def report(self, report: Report, timestamp: int, now: float) -> None:
+        """Journal a sender report whose unwrapped timestamp is given."""
+        granule = timestamp - self.began.rtp
+        self._tell(
+            SenderReport(
+                now, self.began.stretch, granule, report.ntp, report.packets, report.octets
+            )
+        )
+
+    def flush(self) -> None:
+        """Write the page that is being filled, if anything is in it."""
+        if not self._packets:
+            return
+        if self._sequence == 0:
+            channels = 2 if opus.is_stereo(self._packets[0]) else 1
+            self.file.write(ogg.head_pages(self._serial, channels))
+            self._sequence = 2
+        self.file.write(ogg.page(self._packets, self._end, self._serial, self._sequence))
+        self._sequence += 1
+        self._tell(self._page_kept())
+        self._packets, self._segments = [], 0
+        self._least, self._counts = (float("inf"), 0, 0.0), Counts()
+
+    def flush_older_than(self, moment: float) -> None:
+        """Write the page that is being filled if its last packet came before `moment`."""
+        if self._packets and self._arrived < moment:
+            self.flush()
+
+    def close(self, now: float, reason: str) -> None:
+        """Write the rest and end the file."""
+        self.flush()
+        self.is_closed = True
+        self.file.close()
+        self._tell(StretchEnded(now, self.began.stretch, self._end, reason))
+
+    def _page_kept(self) -> PageKept:
+        _, granule, arrived = self._least
+        return PageKept(
+            at=arrived,
+            stretch=self.began.stretch,
+            granule=granule,
+            arrived=arrived,
+            until=self._end,
+            packets=len(self._packets),
+            octets=sum(map(len, self._packets)),
+            lost=self._counts.lost,
+            recovered=self._counts.recovered,
+            late=self._counts.late,
+            duplicate=self._counts.duplicate,
+        )
