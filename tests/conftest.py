@@ -1,0 +1,72 @@
+"""Real servers that all tests of a session share, started when the first test asks for one.
+
+A test that stops, kills or reconfigures a server starts its own: `async with LiveKit() as …`.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+import pytest
+
+from lab.programs import ProgramMissing
+from lab.servers import LiveKit, Mongod, Redis, Server
+
+Result = TypeVar("Result")
+SomeServer = TypeVar("SomeServer", bound=Server)
+
+
+@pytest.fixture(scope="session")
+def livekit_server() -> Iterator[LiveKit]:
+    """A livekit-server without webhooks and without Redis."""
+    yield from _shared(LiveKit())
+
+
+@pytest.fixture(scope="session")
+def mongod_server() -> Iterator[Mongod]:
+    """A mongod; use `mongo_database` for a name that is all yours."""
+    yield from _shared(Mongod())
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    """A Redis; keep to keys that nobody else uses."""
+    yield from _shared(Redis())
+
+
+@pytest.fixture
+def mongo_uri(mongod_server: Mongod) -> str:
+    """How to reach the shared mongod."""
+    return mongod_server.uri
+
+
+@pytest.fixture
+def mongo_database() -> str:
+    """The name of a database that does not exist yet."""
+    return f"test_{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def room_name() -> str:
+    """The name of a room that does not exist yet."""
+    return f"room-{uuid.uuid4().hex[:12]}"
+
+
+def _shared(server: SomeServer) -> Iterator[SomeServer]:
+    try:
+        _now(server.start())
+        yield server
+    except ProgramMissing as missing:
+        pytest.fail(str(missing), pytrace=False)
+    finally:
+        _now(server.close())
+
+
+def _now(deed: Coroutine[Any, Any, Result]) -> Result:
+    """Run it on a loop of its own: servers are not bound to one, and tests each have theirs."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(deed)
+    finally:
+        loop.close()
