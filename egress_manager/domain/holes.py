@@ -1,0 +1,193 @@
+"""When a track has no audio, and why: what the journals know that explains a hole.
+
+Pure. Moments are seconds since 1970.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import inf
+from typing import Final, NamedTuple
+
+from egress_manager.domain.captures import ConnectionChanged, Story
+from egress_manager.domain.recordings import Hole
+
+
+class Covered(NamedTuple):
+    """A span of moments for which a track has audio; whether packets were lost just before it."""
+
+    start: float
+    end: float
+    after_loss: bool = False
+
+
+class Obstacle(NamedTuple):
+    """A span of moments in which audio could not come, and the name of the reason."""
+
+    start: float
+    end: float
+    cause: str
+
+
+#: What explains a hole, the strongest first. `loss` is known only where nothing else explains it;
+#: a `pause` is no fault: the publisher sent nothing, because there was nothing to say.
+CAUSES: Final = ("recorder down", "connection", "disk", "joining", "unpublished", "mute", "loss")
+PAUSE: Final = "pause"
+
+#: Shorter ones are not told, in seconds: lost packets are concealed and counted, people breathe.
+SHORTEST_HOLE: Final = 0.1
+SHORTEST_PAUSE: Final = 1.0
+
+#: A journal that stops so long before the call's end, in the middle of a stretch, was cut off.
+QUIET_FOR: Final = 5.0
+
+
+def holes(
+    covered: Sequence[Covered], obstacles: Sequence[Obstacle], begins_at: float, ends_at: float
+) -> tuple[Hole, ...]:
+    """The holes between the covered spans, in seconds since `begins_at`, each with its cause.
+
+    A hole that has one cause and then another is told as two.
+    """
+    found: list[Obstacle] = []
+    for gap in _gaps(covered, begins_at, ends_at):
+        found += _explained(gap, obstacles)
+    shortest = {PAUSE: SHORTEST_PAUSE}
+    return tuple(
+        Hole(round(hole.start - begins_at, 3), round(hole.end - begins_at, 3), hole.cause)
+        for hole in found
+        if hole.end - hole.start >= shortest.get(hole.cause, SHORTEST_HOLE)
+    )
+
+
+def _gaps(covered: Sequence[Covered], begins_at: float, ends_at: float) -> Iterator[Covered]:
+    """The spans that nothing covers, within the recording."""
+    at = begins_at
+    for span in sorted(covered):
+        if span.start > at:
+            yield Covered(at, min(span.start, ends_at), span.after_loss)
+        at = max(at, span.end)
+        if at >= ends_at:
+            return
+    yield Covered(at, ends_at)
+
+
+def _explained(gap: Covered, obstacles: Sequence[Obstacle]) -> list[Obstacle]:
+    """A gap, cut wherever its strongest cause changes."""
+    across = [o for o in obstacles if o.start < gap.end and o.end > gap.start]
+    edges = {gap.start, gap.end}
+    edges.update(e for o in across for e in (o.start, o.end) if gap.start < e < gap.end)
+    ordered = sorted(edges)
+    told: list[Obstacle] = []
+    for start, end in pairwise(ordered):
+        causes = [o.cause for o in across if o.start <= start and o.end >= end]
+        otherwise = "loss" if gap.after_loss else PAUSE
+        cause = min(causes, key=CAUSES.index, default=otherwise)
+        if told and told[-1].cause == cause:
+            told[-1] = told[-1]._replace(end=end)
+        else:
+            told.append(Obstacle(start, end, cause))
+    return told
+
+
+def obstacles(
+    stories: Sequence[Story], track_sid: str, begins_at: float, ends_at: float
+) -> list[Obstacle]:
+    """Everything the journals know that can keep a track's audio away during a call."""
+    return [
+        *_out_of_the_room(stories, begins_at, ends_at),
+        *_disconnected(stories, ends_at),
+        *_troubled(stories),
+        *_unpublished(stories, track_sid, begins_at, ends_at),
+        *_muted(stories, track_sid, ends_at),
+    ]
+
+
+def _out_of_the_room(
+    stories: Sequence[Story], begins_at: float, ends_at: float
+) -> Iterator[Obstacle]:
+    """When no capture was running: before the first one, between two, and behind one that died."""
+    presence = sorted(
+        (story.began.at, _stopped_at(story, ends_at)) for story in stories if story.began
+    )
+    at, cause = begins_at, "joining"
+    for start, end in presence:
+        if start > at:
+            yield Obstacle(at, start, cause)
+        at, cause = max(at, end), "recorder down"
+    if at < ends_at:
+        yield Obstacle(at, ends_at, cause)
+
+
+def _stopped_at(story: Story, ends_at: float) -> float:
+    """When a capture stopped; the call's end or later where it went on."""
+    if story.ended:
+        return story.ended.at
+    was_cut_off = any(s.ended is None for s in story.stretches.values())
+    if was_cut_off and ends_at - story.last_at > QUIET_FOR:
+        return story.last_at
+    return max(story.last_at, ends_at)
+
+
+def _disconnected(stories: Sequence[Story], ends_at: float) -> Iterator[Obstacle]:
+    """When no connection of a capture could carry media; `joining` before the first one could."""
+    for story in stories:
+        if story.began is None or not story.connections:
+            continue
+        at, cause = story.began.at, "joining"
+        for change, carries in _carrying(story.connections):
+            if carries:
+                yield Obstacle(at, change.at, cause)
+            at, cause = (inf, "") if carries else (change.at, "connection")
+        if at < ends_at and not story.ended:
+            yield Obstacle(at, ends_at, cause)
+
+
+def _carrying(
+    changes: Sequence[ConnectionChanged],
+) -> Iterator[tuple[ConnectionChanged, bool]]:
+    """The changes that made media possible, or no longer possible, on any connection."""
+    carrying: set[str] = set()
+    for change in changes:
+        before = bool(carrying)
+        if change.state == "media":
+            carrying.add(change.identity)
+        elif change.state in ("lost", "left"):
+            carrying.discard(change.identity)
+        if bool(carrying) != before:
+            yield change, bool(carrying)
+
+
+def _troubled(stories: Sequence[Story]) -> Iterator[Obstacle]:
+    """Around a trouble with the disk: from its line to the next page that was kept after it."""
+    for story in stories:
+        kept = sorted(page.at for s in story.stretches.values() for page in s.pages)
+        for trouble in story.troubles:
+            if trouble.what == "disk":
+                after = bisect_right(kept, trouble.at)
+                end = kept[after] if after < len(kept) else story.last_at
+                yield Obstacle(trouble.at - QUIET_FOR / 5, end, "disk")
+
+
+def _unpublished(
+    stories: Sequence[Story], track_sid: str, begins_at: float, ends_at: float
+) -> Iterator[Obstacle]:
+    """Before a track was published, and after."""
+    changes = [c.at for story in stories for c in story.track_changes if c.track_sid == track_sid]
+    gone = [story.tracks_gone[track_sid].at for story in stories if track_sid in story.tracks_gone]
+    yield Obstacle(begins_at, min(changes, default=ends_at), "unpublished")
+    if gone and max(gone) > max(changes, default=begins_at):
+        yield Obstacle(max(gone), ends_at, "unpublished")
+
+
+def _muted(stories: Sequence[Story], track_sid: str, ends_at: float) -> Iterator[Obstacle]:
+    """While a track was muted."""
+    changes = sorted(
+        (change.at, change.is_muted)
+        for story in stories
+        for change in story.track_changes
+        if change.track_sid == track_sid
+    )
+    for (at, is_muted), (until, _) in pairwise([*changes, (ends_at, False)]):
+        if is_muted:
+            yield Obstacle(at, until, "mute")

@@ -1,0 +1,232 @@
+"""Where a stretch belongs on the one clock, and on which side of the mix.
+
+A packet can't come before it was sent, only later. So the least-delayed arrivals lie along a line,
+and everything else lies above it: that line's height says where the stretch belongs, and its slope
+how much the publisher's clock differs from ours. A sender report's clock may be an hour wrong, but
+its pace is good: where it fits the arrivals it gives the slope.
+
+Pure. Moments are seconds since 1970, granules are ticks of 1/48000 s.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from statistics import fmean, median
+from typing import Final, NamedTuple
+
+from egress_manager.domain.captures import TICKS, ParticipantChanged, SenderReport, Story, Stretch
+from egress_manager.domain.recordings import RenderPlan
+
+#: Sound cards are off by at most some hundred parts in a million; more is a change of the route.
+MOST_DRIFT: Final = 500e-6
+
+#: A shorter stretch is taken as if its clock were right: 100 ppm are 4 ms in it. Seconds.
+SHORTEST_FOR_DRIFT: Final = 40.0
+
+#: So near to the line a window's least-delayed arrival has to be to speak for it. Seconds.
+NEAR: Final = 0.006
+
+#: Sender reports are made up from the last frame's time, so they scatter more. Seconds.
+NEAR_REPORTS: Final = 0.02
+
+#: The pace of the reports is believed if so many windows lie near its line, of those near the best.
+AGREEMENT: Final = 0.8
+
+_MOST_WINDOWS: Final = 120
+_FEWEST_REPORTS: Final = 5
+_MOST_PAIRS: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The line that carries a stretch's granules to moments.
+
+    `drift_ppm` is how much longer the stretch lasts than its samples say: positive where the
+    publisher's clock is slow. `basis` says what gave it: `reports`, `arrivals`, or `nominal`.
+    """
+
+    origin_at: float
+    drift_ppm: float = 0.0
+    basis: str = "nominal"
+
+    def at(self, granule: float) -> float:
+        """The moment at which the sample of that granule was to be heard."""
+        return self.origin_at + granule / TICKS * (1 + self.drift_ppm * 1e-6)
+
+    def granule(self, at: float) -> float:
+        """The granule that was to be heard at that moment."""
+        return (at - self.origin_at) * TICKS / (1 + self.drift_ppm * 1e-6)
+
+
+class Point(NamedTuple):
+    """`x`: seconds into the stretch by its samples; `y`: by how many a clock is ahead of that."""
+
+    x: float
+    y: float
+
+
+def place(stretch: Stretch) -> Placement:
+    """Where a stretch belongs, by what is known of it so far.
+
+    Every moment of it is right to some milliseconds, as long as there was ever a time at which
+    packets were not delayed, and the publisher's clock runs evenly.
+    """
+    began = stretch.began.at
+    late = [Point(0.0, 0.0)]
+    late += [_point(page.granule, page.arrived - began) for page in stretch.pages]
+    floor = _lowest(late)
+    slope, basis = _pace(floor, stretch.reports)
+    return Placement(began + _height(floor, slope), slope * 1e6, basis)
+
+
+def _point(granule: int, clock: float) -> Point:
+    """How far a clock was ahead of the samples at a granule."""
+    x = granule / TICKS
+    return Point(x, clock - x)
+
+
+def _lowest(points: Sequence[Point]) -> list[Point]:
+    """The lowest point of every window: the packets that were delayed least."""
+    width = max(0.5, (points[-1].x - points[0].x) / _MOST_WINDOWS)
+    best: dict[int, Point] = {}
+    for point in points:
+        window = int(point.x // width)
+        if window not in best or point.y < best[window].y:
+            best[window] = point
+    return [best[window] for window in sorted(best)]
+
+
+def _pace(floor: Sequence[Point], reports: Sequence[SenderReport]) -> tuple[float, str]:
+    """The slope, and what gave it."""
+    if floor[-1].x - floor[0].x < SHORTEST_FOR_DRIFT:
+        return 0.0, "nominal"
+    by_arrivals = _slope_of(floor, NEAR)
+    by_reports = _pace_of(reports, floor)
+    if by_reports is not None:
+        enough = AGREEMENT * len(_cluster(floor, by_arrivals, NEAR))
+        if len(_cluster(floor, by_reports, NEAR)) >= enough:
+            return by_reports, "reports"
+    return by_arrivals, "arrivals"
+
+
+def _pace_of(reports: Sequence[SenderReport], floor: Sequence[Point]) -> float | None:
+    """The pace of the publisher's clock; None where the reports cover less than half of it."""
+    if len(reports) < _FEWEST_REPORTS:
+        return None
+    first = reports[0].ntp
+    points = sorted(_point(report.granule, report.ntp - first) for report in reports)
+    if points[-1].x - points[0].x < max(SHORTEST_FOR_DRIFT, (floor[-1].x - floor[0].x) / 2):
+        return None
+    return _slope_of(_thinned(points), NEAR_REPORTS)
+
+
+def _thinned(points: Sequence[Point]) -> list[Point]:
+    """At most `_MOST_WINDOWS` points, evenly chosen."""
+    step = -(-len(points) // _MOST_WINDOWS)
+    return list(points[::step])
+
+
+def _slope_of(points: Sequence[Point], near: float) -> float:
+    """The slope of the line that has most points within `near` of it.
+
+    Most points, not all: a delay that changes for a while, or a clock that is set, puts points on
+    another line of the same slope. Tried are the lines through pairs of points that are far apart.
+    """
+    best = max(_slopes(points), key=lambda slope: len(_cluster(points, slope, near)), default=0.0)
+    for _ in range(3):
+        best = _fitted(_cluster(points, best, near), best)
+    return best
+
+
+def _slopes(points: Sequence[Point]) -> Iterable[float]:
+    """The believable slopes between points at least a quarter of the whole apart, and none."""
+    yield 0.0
+    count = len(points)
+    lags = [max(1, count * part // 12) for part in (3, 5, 7, 9, 11)]
+    step = max(1, sum(count - lag for lag in lags) // _MOST_PAIRS)
+    for lag in lags:
+        for i in range(0, count - lag, step):
+            here, there = points[i], points[i + lag]
+            slope = (there.y - here.y) / (there.x - here.x)
+            if abs(slope) <= MOST_DRIFT:
+                yield slope
+
+
+def _cluster(points: Sequence[Point], slope: float, near: float) -> list[Point]:
+    """The most points that one line of that slope has within `near` above it."""
+    ranked = sorted((y - slope * x, x, y) for x, y in points)
+    heights = [height for height, _, _ in ranked]
+    size, start = max(
+        (bisect_right(heights, height + near) - i, -i) for i, height in enumerate(heights)
+    )
+    return [Point(x, y) for _, x, y in ranked[-start : -start + size]]
+
+
+def _fitted(points: Sequence[Point], otherwise: float) -> float:
+    """The slope of the least-squares line, if it is believable."""
+    middle, level = fmean(x for x, _ in points), fmean(y for _, y in points)
+    spread = sum((x - middle) ** 2 for x, _ in points)
+    if not spread:
+        return otherwise
+    slope = sum((x - middle) * (y - level) for x, y in points) / spread
+    return slope if abs(slope) <= MOST_DRIFT else otherwise
+
+
+def _height(floor: Sequence[Point], slope: float) -> float:
+    """How high the line lies: by its lowest points, for nothing comes before it is sent."""
+    heights = sorted(y - slope * x for x, y in floor)
+    return median(heights[: bisect_right(heights, heights[0] + NEAR / 2)])
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Who is heard where in the mix, as participant sids, and why anybody is not.
+
+    Reasons: `recorder`, `other_caller`, `not_there` (left before the call began, or came after it).
+    """
+
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    left_out: Mapping[str, str]
+
+    def of(self, participant_sid: str) -> str | None:
+        """`left`, `right`, or None."""
+        if participant_sid in self.left:
+            return "left"
+        return "right" if participant_sid in self.right else None
+
+
+def sides(stories: Sequence[Story], plan: RenderPlan) -> Sides:
+    """The caller's stays left, everyone else right who was there during the call."""
+    left: list[str] = []
+    right: list[str] = []
+    left_out: dict[str, str] = {}
+    for sid, participant in _everyone(stories).items():
+        reason = _why_not(sid, participant, stories, plan)
+        if reason:
+            left_out[sid] = reason
+        else:
+            (left if sid in plan.caller_sids else right).append(sid)
+    return Sides(tuple(left), tuple(right), left_out)
+
+
+def _everyone(stories: Sequence[Story]) -> dict[str, ParticipantChanged]:
+    """Everybody who was seen, by sid, in the order of their coming."""
+    seen = {sid: one for story in stories for sid, one in story.participants.items()}
+    return dict(sorted(seen.items(), key=lambda item: item[1].joined_at or item[1].at))
+
+
+def _why_not(
+    sid: str, participant: ParticipantChanged, stories: Sequence[Story], plan: RenderPlan
+) -> str | None:
+    """Why a participant is not in the mix; None where it is."""
+    if participant.is_recorder:
+        return "recorder"
+    if sid in plan.caller_sids:
+        return None
+    if sid in plan.other_caller_sids and not plan.include_other_callers:
+        return "other_caller"
+    gone = [story.gone[sid].at for story in stories if sid in story.gone]
+    came_after = (participant.joined_at or participant.at) > (plan.ends_at or inf)
+    return "not_there" if came_after or (gone and max(gone) <= plan.begins_at) else None
