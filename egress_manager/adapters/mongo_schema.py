@@ -38,7 +38,7 @@ CALL_INDEXES: Final = (
     IndexModel([("joined_at", -1), ("_id", -1)], name="newest"),
     IndexModel([("room_name", 1), ("joined_at", -1), ("_id", -1)], name="newest_of_room"),
     IndexModel([("caller_number", 1), ("joined_at", -1), ("_id", -1)], name="newest_of_caller"),
-    IndexModel([("room_name", 1), ("participant_sids", 1)], name="by_participant"),
+    IndexModel([("room_name", 1), ("stays.participant_sid", 1)], name="by_participant"),
     IndexModel([("left_at", 1), ("room_name", 1)], name="going_on"),
 )
 

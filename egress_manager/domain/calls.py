@@ -4,15 +4,22 @@ A call is keyed by `sip.callID` where there is one (a caller who drops out and c
 the same call), else by the participant's stay (its sid). Two callers in one room are two calls.
 """
 
+import hashlib
+import json
 import re
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from egress_manager.domain.incoming import (
     Kind,
+    Participant,
+    ParticipantLeft,
+    ParticipantSeen,
     Room,
+    Source,
+    TrackSeen,
 )
 
 #: Identities that livekit-sip gives when nothing else was set (livekit.md 5.1: `sip_<from user>`).
@@ -23,6 +30,10 @@ NEVER_CALLERS: Final = frozenset({Kind.EGRESS, Kind.AGENT, Kind.INGRESS})
 
 #: What looks like a telephone number: an optional plus, then 3 to 15 digits (E.164).
 _NUMBER: Final = re.compile(r"\+?[0-9]{3,15}")
+
+
+#: A call whose join lies further back than this was found late, by asking.
+FOUND_LATE: Final = timedelta(seconds=10)
 
 
 class Direction(StrEnum):
@@ -43,20 +54,29 @@ class CallTrack:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One SIP call as it is seen in a room; `reason` says why it is (not) recorded.
+class Stay:
+    """One stay of the caller in the room, by participant sid; `left_at` is the first word of it."""
 
-    `participant_sids` has every stay of the caller: more than one where it dropped out and came back.
-    `joined_at` is the first that anybody saw of the caller, `left_at` the last; `answered_at` is when
-    `sip.callStatus` became `active`. `seen_at` is when the caller was last known to be there, and
-    `seen_firsthand` whether the server itself (asked, or through a capture) ever showed the caller.
-    `status` is the last `sip.callStatus`, empty where there are no SIP attributes.
+    participant_sid: str
+    left_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One SIP call as it is seen in a room; `reason` says why it is not recorded.
+
+    `stays` has more than one where the caller dropped out and came back. `joined_at` is the first
+    that anybody saw of the caller, `left_at` the end of the last stay, None while one goes on.
+    `answered_at` is when `sip.callStatus` became `active`; `status` is the furthest
+    `sip.callStatus`, empty where there are no SIP attributes. `seen_at` is when the caller was last
+    known to be there, and `seen_firsthand` whether the server itself (asked, or through a capture)
+    ever showed the caller.
     """
 
     id: str
     room: Room
     identity: str
-    participant_sids: tuple[str, ...]
+    stays: tuple[Stay, ...]
     joined_at: datetime
     seen_at: datetime
     caller_number: str | None = None
@@ -85,3 +105,164 @@ class Call:
     def was_answered(self) -> bool:
         """Whether anybody answered; a call without SIP attributes counts as answered at once."""
         return self.answered_at is not None or self.status in ("", "active")
+
+    @property
+    def participant_sids(self) -> tuple[str, ...]:
+        """The sids of all stays."""
+        return tuple(stay.participant_sid for stay in self.stays)
+
+    @property
+    def take(self) -> int:
+        """How often the caller came back: the recording's take."""
+        return len(self.stays) - 1
+
+    def see(self, news: ParticipantSeen) -> "Call":
+        """Fold in a sighting of the caller, in whatever order sightings arrive."""
+        person, attributes = news.participant, news.participant.attributes
+        seen = replace(
+            self,
+            room=replace(self.room, sid=self.room.sid or news.room.sid),
+            stays=_with_stay(self.stays, Stay(person.sid)),
+            joined_at=min(self.joined_at, _first_seen(news)),
+            seen_at=max(self.seen_at, news.at),
+            status=max(self.status, attributes.get("sip.callStatus", ""), key=_rank),
+            seen_firsthand=self.seen_firsthand or news.source is not Source.WEBHOOK,
+        )
+        seen = _with_details(seen, person)
+        if attributes.get("sip.callStatus") == "active":
+            seen = replace(seen, answered_at=min(self.answered_at or news.at, news.at))
+        return replace(seen, left_at=_end_of(seen.stays))
+
+    def lose(self, news: ParticipantLeft) -> "Call":
+        """Fold in the end of one stay of the caller."""
+        stays = _with_stay(self.stays, Stay(news.participant.sid, news.at))
+        return replace(
+            self,
+            stays=stays,
+            left_at=_end_of(stays),
+            status=max(
+                self.status, news.participant.attributes.get("sip.callStatus", ""), key=_rank
+            ),
+            seen_firsthand=self.seen_firsthand or news.source is not Source.WEBHOOK,
+            left_reason=self.left_reason or news.reason,
+        )
+
+    def hear(self, news: TrackSeen) -> "Call":
+        """Fold in a track that was published in the room while the call went on."""
+        if self.is_over or news.track.sid in {t.track_sid for t in self.tracks}:
+            return self
+        person = news.participant
+        track = CallTrack(news.track.sid, person.sid, person.identity, news.at)
+        return replace(self, tracks=(*self.tracks, track))
+
+    def meet(self, participant: Participant) -> "Call":
+        """Fold in that somebody else is in the room: the first agent is the call's agent."""
+        if self.agent_identity or participant.kind is not Kind.AGENT or participant.is_recorder:
+            return self
+        return replace(self, agent_identity=participant.identity)
+
+
+def is_caller(participant: Participant) -> bool:
+    """Whether a participant is a call of its own: kind SIP, or named so where no kind is said."""
+    if participant.is_recorder or participant.kind in NEVER_CALLERS:
+        return False
+    if participant.kind is None:
+        return participant.identity.startswith(SIP_IDENTITY_PREFIX)
+    return participant.kind is Kind.SIP
+
+
+def call_id_of(room: Room, participant: Participant) -> str:
+    """`call_…`: the same for all news of the same call, whoever brings them."""
+    sip_call_id = participant.attributes.get("sip.callID")
+    stay = sip_call_id or f"{room.sid or room.name}/{participant.sid or participant.identity}"
+    return "call_" + _digest(f"{room.name}\n{stay}")
+
+
+def recording_id_of(call_id: str) -> str:
+    """`rec_…`: a call's recording, known before anything is stored."""
+    return "rec_" + _digest(call_id)
+
+
+def egress_id_of(call_id: str) -> str:
+    """`EG_…`: what the built-in recorder calls its job, so that the user's document has one."""
+    return "EG_" + _digest(f"egress {call_id}")[:14]
+
+
+def new_call(news: ParticipantSeen) -> Call:
+    """The call of a caller who is seen for the first time."""
+    person = news.participant
+    return Call(
+        id=call_id_of(news.room, person),
+        room=news.room,
+        identity=person.identity,
+        stays=(Stay(person.sid),),
+        joined_at=_first_seen(news),
+        seen_at=news.at,
+    ).see(news)
+
+
+def _first_seen(news: ParticipantSeen) -> datetime:
+    """When the caller came, on our clock: when we saw it, or long before, where LiveKit says so.
+
+    LiveKit's own time of joining is on another machine's clock, so it counts only for a call that
+    was found late.
+    """
+    joined = news.participant.joined_at
+    return joined if joined and news.at - joined > FOUND_LATE else news.at
+
+
+def _with_stay(stays: tuple[Stay, ...], stay: Stay) -> tuple[Stay, ...]:
+    """Add a stay, or what is new about it: the earliest word of its end holds."""
+    known = {s.participant_sid: s.left_at for s in stays}
+    ends = [at for at in (known.get(stay.participant_sid), stay.left_at) if at]
+    known[stay.participant_sid] = min(ends, default=None)
+    return tuple(Stay(sid, left_at) for sid, left_at in sorted(known.items()))
+
+
+def _end_of(stays: tuple[Stay, ...]) -> datetime | None:
+    """The end of the last stay; None while one goes on."""
+    ends = [stay.left_at for stay in stays]
+    return None if None in ends else max(end for end in ends if end)
+
+
+#: How far a call is, by `sip.callStatus` (livekit.md 5.1). What is unknown counts as nothing.
+_STATUS_RANK: Final = {"dialing": 1, "ringing": 2, "automation": 3, "active": 4, "hangup": 5}
+
+
+def _rank(status: str) -> int:
+    return _STATUS_RANK.get(status, 0)
+
+
+def _with_details(call: Call, person: Participant) -> Call:
+    """Numbers, direction and SIP ids, as far as they are not known yet."""
+    attributes = person.attributes
+    outbound = "sip.trunkID" in attributes and "sip.ruleID" not in attributes
+    remote = attributes.get("sip.phoneNumber") or _number_of(person)
+    ours = attributes.get("sip.trunkPhoneNumber")
+    caller, called = (ours, remote) if outbound else (remote, ours)
+    return replace(
+        call,
+        caller_number=call.caller_number or caller,
+        called_number=call.called_number or called,
+        direction=Direction.OUTBOUND if outbound else call.direction,
+        sip_call_id=call.sip_call_id or attributes.get("sip.callID"),
+        trunk_id=call.trunk_id or attributes.get("sip.trunkID"),
+        dispatch_rule_id=call.dispatch_rule_id or attributes.get("sip.ruleID"),
+    )
+
+
+def _number_of(person: Participant) -> str | None:
+    """The number in the metadata (`{"phone": …}`), else a name or identity that looks like one."""
+    try:
+        metadata = json.loads(person.metadata) if person.metadata else {}
+    except ValueError:
+        metadata = {}
+    phone = metadata.get("phone") if isinstance(metadata, dict) else None
+    if isinstance(phone, str) and phone:
+        return phone
+    told = (person.name.removeprefix("Phone "), person.identity.removeprefix(SIP_IDENTITY_PREFIX))
+    return next((text for text in told if _NUMBER.fullmatch(text)), None)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]

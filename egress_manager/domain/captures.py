@@ -104,9 +104,9 @@ class PageKept:
     """A page of a stretch is complete and was given to the kernel.
 
     `granule` and `arrived` are those of the page's least-delayed packet: the start of its first
-    sample, and when it came. `until` is the granule at which the page ends. Counts are of this page:
-    packets kept, octets of Opus in them, packets that never came, that came after asking again,
-    that came too late, and that came twice.
+    sample, and when it came. `until` is the granule at which the page ends. Counts are of this
+    page: packets kept, octets of Opus in them, packets that never came, that came after asking
+    again, that came too late, and that came twice.
     """
 
     at: float

@@ -84,7 +84,7 @@ class ParticipantSeen:
 
 @dataclass(frozen=True, slots=True)
 class ParticipantLeft:
-    """Somebody left. `at` is exact from a webhook or a capture, the moment of asking from a poll."""
+    """Somebody left. `at`: exact from a webhook or a capture, the moment of asking from a poll."""
 
     at: datetime
     room: Room

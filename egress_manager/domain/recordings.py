@@ -50,7 +50,7 @@ RANK: Final[Mapping[State, int]] = {
 
 #: The moves that we decide. FAILED with something on disk is salvaged.
 NEXT: Final[Mapping[State, frozenset[State]]] = {
-    State.CAPTURED: frozenset({State.RENDERED, State.FAILED}),
+    State.CAPTURED: frozenset({State.RENDERED, State.FAILED, State.ABORTED}),
     State.FAILED: frozenset({State.RENDERED}),
 }
 
@@ -106,7 +106,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """A stretch of time, in seconds since the recording's start, for which no audio came, and why."""
+    """A stretch of time for which no audio came, and why. Seconds since the recording's start."""
 
     start_sec: float
     end_sec: float
@@ -182,7 +182,11 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The promise of one trusted file for one call, and what has become of it."""
+    """The promise of one trusted file for one call, and what has become of it.
+
+    `file_stem` is decided once: where its files go, below the recordings directory, without their
+    endings.
+    """
 
     id: str
     call_id: str
@@ -199,6 +203,7 @@ class Recording:
     answer_offset_sec: float | None = None
     filepath: str | None = None
     size_bytes: int | None = None
+    file_stem: str = ""
     state: State = State.PLANNED
     since: datetime | None = None
     due_at: datetime | None = None
