@@ -191,7 +191,8 @@ class Trunks(Protocol):
         ...
 
 
-#: What a recorder calls when it has seen something first-hand. It never raises.
+#: What a recorder calls with what it has seen first-hand, in order. It may raise what is
+#: retryable: then it is told the same again.
 Listener = Callable[[News], Awaitable[None]]
 
 
@@ -211,11 +212,48 @@ class Recorder(Protocol):
         """
         ...
 
-    async def flush(self, room_name: str) -> Sequence[str]:
-        """Write out all that has come so far; the names of this room's captures that are running.
+    async def stand(self, room_name: str) -> None:
+        """Be in the room for as long as anybody is, so that the next caller costs no join."""
+        ...
 
-        Raises `StorageFailed` where it can't be written.
-        """
+    def attends(self, room_name: str) -> bool:
+        """Whether it is in the room, or on its way."""
+        ...
+
+
+class Captures(Protocol):
+    """The captures that lie on this host's disk."""
+
+    async def left_behind(self) -> Sequence[str]:
+        """Captures that nobody writes any more and that are not settled."""
+        ...
+
+    async def retell(self, capture_id: str) -> Sequence[News]:
+        """What a capture has to tell, from its journal, in order; again and again the same."""
+        ...
+
+    async def settle(self, capture_id: str) -> None:
+        """Mark it: every call in it has its final files."""
+        ...
+
+
+class Queue(Protocol):
+    """Work that is due now. The truth is in the stores: a lost queue costs a delay, not more."""
+
+    async def soon(self, recording_id: str) -> None:
+        """Have the recording's next step done as soon as may be; harmless to repeat."""
+        ...
+
+
+class Files(Protocol):
+    """The recordings directory, as far as flows need it."""
+
+    def path(self, relative: str) -> str:
+        """Where a file below the recordings directory is, as the operator sees it."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file with something in it."""
         ...
 
 

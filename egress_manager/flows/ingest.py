@@ -1,0 +1,218 @@
+"""LiveKit said something: fold it into calls and recordings.
+
+Safe to repeat, delay and reorder: every branch observes, none commands; only a caller who is there
+now makes the recorder attend, and that comes before anything is stored, so that a store that is
+away costs no audio.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from egress_manager.domain.calls import Call, call_id_of, is_caller, new_call
+from egress_manager.domain.incoming import (
+    EgressReported,
+    News,
+    Participant,
+    ParticipantLeft,
+    ParticipantSeen,
+    RoomFinished,
+    RoomListed,
+    Source,
+    TrackSeen,
+    Unrecognised,
+)
+from egress_manager.domain.policy import decide
+from egress_manager.domain.recordings import Observation, Recording, State, Verdict
+from egress_manager.flows import record, render
+from egress_manager.flows.doors import Doors
+from egress_manager.flows.update import update, upsert
+
+#: A caller whom only a webhook ever showed may be missing from the server's list for this long.
+HEARSAY: Final = timedelta(seconds=60)
+
+#: What LiveKit's egress statuses mean for a recording, where they say anything new.
+EGRESS_STATES: Final = {
+    "STARTING": State.STARTING,
+    "ACTIVE": State.ACTIVE,
+    "ENDING": State.ENDING,
+    "COMPLETE": State.CAPTURED,
+    "LIMIT_REACHED": State.CAPTURED,
+    "FAILED": State.FAILED,
+    "ABORTED": State.ABORTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a piece of news."""
+
+    outcome: str
+    call_id: str | None = None
+    recording_id: str | None = None
+    egress_id: str | None = None
+
+
+async def take(news: News, doors: Doors) -> Outcome:
+    """Fold in one piece of news. Raises `StoreUnavailable` when it can't be kept."""
+    match news:
+        case ParticipantSeen():
+            return await _seen(news, doors)
+        case ParticipantLeft():
+            return await _left(news, doors)
+        case TrackSeen():
+            await _tell_calls(news.room.name, doors, lambda call: call.hear(news))
+        case RoomListed():
+            await _listed(news, doors)
+        case RoomFinished():
+            await _finished(news, doors)
+        case EgressReported():
+            return await _reported(news, doors)
+        case Unrecognised():
+            return Outcome("ignored")
+    return Outcome("taken")
+
+
+async def attend_if_wanted(news: News, doors: Doors) -> None:
+    """Have the recorder go where a caller is. Needs no store."""
+    if not isinstance(news, ParticipantSeen) or news.participant.is_recorder:
+        return
+    if news.room.name in doors.standing_rooms:
+        await doors.recorder.stand(news.room.name)
+    if is_caller(news.participant) and decide(doors.house.policy, news.room.name).record:
+        await doors.recorder.attend(news.room.name)
+
+
+async def _seen(news: ParticipantSeen, doors: Doors) -> Outcome:
+    if news.participant.is_recorder:
+        return Outcome("recorder")
+    if not is_caller(news.participant):
+        await _tell_calls(news.room.name, doors, lambda call: call.meet(news.participant))
+        return Outcome("participant")
+    call = await upsert(
+        doors.calls,
+        call_id_of(news.room, news.participant),
+        partial(new_call, news),
+        lambda known: known.see(news),
+    )
+    if not call.is_over:
+        await attend_if_wanted(news, doors)
+    call, recording = await record.begin(call, doors.clock.now(), doors)
+    if recording is not None and news.capture_id:
+        recording = await record.captured_by(call, news.capture_id, news.at, doors)
+        if recording is not None and not call.is_over:
+            await render.follow(call, recording, doors)
+    return _outcome("call", call, recording)
+
+
+async def _left(news: ParticipantLeft, doors: Doors) -> Outcome:
+    if news.participant.is_recorder:
+        return Outcome("recorder")
+    calls = list(await doors.calls.by_participant(news.room.name, news.participant.sid))
+    if not calls and is_caller(news.participant):
+        seen = ParticipantSeen(news.at, news.room, news.participant, news.source, news.capture_id)
+        calls = [await upsert(doors.calls, *_call_of(seen))]
+        await record.begin(calls[0], doors.clock.now(), doors)
+    for call in calls:
+        call = await _lose(call, news, doors)
+        return _outcome("left", call, None)
+    return Outcome("participant")
+
+
+def _call_of(
+    seen: ParticipantSeen,
+) -> tuple[str, Callable[[], Call], Callable[[Call], Call]]:
+    """The arguments of `upsert` for the call of a caller."""
+    call_id = call_id_of(seen.room, seen.participant)
+    return call_id, partial(new_call, seen), lambda known: known.see(seen)
+
+
+async def _lose(call: Call, news: ParticipantLeft, doors: Doors) -> Call:
+    """One stay is over; with the last one, the call."""
+    call = await update(doors.calls, call.id, lambda known: known.lose(news))
+    if call.is_over:
+        written = news.source is Source.CAPTURE or not doors.recorder.attends(call.room.name)
+        await record.end(call, doors, is_written=written)
+    return call
+
+
+async def _listed(news: RoomListed, doors: Doors) -> None:
+    """Who is there is seen; whose call goes on but who is not there has left."""
+    for participant in news.participants:
+        await _seen(ParticipantSeen(news.at, news.room, participant, Source.POLL), doors)
+    here = {participant.sid for participant in news.participants}
+    for call in await doors.calls.going_on(news.room.name):
+        hearsay = not call.seen_firsthand and news.at - call.seen_at < HEARSAY
+        if call.joined_at < news.at and not hearsay:
+            await _lose_stays(
+                call, (s for s in call.participant_sids if s not in here), news, doors
+            )
+
+
+async def _finished(news: RoomFinished, doors: Doors) -> None:
+    """Whoever was in this life of the room is gone."""
+    for call in await doors.calls.going_on(news.room.name):
+        same = not news.room.sid or not call.room.sid or call.room.sid == news.room.sid
+        if same and call.joined_at < news.at:
+            await _lose_stays(call, call.participant_sids, news, doors)
+
+
+async def _lose_stays(
+    call: Call, sids: Iterable[str], news: RoomListed | RoomFinished, doors: Doors
+) -> None:
+    reason = "room_finished" if isinstance(news, RoomFinished) else "not_listed"
+    source = news.source if isinstance(news, RoomFinished) else Source.POLL
+    open_sids = {s.participant_sid for s in call.stays if s.left_at is None}
+    for sid in open_sids & set(sids):
+        person = Participant(sid, call.identity)
+        await _lose(call, ParticipantLeft(news.at, news.room, person, source, reason), doors)
+
+
+async def _tell_calls(room_name: str, doors: Doors, change: Callable[[Call], Call]) -> None:
+    """Apply something that concerns every call in the room."""
+    for call in await doors.calls.going_on(room_name):
+        changed = await update(doors.calls, call.id, change)
+        if changed.agent_identity != call.agent_identity:
+            await record.meet_agent(changed, doors)
+
+
+async def _reported(news: EgressReported, doors: Doors) -> Outcome:
+    """A job of LiveKit Egress that belongs to one of our recordings goes on."""
+    recording = await doors.recordings.by_egress_id(news.egress_id)
+    state = EGRESS_STATES.get(news.status)
+    if recording is None or state is None or recording.captures:
+        return Outcome("ignored")
+    report = Observation(state, news.at, news.error, take=recording.seen.take)
+    recording = await update(
+        doors.recordings, recording.id, lambda r: _with_report(r, report, news, doors)
+    )
+    return Outcome("egress", recording.call_id, recording.id, recording.egress_id)
+
+
+def _with_report(
+    recording: Recording, report: Observation, news: EgressReported, doors: Doors
+) -> Recording:
+    """The recorder is done and names its file; whether there is one stands in the verdict."""
+    after = recording.observe(report)
+    if after.state is not State.CAPTURED or news.filepath is None:
+        return after
+    verdict = Verdict.PENDING if doors.files.exists(news.filepath) else Verdict.MISSING
+    done = replace(
+        after,
+        filepath=news.filepath,
+        stopped_at=news.ended_at or news.at,
+        duration_sec=news.duration_sec,
+        verdict=verdict,
+    )
+    return done.advance(State.RENDERED, news.at)
+
+
+def _outcome(what: str, call: Call, recording: Recording | None) -> Outcome:
+    return Outcome(
+        what,
+        call.id,
+        call.recording_id,
+        recording.egress_id if recording else None,
+    )

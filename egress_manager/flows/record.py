@@ -1,0 +1,168 @@
+"""A call becomes a recording: begin it, go along with its capture, close it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from egress_manager.domain import naming
+from egress_manager.domain.calls import Call, egress_id_of, recording_id_of
+from egress_manager.domain.policy import decide
+from egress_manager.domain.recordings import Observation, Recording, State
+from egress_manager.errors import NotFound
+from egress_manager.flows.doors import Doors
+from egress_manager.flows.update import update, upsert
+
+#: How long a capture may take to write out a call's tail before the call is closed without it.
+TAIL_WAIT: Final = timedelta(seconds=5)
+#: A call that was over this soon may have been too short for any recorder.
+TOO_SHORT: Final = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call's recording ends before it is rendered, and why."""
+
+    state: State
+    reason: str = ""
+
+
+async def begin(call: Call, at: datetime, doors: Doors) -> tuple[Call, Recording | None]:
+    """Decide once whether the call is recorded; plan its recording, or note the reason why not."""
+    if call.reason and not call.recording_id:
+        return call, None
+    recording_id = recording_id_of(call.id)
+    if not call.recording_id:
+        decision = decide(doors.house.policy, call.room.name)
+        if not decision.record:
+            return await update(
+                doors.calls, call.id, lambda c: replace(c, reason=decision.reason)
+            ), None
+        call = await update(doors.calls, call.id, lambda c: replace(c, recording_id=recording_id))
+    report = Observation(State.STARTING, call.joined_at, take=call.take)
+    recording = await upsert(
+        doors.recordings,
+        recording_id,
+        lambda: _planned(call, at, doors).observe(report),
+        lambda r: _described(r, call).observe(report),
+    )
+    return call, recording
+
+
+async def captured_by(call: Call, capture_id: str, at: datetime, doors: Doors) -> Recording | None:
+    """The call is in a capture: note it, and have the renderer follow."""
+    if not call.recording_id:
+        return None
+    report = Observation(State.ACTIVE, at, take=call.take)
+
+    def change(recording: Recording) -> Recording:
+        captures = recording.captures
+        if capture_id not in captures:
+            recording = replace(recording, captures=(*captures, capture_id))
+        return recording.observe(report)
+
+    return await update(doors.recordings, call.recording_id, change)
+
+
+async def end(call: Call, doors: Doors, *, is_written: bool) -> None:
+    """The caller is gone. Close the recording now if all is written, else a little later."""
+    if call.recording_id is None or call.left_at is None:
+        return
+    report = Observation(State.ENDING, call.left_at, call.left_reason, take=call.take)
+    due_at = doors.clock.now() + TAIL_WAIT
+
+    def change(recording: Recording) -> Recording:
+        after = recording.observe(report)
+        return after if after.state is recording.state else replace(after, due_at=due_at)
+
+    await update(doors.recordings, call.recording_id, change)
+    if is_written:
+        await doors.queue.soon(call.recording_id)
+
+
+async def close(recording: Recording, doors: Doors) -> Recording:
+    """ENDING -> what comes of it: captured, or an end with a reason."""
+    call = await doors.calls.get(recording.call_id)
+    if call.left_at is None:
+        return recording
+    ending = ending_of(call, recording)
+    report = Observation(ending.state, doors.clock.now(), ending.reason, take=call.take)
+    closed = await update(doors.recordings, recording.id, lambda r: r.observe(report))
+    if ending.state is State.CAPTURED:
+        await doors.queue.soon(recording.id)
+    else:
+        await doors.renderer.forget(recording.id)
+        await update(doors.calls, call.id, lambda c: replace(c, reason=ending.reason))
+    return closed
+
+
+async def give_up(recording: Recording, doors: Doors) -> Recording:
+    """PLANNED or STARTING for too long: nobody ever saw the caller, or no capture came about."""
+    call = await doors.calls.get(recording.call_id)
+    if call.is_over:
+        await end(call, doors, is_written=True)
+        return recording
+    if call.seen_firsthand:
+        await doors.recorder.attend(call.room.name)
+        return await postpone(recording, timedelta(seconds=30), doors)
+    report = Observation(State.ABORTED, doors.clock.now(), "caller_never_seen", take=call.take)
+    await update(doors.calls, call.id, lambda c: replace(c, reason="caller_never_seen"))
+    return await update(doors.recordings, recording.id, lambda r: r.observe(report))
+
+
+async def postpone(recording: Recording, wait: timedelta, doors: Doors) -> Recording:
+    """Look at it again after a while."""
+    due_at = doors.clock.now() + wait
+    return await update(doors.recordings, recording.id, lambda r: replace(r, due_at=due_at))
+
+
+async def meet_agent(call: Call, doors: Doors) -> None:
+    """The call has an agent: its recording's document says so."""
+    if call.recording_id is None:
+        return
+    try:
+        await update(doors.recordings, call.recording_id, lambda r: _described(r, call))
+    except NotFound:
+        return
+
+
+def ending_of(call: Call, recording: Recording) -> Ending:
+    """What a recording comes to when its caller is gone. Pure."""
+    if not call.was_answered:
+        return Ending(State.ABORTED, "not_answered")
+    if recording.captures:
+        return Ending(State.CAPTURED)
+    if call.left_at is not None and call.left_at - call.joined_at < TOO_SHORT:
+        return Ending(State.ABORTED, "left_before_capture")
+    return Ending(State.FAILED, "never_captured")
+
+
+def _planned(call: Call, at: datetime, doors: Doors) -> Recording:
+    recording_id = recording_id_of(call.id)
+    return Recording(
+        id=recording_id,
+        call_id=call.id,
+        egress_id=egress_id_of(call.id),
+        engine=doors.recorder.engine,
+        room_name=call.room.name,
+        seen=Observation(State.PLANNED, at),
+        created_at=at,
+        caller_number=call.caller_number,
+        agent_identity=call.agent_identity,
+        started_at=call.joined_at,
+        file_stem=naming.file_stem(
+            doors.house.naming,
+            room_name=call.room.name,
+            identity=call.identity,
+            at=call.joined_at,
+            recording_id=recording_id,
+        ),
+    )
+
+
+def _described(recording: Recording, call: Call) -> Recording:
+    """What the call has learnt meanwhile stands in the recording's document too."""
+    return replace(
+        recording,
+        caller_number=recording.caller_number or call.caller_number,
+        agent_identity=recording.agent_identity or call.agent_identity,
+    )

@@ -1,0 +1,116 @@
+"""CAPTURED -> the finished files."""
+
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from egress_manager.domain import naming
+from egress_manager.domain.calls import Call
+from egress_manager.domain.recordings import Recording, Rendered, RenderPlan, State, TrackFile
+from egress_manager.errors import RenderFailed
+from egress_manager.flows.doors import Doors
+from egress_manager.flows.update import update
+from egress_manager.ports import CallFilter
+
+log = logging.getLogger(__name__)
+
+#: Waits before rendering is tried again; after the last one the recording has failed.
+RETRIES: Final = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600))
+#: How many calls of a room can overlap one call and still be told apart.
+MOST_OTHERS: Final = 200
+
+
+async def follow(call: Call, recording: Recording, doors: Doors) -> None:
+    """Have the mix made while the call goes on."""
+    await doors.renderer.follow(await plan_of(call, recording, doors))
+
+
+async def render(recording: Recording, doors: Doors) -> Recording:
+    """Make the files; on trouble try again later, a few times, then fail with the reason."""
+    call = await doors.calls.get(recording.call_id)
+    plan = await plan_of(call, recording, doors)
+    try:
+        rendered = await doors.renderer.finish(plan)
+    except RenderFailed as error:
+        return await _failed(recording, call, error, doors)
+    at = doors.clock.now()
+    return await update(
+        doors.recordings, recording.id, lambda r: _with_files(r, call, rendered, at, doors)
+    )
+
+
+async def plan_of(call: Call, recording: Recording, doors: Doors) -> RenderPlan:
+    """What is to be made of a call's captures."""
+    house = doors.house
+    return RenderPlan(
+        recording_id=recording.id,
+        captures=recording.captures,
+        caller_sids=call.participant_sids,
+        begins_at=call.joined_at.timestamp(),
+        ends_at=call.left_at.timestamp() if call.left_at else None,
+        mix_filepath=f"{recording.file_stem}.{house.mix_format}",
+        track_filepath=naming.track_template(recording.file_stem),
+        mix_format=house.mix_format,
+        other_caller_sids=() if house.include_other_callers else await _others(call, doors),
+        include_other_callers=house.include_other_callers,
+    )
+
+
+async def _others(call: Call, doors: Doors) -> tuple[str, ...]:
+    """The stays of other callers in the room."""
+    page = await doors.calls.page(
+        CallFilter(room_name=call.room.name, until=call.left_at), cursor=None, limit=MOST_OTHERS
+    )
+    return tuple(
+        sid for other in page.items if other.id != call.id for sid in other.participant_sids
+    )
+
+
+def _with_files(
+    recording: Recording, call: Call, rendered: Rendered, at: datetime, doors: Doors
+) -> Recording:
+    """The recording with its files. Pure but for where files are."""
+    if recording.state is not State.CAPTURED:
+        return recording
+    answered = call.answered_at
+    done = replace(
+        recording,
+        filepath=doors.files.path(rendered.filepath),
+        started_at=call.joined_at,
+        stopped_at=call.left_at,
+        duration_sec=rendered.duration_sec,
+        size_bytes=rendered.size_bytes,
+        answer_offset_sec=max(0.0, (answered - call.joined_at).total_seconds())
+        if answered
+        else None,
+        channels=rendered.channels,
+        holes=rendered.holes,
+        tracks=tuple(_located(track, doors) for track in rendered.tracks),
+    )
+    return done.advance(State.RENDERED, at)
+
+
+def _located(track: TrackFile, doors: Doors) -> TrackFile:
+    return replace(track, filepath=doors.files.path(track.filepath) if track.filepath else None)
+
+
+async def _failed(recording: Recording, call: Call, error: RenderFailed, doors: Doors) -> Recording:
+    """No files: for good where there is nothing to make them of, else until the next try."""
+    final = {"no_audio": State.ABORTED, "encrypted": State.FAILED}.get(error.code)
+    attempt, now = recording.attempts, doors.clock.now()
+    if final is None and attempt < len(RETRIES):
+        log.warning("render_failed", extra={"recording": recording.id, "attempt": attempt + 1})
+        due_at = now + RETRIES[attempt]
+        return await update(
+            doors.recordings,
+            recording.id,
+            lambda r: replace(r, attempts=attempt + 1, due_at=due_at, reason=str(error)),
+        )
+    state, reason = final or State.FAILED, error.code if final else str(error)
+    await update(doors.calls, call.id, lambda c: replace(c, reason=reason))
+    return await update(
+        doors.recordings,
+        recording.id,
+        lambda r: r.advance(state, now, reason) if r.state is State.CAPTURED else r,
+    )
