@@ -6,6 +6,7 @@ Stores keep moments to the millisecond, and return what they keep (`domain/momen
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -242,6 +243,10 @@ class Queue(Protocol):
 
     async def soon(self, recording_id: str) -> None:
         """Have the recording's next step done as soon as may be; harmless to repeat."""
+        ...
+
+    def take(self) -> AbstractAsyncContextManager[str]:
+        """The id of the next recording to work on; waits for one. Nobody else gets it meanwhile."""
         ...
 
 

@@ -7,11 +7,11 @@ away costs no audio.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from egress_manager.domain.calls import Call, call_id_of, is_caller, new_call
+from egress_manager.domain.calls import FOUND_LATE, Call, call_id_of, is_caller, new_call
 from egress_manager.domain.incoming import (
     EgressReported,
     News,
@@ -79,10 +79,19 @@ async def attend_if_wanted(news: News, doors: Doors) -> None:
     """Have the recorder go where a caller is. Needs no store."""
     if not isinstance(news, ParticipantSeen) or news.participant.is_recorder:
         return
+    if _is_stale(news, doors.clock.now()):
+        return
     if news.room.name in doors.standing_rooms:
         await doors.recorder.stand(news.room.name)
     if is_caller(news.participant) and decide(doors.house.policy, news.room.name).record:
         await doors.recorder.attend(news.room.name)
+
+
+def _is_stale(news: ParticipantSeen, now: datetime) -> bool:
+    """Old news: the room may be gone, and joining would open it again. Polling knows better."""
+    joined_at = news.participant.joined_at
+    told_late = news.source is Source.WEBHOOK and joined_at and news.at - joined_at > FOUND_LATE
+    return bool(told_late) or now - news.at > FOUND_LATE
 
 
 async def _seen(news: ParticipantSeen, doors: Doors) -> Outcome:
@@ -102,7 +111,7 @@ async def _seen(news: ParticipantSeen, doors: Doors) -> Outcome:
     call, recording = await record.begin(call, doors.clock.now(), doors)
     if recording is not None and news.capture_id:
         recording = await record.captured_by(call, news.capture_id, news.at, doors)
-        if recording is not None and not call.is_over:
+        if recording is not None and doors.recorder.attends(call.room.name):
             await render.follow(call, recording, doors)
     return _outcome("call", call, recording)
 
@@ -140,8 +149,11 @@ async def _lose(call: Call, news: ParticipantLeft, doors: Doors) -> Call:
 
 async def _listed(news: RoomListed, doors: Doors) -> None:
     """Who is there is seen; whose call goes on but who is not there has left."""
-    for participant in news.participants:
-        await _seen(ParticipantSeen(news.at, news.room, participant, Source.POLL), doors)
+    sightings = [ParticipantSeen(news.at, news.room, p, Source.POLL) for p in news.participants]
+    for seen in sightings:
+        await attend_if_wanted(seen, doors)
+    for seen in sightings:
+        await _seen(seen, doors)
     here = {participant.sid for participant in news.participants}
     for call in await doors.calls.going_on(news.room.name):
         hearsay = not call.seen_firsthand and news.at - call.seen_at < HEARSAY

@@ -1,0 +1,40 @@
+"""The captures on this host's disk (port `Captures`)."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from egress_manager.domain.captures import SETTLED
+from egress_manager.domain.incoming import News
+from egress_manager.domain.retelling import retell
+from egress_manager.recorder import journal
+
+
+class DiskCaptures:
+    """Every directory below `directory` is a capture."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def left_behind(self) -> Sequence[str]:
+        return await asyncio.to_thread(self._left_behind)
+
+    async def retell(self, capture_id: str) -> Sequence[News]:
+        return await asyncio.to_thread(self._retell, capture_id)
+
+    async def settle(self, capture_id: str) -> None:
+        await asyncio.to_thread(journal.settle, self._directory / capture_id)
+
+    def _left_behind(self) -> list[str]:
+        if not self._directory.is_dir():
+            return []
+        return sorted(
+            found.name
+            for found in self._directory.iterdir()
+            if found.is_dir() and not (found / SETTLED).exists() and not journal.is_held(found)
+        )
+
+    def _retell(self, capture_id: str) -> list[News]:
+        directory = self._directory / capture_id
+        journal.close_left_behind(directory, journal.read_story(directory))
+        return list(retell(capture_id, journal.read_journal(directory)))

@@ -1,0 +1,191 @@
+"""The built-in recorder behind the port `Recorder`: one attendance for each room that needs one."""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from egress_manager.domain.calls import is_caller
+from egress_manager.domain.captures import Ended, Entry, PageKept, ParticipantChanged, SenderReport
+from egress_manager.domain.incoming import News
+from egress_manager.domain.retelling import Retelling, participant_of
+from egress_manager.errors import EgressManagerError
+from egress_manager.ports import Listener
+from egress_manager.recorder.attendance import Attendance, Door
+
+log = logging.getLogger(__name__)
+
+#: News that could not be told (MongoDB away) are told again after this long. Seconds.
+TELL_AGAIN: Final = 1.0
+#: So many untold news of a capture are kept in memory; its journal has them all. News.
+MOST_UNTOLD: Final = 10_000
+#: How long all attendances together may take to leave. Seconds.
+DRAIN_TIMEOUT: Final = 5.0
+#: Entries that are for the renderer only.
+_QUIET: Final = (PageKept, SenderReport)
+
+
+class BuiltinRecorder:
+    """Attends rooms in this process. Give it its listener before the first room."""
+
+    engine = "builtin"
+
+    def __init__(
+        self,
+        url: str,
+        token: Callable[[str, str], str],
+        captures_dir: Path,
+        *,
+        sync_interval: float,
+    ) -> None:
+        self.listener: Listener | None = None
+        self._url = url
+        self._token = token
+        self._captures_dir = captures_dir
+        self._sync_interval = sync_interval
+        self._door: Door | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._attendances: dict[str, Attendance] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tellers: dict[str, Teller] = {}
+        self._is_draining = False
+
+    async def attend(self, room_name: str) -> None:
+        """See to it that the room is being captured."""
+        if not self._is_draining:
+            self._attendance(room_name).expect()
+
+    async def stand(self, room_name: str) -> None:
+        """Be in the room for as long as anybody is."""
+        if not self._is_draining:
+            self._attendance(room_name).is_standing = True
+
+    def attends(self, room_name: str) -> bool:
+        """Whether it is capturing the room, or on its way."""
+        attendance = self._attendances.get(room_name)
+        return attendance is not None and attendance.capture is not None
+
+    @property
+    def capturing(self) -> int:
+        """How many rooms are being captured now."""
+        return sum(1 for a in self._attendances.values() if a.is_capturing)
+
+    @property
+    def troubles(self) -> list[str]:
+        """What keeps captures from writing now, in plain words."""
+        errors = (a.capture.error for a in self._attendances.values() if a.capture)
+        return sorted({str(error.strerror) for error in errors if error})
+
+    async def aclose(self) -> None:
+        """Leave every room; what has come is on disk, the rest is told by the journals."""
+        self._is_draining = True
+        for attendance in self._attendances.values():
+            attendance.stop("shutdown")
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=DRAIN_TIMEOUT)
+        for task in self._tasks:
+            task.cancel()
+        for teller in self._tellers.values():
+            await teller.aclose()
+        if self._session is not None:
+            await self._session.close()
+
+    def _attendance(self, room_name: str) -> Attendance:
+        known = self._attendances.get(room_name)
+        if known is not None:
+            return known
+        attendance = self._attendances[room_name] = Attendance(room_name, self._open_door())
+        task = asyncio.create_task(self._run(attendance))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return attendance
+
+    async def _run(self, attendance: Attendance) -> None:
+        try:
+            await attendance.run()
+        except Exception:
+            log.exception("attendance_failed")
+        finally:
+            self._attendances.pop(attendance.room_name, None)
+
+    def _open_door(self) -> Door:
+        if self._door is None:
+            self._session = aiohttp.ClientSession()
+            self._door = Door(
+                session=self._session,
+                url=self._url,
+                token=self._token,
+                captures_dir=self._captures_dir,
+                is_caller=_is_caller,
+                hear=self._hear,
+                sync_interval=self._sync_interval,
+            )
+        return self._door
+
+    def _hear(self, capture_id: str, entry: Entry) -> None:
+        """Every entry of every journal comes by here, the moment it was written."""
+        if isinstance(entry, _QUIET) or self.listener is None:
+            return
+        teller = self._tellers.get(capture_id)
+        if teller is None:
+            teller = self._tellers[capture_id] = Teller(capture_id, self.listener)
+        teller.tell(entry)
+        if isinstance(entry, Ended):
+            teller.finish(lambda: self._tellers.pop(capture_id, None))
+
+
+class Teller:
+    """Tells the listener what one capture sees: in order, and again until it was heard."""
+
+    def __init__(self, capture_id: str, listener: Listener) -> None:
+        self._retelling = Retelling(capture_id)
+        self._listener = listener
+        self._news: deque[News] = deque(maxlen=MOST_UNTOLD)
+        self._has_news = asyncio.Event()
+        self._when_done: Callable[[], object] | None = None
+        self._task = asyncio.create_task(self._run())
+
+    def tell(self, entry: Entry) -> None:
+        """Take an entry; what is news in it is told soon."""
+        news = self._retelling.news_of(entry)
+        if news is not None:
+            self._news.append(news)
+            self._has_news.set()
+
+    def finish(self, when_done: Callable[[], object]) -> None:
+        """Nothing more will come."""
+        self._when_done = when_done
+        self._has_news.set()
+
+    async def aclose(self) -> None:
+        """Stop telling; the journal has it all."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _run(self) -> None:
+        while self._news or self._when_done is None:
+            if not self._news:
+                self._has_news.clear()
+                await self._has_news.wait()
+                continue
+            try:
+                await self._listener(self._news[0])
+            except EgressManagerError as error:
+                if error.retryable:
+                    await asyncio.sleep(TELL_AGAIN)
+                    continue
+                log.exception("news_refused")
+            except Exception:
+                log.exception("news_refused")
+            self._news.popleft()
+        self._when_done()
+
+
+def _is_caller(person: ParticipantChanged) -> bool:
+    return is_caller(participant_of(person))

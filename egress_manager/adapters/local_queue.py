@@ -1,0 +1,37 @@
+"""Work that is due, handed over inside this process (port `Queue`)."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+
+class LocalQueue:
+    """A recording waits in it at most once, and is worked on by one worker at a time."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, None] = {}
+        self._taken: set[str] = set()
+        self._has_work = asyncio.Event()
+
+    async def soon(self, recording_id: str) -> None:
+        self._waiting[recording_id] = None
+        self._has_work.set()
+
+    @contextlib.asynccontextmanager
+    async def take(self) -> AsyncIterator[str]:
+        recording_id = await self._next()
+        self._taken.add(recording_id)
+        try:
+            yield recording_id
+        finally:
+            self._taken.discard(recording_id)
+            self._has_work.set()
+
+    async def _next(self) -> str:
+        while True:
+            for recording_id in self._waiting:
+                if recording_id not in self._taken:
+                    del self._waiting[recording_id]
+                    return recording_id
+            self._has_work.clear()
+            await self._has_work.wait()
