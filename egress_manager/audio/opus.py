@@ -66,6 +66,7 @@ def is_silent(packet: bytes) -> bool:
 def silence(ticks: int, *, stereo: bool = False) -> list[bytes]:
     """Packets that decode to exact silence, the longest first; a rest below 2.5 ms is left over."""
     packets: list[bytes] = []
+    ticks = max(0, ticks)
     for length in _SILENT_TOC:
         count, ticks = divmod(ticks, length)
         packets += [silent_packet(length, stereo=stereo)] * count

@@ -1,0 +1,52 @@
+"""A file that bears its name only when it is complete, and the ways in which none can be made."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from egress_manager.errors import RenderFailed
+
+
+class NoAudio(RenderFailed):
+    """Nothing was kept of any track: nobody published one, or nobody sent a packet."""
+
+    code = "no_audio"
+    retryable = False
+
+
+class Encrypted(RenderFailed):
+    """The room is end-to-end encrypted: what was kept can't be understood."""
+
+    code = "encrypted"
+    retryable = False
+
+
+class Unfinished:
+    """A file in the making, under a temporary name beside its final one. Raises `OSError`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.temporary = path.with_name(f".{path.name}.part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def keep(self) -> int:
+        """It is complete: bring it to the disk, then give it its name. Its size in bytes."""
+        with self.temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        self.temporary.replace(self.path)
+        _sync_directory(self.path.parent)
+        return self.path.stat().st_size
+
+    def drop(self) -> None:
+        """Remove it; harmless where it is not there."""
+        with suppress(OSError):
+            self.temporary.unlink(missing_ok=True)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Bring a new name to the disk."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

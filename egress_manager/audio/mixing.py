@@ -1,0 +1,146 @@
+"""One attempt at a call's mix. It goes only forward, and says when it can't be trusted any more.
+
+Everything is done in slices (generators that yield between them), so that one process can work on
+many calls in turn.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from egress_manager.audio.encode import Encoder
+from egress_manager.audio.mix import Sum, Voice
+from egress_manager.audio.source import CaptureFiles
+from egress_manager.audio.weave import Strand, Weave
+from egress_manager.domain.captures import TICKS, Story, TrackChanged
+from egress_manager.domain.recordings import RenderPlan
+from egress_manager.domain.timeline import sides
+
+#: Packets are taken so long before the mix takes their sound, because two stretches of a track are
+#: read one behind the other. Seconds.
+AHEAD: Final = 2.5
+
+#: One slice of work mixes so much of the call: some 20 ms of CPU. Seconds.
+SLICE: Final = 2.0
+
+#: What stands further from where it is now known to belong is not good enough. Seconds.
+DOUBT: Final = 0.010
+
+#: Sound that ends so long before the call is not decoded. Seconds.
+WARM_UP: Final = 0.5
+
+
+class Doubt(Exception):
+    """What was mixed is not what would be mixed now."""
+
+
+class Mixing:
+    """Mixes a call into a file, as far as it is told to.
+
+    With `is_final` everything that there will be is there: sound that comes for a time that is
+    mixed is left out then, where otherwise `Late` is raised.
+    """
+
+    def __init__(
+        self,
+        captures: Sequence[CaptureFiles],
+        plan: RenderPlan,
+        path: Path,
+        *,
+        is_final: bool = False,
+    ) -> None:
+        self.plan = plan
+        self._captures = captures
+        self._weaves: dict[str, Weave] = {}
+        self._voices: dict[Strand, Voice] = {}
+        self._sum = Sum(is_strict=not is_final)
+        self._encoder = Encoder(path, plan.mix_format)
+
+    def advance(self, until: float) -> Iterator[None]:
+        """Mix until a moment, in slices. Raises `Doubt`, `Late`."""
+        self._look()
+        end = self._position(until)
+        while self._sum.done < end:
+            to = min(end, self._sum.done + round(SLICE * TICKS))
+            self._hear(self.plan.begins_at + to / TICKS + AHEAD)
+            for voice in self._voices.values():
+                voice.rest_before(to)
+            self._encoder.write(self._sum.take(to))
+            yield
+
+    def finish(self) -> Iterator[None]:
+        """Mix to the end of the call, and close the file. Raises `Doubt`, `Late`."""
+        assert self.plan.ends_at is not None
+        yield from self.advance(self.plan.ends_at)
+        for weave in self._weaves.values():
+            for strand in weave.strands:
+                strand.refresh(fully=True)
+        self._compare()
+        self._encoder.close()
+
+    def abandon(self) -> None:
+        """Give it up."""
+        self._encoder.abandon()
+
+    def _position(self, at: float) -> int:
+        """A moment, in samples since the call's beginning."""
+        return round((at - self.plan.begins_at) * TICKS)
+
+    def _look(self) -> None:
+        """Take in what is new: tracks, stretches, better placements."""
+        stories = [capture.story for capture in self._captures]
+        for track_sid in usable(stories):
+            self._weaves.setdefault(track_sid, Weave(track_sid))
+        for weave in self._weaves.values():
+            weave.look(self._captures)
+        strands = [strand for weave in self._weaves.values() for strand in weave.strands]
+        if [strand for strand in strands if strand.refresh()]:
+            self._compare()
+
+    def _hear(self, until: float) -> None:
+        """Put everything that ends before a moment into the sum."""
+        seats = sides([capture.story for capture in self._captures], self.plan)
+        begins_at = self.plan.begins_at
+        for weave in self._weaves.values():
+            for piece in weave.take(until):
+                side = seats.of(piece.strand.stretch.began.participant_sid)
+                voice = self._voices.get(piece.strand)
+                if voice and voice.side != side:
+                    raise Doubt("somebody is on the other side now")
+                if side is None or piece.end_at < begins_at - WARM_UP:
+                    continue
+                if voice is None:
+                    voice = self._voices[piece.strand] = Voice(side, begins_at, self._sum)
+                voice.hear(piece)
+
+    def _compare(self) -> None:
+        """Raise `Doubt` where anything stands elsewhere than it is now known to belong."""
+        for strand, voice in self._voices.items():
+            at = strand.placement.at
+            for granule, shift in voice.used:
+                if abs(voice.wanted(at(granule), granule) - shift) > DOUBT * TICKS:
+                    raise Doubt("the clocks are known better now")
+
+
+def published(stories: Sequence[Story]) -> Mapping[str, TrackChanged]:
+    """The audio tracks that the journals tell of, by sid."""
+    return {sid: track for story in stories for sid, track in story.tracks.items()}
+
+
+def unusable(stories: Sequence[Story]) -> dict[str, str]:
+    """Why packets of a track are no sound that we can decode: `encrypted` or `codec`, by sid."""
+    reasons = {
+        trouble.track_sid: trouble.what
+        for story in stories
+        for trouble in story.troubles
+        if trouble.what in ("encrypted", "codec")
+    }
+    reasons |= {sid: "encrypted" for sid, t in published(stories).items() if t.is_encrypted}
+    return reasons
+
+
+def usable(stories: Sequence[Story]) -> list[str]:
+    """The sids of the tracks whose packets we can decode."""
+    reasons = unusable(stories)
+    sids = {s.began.track_sid: None for story in stories for s in story.stretches.values()}
+    return [sid for sid in sids if sid not in reasons]

@@ -1,0 +1,170 @@
+"""One track's own file: its packets as they came, and silence where none came.
+
+No packet is decoded or made anew, so it is made fast and sounds as it was sent. It spans the whole
+call, so that a player or a transcriber that counts from its beginning is right all along.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from egress_manager.audio import ogg, opus
+from egress_manager.audio.decode import LOOKAHEAD
+from egress_manager.audio.mix import CONCEALED
+from egress_manager.audio.weave import Piece, Strand
+from egress_manager.domain.captures import TICKS
+
+#: Packets from so long before the beginning are there for the decoder to settle, and are not played
+#: (RFC 7845, section 4.6). Ticks.
+PREROLL: Final = 3840
+
+#: A page of the file is at most so long. Ticks.
+PAGE: Final = TICKS
+
+#: Out of place by this, a track is put right where it is silent; by that, where it is quietest. A
+#: word is never further off than that and what a clock loses meanwhile. Ticks.
+OFF_IN_SILENCE: Final = 240
+OFF: Final = 480
+
+#: A slice of work is so many pieces.
+SLICE: Final = 1000
+
+
+class PageWriter:
+    """Gathers packets into pages; `position` is the granule that was reached."""
+
+    def __init__(self, path: Path, channels: int, pre_skip: int) -> None:
+        self._file = path.open("wb")
+        self._file.write(ogg.head_pages(1, channels, pre_skip))
+        self._sequence = 2
+        self._packets: list[bytes] = []
+        self._segments = 0
+        self._page_start = 0
+        self.position = 0
+
+    def add(self, packets: Iterable[bytes]) -> None:
+        """Append packets, one after another."""
+        for packet in packets:
+            segments = len(packet) // 255 + 1
+            if self._segments + segments > ogg.MAX_SEGMENTS or self._is_long:
+                self._flush(self.position)
+            self._packets.append(packet)
+            self._segments += segments
+            self.position += opus.duration(packet)
+
+    @property
+    def _is_long(self) -> bool:
+        return self.position - self._page_start >= PAGE
+
+    def close(self, end: int) -> None:
+        """Write the last page; a player stops at granule `end`, if that is within it."""
+        self._flush(min(end, self.position), last=True)
+        self._file.close()
+
+    def _flush(self, granule: int, *, last: bool = False) -> None:
+        if self._packets:
+            self._file.write(ogg.page(self._packets, granule, 1, self._sequence, last=last))
+            self._sequence += 1
+        self._packets, self._segments, self._page_start = [], 0, self.position
+
+
+class TrackWriter:
+    """Puts pieces, in the order of time, to their places in the file."""
+
+    def __init__(self, path: Path, begins_at: float, ends_at: float) -> None:
+        self._path = path
+        self._begins_at = begins_at
+        self._length = round((ends_at - begins_at) * TICKS)
+        self._pages: PageWriter | None = None
+        self._shift = 0.0  # from the recording's time to the file's granules
+        self._end = 0
+        self._stereo = False
+        self._last: tuple[Strand, int] | None = None
+        self._likeness = b""
+
+    def write(self, pieces: Iterable[Piece]) -> Iterator[None]:
+        """Write the whole file, in slices."""
+        for n, piece in enumerate(pieces):
+            self._add(piece)
+            if n % SLICE == SLICE - 1:
+                yield
+        pages = self._pages or self._open(None)
+        pages.add(opus.silence(self._end - pages.position + opus.SHORTEST, stereo=self._stereo))
+        pages.close(self._end)
+        yield
+
+    def _add(self, piece: Piece) -> None:
+        """Add one piece, or what of it lies within the call."""
+        granule, packets = self._within(piece)
+        if not packets:
+            return
+        pages = self._pages or self._open((piece.strand.placement.at(granule), packets))
+        off = round(self._wanted(piece, granule)) - pages.position
+        if self._last == (piece.strand, granule):
+            packets = corrected(packets, off, stereo=self._stereo)
+        elif off > 0:
+            pages.add(self._filling(off, piece.after_loss))
+        pages.add(packets)
+        self._last = (piece.strand, piece.end)
+        self._likeness = packets[-1]
+
+    def _wanted(self, piece: Piece, granule: int) -> float:
+        """The position in the file at which a granule of a piece belongs."""
+        return (piece.strand.placement.at(granule) - self._begins_at) * TICKS + self._shift
+
+    def _within(self, piece: Piece) -> tuple[int, list[bytes]]:
+        """The packets of a piece within the call, or just before it, and where they begin."""
+        first = self._begins_at - PREROLL / TICKS
+        last = self._begins_at + (self._length + LOOKAHEAD) / TICKS
+        if piece.start_at >= first and piece.end_at <= last:
+            return piece.start, list(piece.packets)
+        at = piece.strand.placement.at
+        granule = begin = piece.start
+        kept: list[bytes] = []
+        for packet in piece.packets:
+            if first <= at(granule) < last:
+                begin = begin if kept else granule
+                kept.append(packet)
+            granule += opus.duration(packet)
+        return begin, kept
+
+    def _open(self, first: tuple[float, list[bytes]] | None) -> PageWriter:
+        """Open the file so that the first packet is at its place to the sample.
+
+        What a player skips at the beginning is the encoder's look-ahead, and what is kept from
+        before the call; where the track begins later it takes up what silence can't measure out.
+        """
+        wanted = 0 if first is None else round((first[0] - self._begins_at) * TICKS)
+        self._stereo = first is not None and any(map(opus.is_stereo, first[1]))
+        filled = max(0, wanted) // opus.SHORTEST * opus.SHORTEST
+        self._shift = filled - wanted
+        pre_skip = LOOKAHEAD + int(self._shift)
+        self._end = self._length + pre_skip
+        self._pages = PageWriter(self._path, 2 if self._stereo else 1, pre_skip)
+        return self._pages
+
+    def _filling(self, ticks: int, after_loss: bool) -> list[bytes]:
+        """What stands in a hole: silence; for a few lost packets, whatever a player makes up."""
+        if after_loss and self._likeness and ticks <= CONCEALED:
+            stand_in = opus.lost_packet(self._likeness)
+            count, ticks = divmod(ticks, opus.duration(stand_in))
+            return [stand_in] * count + opus.silence(ticks, stereo=self._stereo)
+        return opus.silence(ticks, stereo=self._stereo)
+
+
+def corrected(packets: list[bytes], off: int, *, stereo: bool) -> list[bytes]:
+    """Packets that last longer by `off` ticks (shorter, where negative), if it is worth it.
+
+    The place is the quietest of them, and that is the smallest: encoders spend bits on sound.
+    """
+    if abs(off) < OFF_IN_SILENCE:
+        return packets
+    place = min(range(len(packets)), key=lambda n: len(packets[n]))
+    quiet = packets[place]
+    if abs(off) < OFF and not opus.is_silent(quiet):
+        return packets
+    if off > 0:
+        instead = [*opus.silence(off, stereo=stereo), quiet]
+    else:
+        instead = opus.silence(max(0, opus.duration(quiet) + off), stereo=stereo)
+    return [*packets[:place], *instead, *packets[place + 1 :]]

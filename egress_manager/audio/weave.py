@@ -1,0 +1,174 @@
+"""One track's packets in the order of time, each moment once, however many stretches hold it.
+
+Two captures may have kept the same track, and so may two connections of one capture that overlap
+while one takes over from the other. The stretch that began earlier wins; a later one fills in
+where the earlier has nothing. The cut is between packets.
+"""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from egress_manager.audio import opus
+from egress_manager.audio.source import CaptureFiles, SoundPage
+from egress_manager.domain.captures import TICKS, Stretch
+from egress_manager.domain.holes import Covered
+from egress_manager.domain.timeline import place
+
+#: Stretches may overlap by so much without a packet being cut: no placement is exact. Seconds.
+TOLERANCE: Final = 0.005
+
+#: A stretch that began later is read so far behind the one before it, so that the page which that
+#: one has of the same moment was seen. A page is at most half a second long. Seconds.
+BEHIND: Final = 0.75
+
+#: A stretch of which nothing came for so long is not waited for. Seconds.
+DEAD_AFTER: Final = 10.0
+
+#: A placement is made anew when a stretch has grown by this part of itself, and so many seconds.
+GROWTH: Final = 0.03
+SHORTEST_GROWTH: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Packets without a hole between them: from granule `start`, which belongs to `start_at`."""
+
+    strand: "Strand"
+    start: int
+    end: int
+    start_at: float
+    end_at: float
+    packets: tuple[bytes, ...]
+    lost: int
+
+    @property
+    def after_loss(self) -> bool:
+        """Whether packets are known to be lost just before it."""
+        return self.lost > 0
+
+
+class Strand:
+    """One stretch of the track that is being read, and where it belongs by now."""
+
+    def __init__(self, capture: CaptureFiles, stretch: Stretch) -> None:
+        self.stretch = stretch
+        self.placement = place(stretch)
+        self._placed_until = stretch.until
+        self._file = capture.file_of(stretch)
+        self._pages: deque[SoundPage] = deque()
+        self._lost_before: dict[int, int] = {}
+        self._journaled = 0
+
+    def refresh(self, *, fully: bool = False) -> bool:
+        """Place it again if enough has come since; whether it was."""
+        grown = (self.stretch.until - self._placed_until) / TICKS
+        enough = max(SHORTEST_GROWTH, GROWTH * self._placed_until / TICKS)
+        if not (grown >= enough or (fully and grown)):
+            return False
+        self.placement = place(self.stretch)
+        self._placed_until = self.stretch.until
+        return True
+
+    def read(self) -> None:
+        """Take in what the journal says of pages that are new."""
+        for page in self.stretch.pages[self._journaled :]:
+            self._lost_before[page.until] = page.lost
+        self._journaled = len(self.stretch.pages)
+
+    def take(self, until: float) -> Iterator[SoundPage]:
+        """The pages that end before a moment, once each."""
+        while True:
+            if not self._pages:
+                self._pages.extend(self._file.read())
+            if not self._pages or self.placement.at(self._pages[0].end) > until:
+                return
+            yield self._pages.popleft()
+
+    def lost_before(self, page: SoundPage) -> int:
+        """How many packets are known to be lost just before that page."""
+        return self._lost_before.pop(page.end, 0)
+
+    def may_cover(self, moment: float) -> bool:
+        """Whether pages that end about that moment may still come of it."""
+        if self.stretch.ended is not None:
+            return bool(self._pages)
+        return self.placement.at(self.stretch.until) > moment - DEAD_AFTER
+
+
+class Weave:
+    """All stretches of one track, read together."""
+
+    def __init__(self, track_sid: str) -> None:
+        self.track_sid = track_sid
+        self.strands: list[Strand] = []
+        self.covered: list[Covered] = []
+        self._known: set[tuple[int, int]] = set()
+
+    def look(self, captures: list[CaptureFiles]) -> None:
+        """Take in the stretches and pages that are new."""
+        for n, capture in enumerate(captures):
+            for stretch in capture.story.stretches_of(self.track_sid):
+                key = (n, stretch.began.stretch)
+                if key not in self._known:
+                    self._known.add(key)
+                    self.strands.append(Strand(capture, stretch))
+        self.strands.sort(key=lambda strand: strand.stretch.began.at)
+        for strand in self.strands:
+            strand.read()
+
+    def take(self, until: float) -> Iterator[Piece]:
+        """The pieces that end before a moment, as far as they can be known now, once each.
+
+        Pieces of one stretch come in order; those of different stretches may come mixed.
+        """
+        limit = until
+        for strand in self.strands:
+            for page in strand.take(limit):
+                yield from self._uncovered(strand, page)
+            limit -= BEHIND if strand.may_cover(limit) else 0
+
+    def _uncovered(self, strand: Strand, page: SoundPage) -> Iterator[Piece]:
+        """What of a page has not been covered yet, and cover it."""
+        at = strand.placement.at
+        lost = strand.lost_before(page)
+        start_at, end_at = at(page.start), at(page.end)
+        if not self._overlaps(start_at, end_at):
+            whole = Piece(strand, page.start, page.end, start_at, end_at, page.packets, lost)
+            yield self._cover(whole)
+            return
+        for start, end, packets in self._runs(strand, page):
+            yield self._cover(Piece(strand, start, end, at(start), at(end), tuple(packets), lost))
+
+    def _runs(self, strand: Strand, page: SoundPage) -> list[tuple[int, int, list[bytes]]]:
+        """The runs of a page's packets that overlap nothing, with their granules."""
+        runs: list[tuple[int, int, list[bytes]]] = []
+        granule = page.start
+        for packet in page.packets:
+            end = granule + opus.duration(packet)
+            if not self._overlaps(strand.placement.at(granule), strand.placement.at(end)):
+                if runs and runs[-1][1] == granule:
+                    start, _, packets = runs.pop()
+                    runs.append((start, end, [*packets, packet]))
+                else:
+                    runs.append((granule, end, [packet]))
+            granule = end
+        return runs
+
+    def _overlaps(self, start: float, end: float) -> bool:
+        """Whether more than the tolerance of a span is covered already."""
+        n = bisect_right(self.covered, end - TOLERANCE, key=lambda span: span.start)
+        return n > 0 and self.covered[n - 1].end > start + TOLERANCE
+
+    def _cover(self, piece: Piece) -> Piece:
+        """Note that a piece's time is taken."""
+        span = Covered(piece.start_at, piece.end_at, piece.after_loss)
+        n = bisect_right(self.covered, span.start, key=lambda other: other.start)
+        before = self.covered[n - 1] if n else None
+        if before and abs(span.start - before.end) <= TOLERANCE:
+            self.covered[n - 1] = before._replace(end=max(before.end, span.end))
+        else:
+            self.covered.insert(n, span)
+        return piece

@@ -1,0 +1,334 @@
+"""Captures made up for tests: real Opus packets of known sounds, as a recorder would keep them.
+
+    talk = Line("caller", sound=beeps, drift_ppm=80, jitter=0.05, loss=0.01, clock_error=3600)
+    capture([talk, Line("agent", sound=other)], ends_at=60.0).write(tmp_path / "captures/cap_1")
+
+A `Line` is one track of one participant. Its `sound` is what was to be heard in the room, 48 kHz
+mono float, from the call's beginning on: where it belongs in a finished file is where it is in that
+array. Everything between is made up: the publisher's clock, the network, what was lost.
+
+`capture` gives a `Script`: what was appended to which file when. `write` puts it into a directory, as
+a whole or up to a moment, so that a growing capture can be played. Times here are seconds since
+`BEGINS_AT`, unless they are called `…_at` in an entry.
+"""
+
+import json
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from pathlib import Path
+
+import av
+import numpy as np
+
+from egress_manager.audio import ogg, opus
+from egress_manager.domain.captures import (
+    JOURNAL,
+    TICKS,
+    Began,
+    ConnectionChanged,
+    Ended,
+    Entry,
+    PageKept,
+    ParticipantChanged,
+    SenderReport,
+    StretchBegan,
+    StretchEnded,
+    TrackChanged,
+    to_json,
+)
+
+#: When the made-up calls begin.
+BEGINS_AT = 1_790_000_000.0
+
+FRAME = 960
+PAGE = 24_000
+
+
+@dataclass(frozen=True)
+class Line:
+    """One participant's track, what it carries, and what its packets go through.
+
+    `drift_ppm`: by how much the publisher's clock is slow. `delay` and `jitter` in seconds: every
+    packet takes the delay, and up to the jitter more; `late` adds to those in spans of time.
+    `loss`: this part of packets is lost; `holes`: all packets in these spans. `dtx`: frames of
+    digital silence are not sent. `clock_error`: its sender reports' clock is off by so much.
+    """
+
+    identity: str
+    sound: np.ndarray
+    kind: str = "STANDARD"
+    published: float = 0.0
+    drift_ppm: float = 0.0
+    delay: float = 0.0
+    jitter: float = 0.0
+    late: Sequence[tuple[float, float, float]] = ()
+    loss: float = 0.0
+    holes: Sequence[tuple[float, float]] = ()
+    dtx: bool = False
+    stereo: bool = False
+    clock_error: float = 0.0
+    reports: bool = True
+    bits: int = 32_000
+    seed: int = 1
+    encrypted: bool = False
+
+    @property
+    def track_sid(self) -> str:
+        return f"TR_{self.identity}"
+
+    @property
+    def participant_sid(self) -> str:
+        return f"PA_{self.identity}"
+
+
+@dataclass(frozen=True)
+class Append:
+    """Bytes that a recorder appended to a file."""
+
+    at: float
+    file: str
+    data: bytes
+
+
+@dataclass
+class Script:
+    """All that was written to a capture's directory, in the order of time."""
+
+    appends: list[Append] = field(default_factory=list)
+
+    def write(self, directory: Path, *, after: float = -inf, until: float = inf) -> None:
+        """Append to the files what was written after one moment, until another."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for append in self.appends:
+            if after < append.at - BEGINS_AT <= until:
+                with (directory / append.file).open("ab") as file:
+                    file.write(append.data)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A packet that reached the recorder. Granules count from the publisher's first sample."""
+
+    granule: int
+    arrived: float
+    payload: bytes
+    lost_before: int
+
+
+def capture(
+    lines: Sequence[Line],
+    *,
+    ends_at: float,
+    starts: float = 0.0,
+    name: str = "cap_1",
+    extra: Iterable[Entry] = (),
+    ended: bool = True,
+) -> Script:
+    """What a recorder writes that is in the room from `starts` to `ends_at`, and hears these lines."""
+    entries: list[Entry] = [
+        Began(BEGINS_AT + starts, name, "room"),
+        ConnectionChanged(BEGINS_AT + starts, "media", "recorder"),
+        *extra,
+    ]
+    script = Script()
+    for number, line in enumerate(lines, 1):
+        there_at = BEGINS_AT + max(starts, line.published)
+        entries += [
+            ParticipantChanged(
+                there_at, line.participant_sid, line.identity, line.identity, line.kind
+            ),
+            TrackChanged(
+                there_at, line.track_sid, line.participant_sid, is_encrypted=line.encrypted
+            ),
+        ]
+        packets = [p for p in arrivals(line) if starts <= p.arrived - BEGINS_AT < ends_at]
+        if packets:
+            kept, pages = _stretch(line, number, packets)
+            entries += kept
+            script.appends += pages
+    if ended:
+        entries.append(Ended(BEGINS_AT + ends_at, "left"))
+    script.appends += [
+        Append(entry.at, JOURNAL, json.dumps(to_json(entry)).encode() + b"\n") for entry in entries
+    ]
+    script.appends.sort(key=lambda append: append.at)
+    return script
+
+
+def arrivals(line: Line) -> Iterator[Sent]:
+    """The packets of a line as they come, in order."""
+    chance = random.Random(line.seed)
+    pace = 1 + line.drift_ppm * 1e-6
+    newest, lost = 0.0, 0
+    for n, payload in enumerate(payloads(line)):
+        at = n * FRAME / TICKS * pace
+        delay = line.delay + chance.random() * line.jitter
+        delay += sum(more for start, end, more in line.late if start <= at < end)
+        in_hole = any(start <= at < end for start, end in line.holes)
+        if payload is None or in_hole or chance.random() < line.loss:
+            lost += payload is not None
+            continue
+        newest = max(newest, BEGINS_AT + line.published + at + delay)
+        yield Sent(n * FRAME, newest, payload, lost)
+        lost = 0
+
+
+def payloads(line: Line) -> Iterator[bytes | None]:
+    """The frames of a line, coded; None where DTX sends nothing.
+
+    Frames of digital silence are not given to the encoder, so that a long quiet line is made fast.
+    """
+    sound = at_pace(line)
+    frames = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME)
+    loud = np.abs(frames).max(axis=1) > 0
+    near = np.convolve(loud, np.ones(9), mode="same") > 0
+    encoder = None
+    for frame, is_near in zip(frames, near, strict=True):
+        if not is_near:
+            encoder = None
+            yield None if line.dtx else opus.silent_packet(FRAME, stereo=line.stereo)
+            continue
+        encoder = encoder or _encoder(line)
+        layout = "stereo" if line.stereo else "mono"
+        samples = np.repeat((frame * 32767).astype(np.int16), 2 if line.stereo else 1)
+        given = av.AudioFrame.from_ndarray(samples[None, :], format="s16", layout=layout)
+        given.sample_rate = TICKS
+        yield from map(bytes, encoder.encode(given))
+
+
+def at_pace(line: Line) -> np.ndarray:
+    """The line's sound from its publication on, as its publisher's own clock samples it."""
+    sound = line.sound[round(line.published * TICKS) :]
+    if not line.drift_ppm:
+        return sound
+    count = int(len(sound) / (1 + line.drift_ppm * 1e-6))
+    moments = np.arange(count) * (1 + line.drift_ppm * 1e-6)
+    return np.interp(moments, np.arange(len(sound)), sound).astype(np.float32)
+
+
+def _encoder(line: Line) -> av.AudioCodecContext:
+    encoder = av.CodecContext.create("libopus", "w")
+    encoder.sample_rate, encoder.format = TICKS, "s16"
+    encoder.layout = "stereo" if line.stereo else "mono"
+    encoder.bit_rate = line.bits
+    encoder.options = {"application": "voip", "compression_level": "2"}
+    return encoder
+
+
+def _stretch(line: Line, number: int, packets: list[Sent]) -> tuple[list[Entry], list[Append]]:
+    """The journal's lines and the file's pages for the packets of one line."""
+    first, file = packets[0], f"stretch-{number:04}.ogg"
+    entries: list[Entry] = [
+        StretchBegan(
+            first.arrived, number, file, line.track_sid, line.participant_sid, number, 4711
+        )
+    ]
+    appends = [Append(first.arrived, file, ogg.head_pages(number, 1 + line.stereo))]
+    for sequence, page in enumerate(_pages(packets), 2):
+        until = page[-1].granule + FRAME - first.granule
+        least = min(page, key=lambda p: p.arrived - p.granule / TICKS)
+        at = page[-1].arrived
+        entries.append(
+            PageKept(
+                at=at,
+                stretch=number,
+                granule=least.granule - first.granule,
+                arrived=least.arrived,
+                until=until,
+                packets=len(page),
+                octets=sum(len(p.payload) for p in page),
+                lost=sum(p.lost_before for p in page),
+            )
+        )
+        data = ogg.page([p.payload for p in page], until, number, sequence)
+        appends.append(Append(at, file, data))
+    entries += _reports(line, number, packets) if line.reports else []
+    ended_at = packets[-1].arrived
+    entries.append(StretchEnded(ended_at, number, entries_end(entries), "unpublished"))
+    return entries, appends
+
+
+def entries_end(entries: list[Entry]) -> int:
+    """The granule at which the last page among the entries ends."""
+    return max(entry.until for entry in entries if isinstance(entry, PageKept))
+
+
+def _pages(packets: list[Sent]) -> Iterator[list[Sent]]:
+    """Packets in pages of half a second; a page ends before every hole."""
+    page: list[Sent] = []
+    for packet in packets:
+        if page and (
+            packet.granule != page[-1].granule + FRAME or packet.granule - page[0].granule >= PAGE
+        ):
+            yield page
+            page = []
+        page.append(packet)
+    yield page
+
+
+def _reports(line: Line, number: int, packets: list[Sent]) -> Iterator[SenderReport]:
+    """A sender report every five seconds, by the publisher's wall clock, give or take 3 ms."""
+    chance = random.Random(line.seed + 1)
+    pace = 1 + line.drift_ppm * 1e-6
+    first = packets[0]
+    due = first.granule
+    for packet in packets:
+        if packet.granule >= due:
+            due = packet.granule + 5 * TICKS
+            true = BEGINS_AT + line.published + packet.granule / TICKS * pace
+            ntp = true + line.clock_error + chance.uniform(-0.003, 0.003)
+            yield SenderReport(packet.arrived, number, packet.granule - first.granule, ntp, 0, 0)
+
+
+def silence(seconds: float) -> np.ndarray:
+    """Nothing, 48 kHz mono float."""
+    return np.zeros(round(seconds * TICKS), np.float32)
+
+
+def chirp(seconds: float = 0.1, low: float = 400, high: float = 3200) -> np.ndarray:
+    """A sweep that a matched filter finds to the sample, with soft edges, half of full scale."""
+    t = np.arange(round(seconds * TICKS)) / TICKS
+    phase = 2 * np.pi * (low * t + (high - low) / (2 * seconds) * t**2)
+    return (0.5 * np.sin(phase) * np.hanning(len(t))).astype(np.float32)
+
+
+def with_chirps(seconds: float, at: Iterable[float]) -> np.ndarray:
+    """Silence with a chirp that begins at each of those times."""
+    sound, mark = silence(seconds), chirp()
+    for moment in at:
+        start = round(moment * TICKS)
+        room = min(len(mark), len(sound) - start)
+        sound[start : start + room] += mark[:room]
+    return sound
+
+
+def found(sound: np.ndarray, near: float, within: float = 0.1) -> float:
+    """When the chirp that was put at `near` begins in a sound, in seconds, to the sample."""
+    start = max(0, round((near - within) * TICKS))
+    part = sound[start : round((near + within + 0.1) * TICKS)]
+    match = np.abs(np.correlate(part, chirp(), mode="valid"))
+    return (start + int(match.argmax())) / TICKS
+
+
+def babble(seconds: float, seed: int = 1, pitch: float = 130.0) -> np.ndarray:
+    """Something like speech: a voice in syllables, breath, and pauses. 48 kHz mono float."""
+    chance = np.random.default_rng(seed)
+    t = np.arange(round(seconds * TICKS)) / TICKS
+    phase = 2 * np.pi * np.cumsum(pitch * (1 + 0.1 * np.sin(2 * np.pi * 0.7 * t + seed))) / TICKS
+    voice = sum(np.sin(k * phase) / k for k in range(1, 20))
+    syllables = np.clip(np.sin(2 * np.pi * 3.1 * t + seed), 0, 1)
+    phrases = np.sin(2 * np.pi * 0.21 * t + seed) > -0.3
+    breath = chance.standard_normal(len(t)) * 0.1
+    sound = (voice + breath) * syllables * phrases
+    return (0.4 * sound / max(1e-9, np.abs(sound).max())).astype(np.float32)
+
+
+def decoded(path: Path) -> np.ndarray:
+    """What a player makes of a file: (channels, samples) at 48 kHz, float."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        resampler = av.AudioResampler("fltp", stream.layout.name, TICKS)
+        frames = [f for frame in container.decode(stream) for f in resampler.resample(frame)]
+    return np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
