@@ -74,5 +74,7 @@ class Decoder:
             at = 0
             for frame in self._context.decode(av.Packet(packet)):
                 count = min(frame.samples, len(samples) - at)
-                samples[at : at + count] = np.frombuffer(frame.planes[0], np.int16, count)
+                samples[at : at + count] = np.frombuffer(
+                    memoryview(frame.planes[0]), np.int16, count
+                )
                 at += count

@@ -47,9 +47,11 @@ class Encoder:
         self._container = av.open(
             str(path), "w", format=format_name, options=dict(recipe.container_options)
         )
-        self._stream = self._container.add_stream(
+        stream = self._container.add_stream(
             recipe.codec, rate=TICKS, options=dict(recipe.codec_options)
         )
+        assert isinstance(stream, av.AudioStream)
+        self._stream = stream
         self._stream.layout = "stereo"
         self._stream.format = recipe.sample_format
         self._stream.bit_rate = recipe.bits

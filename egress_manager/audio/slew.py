@@ -60,7 +60,8 @@ def stretched(sound: Sound, samples: int) -> Sound:
         steps[start : start + BLEND] += ramp
         steps[start + BLEND :] += 1
     read_at = np.arange(length) - np.sign(samples) * steps
-    return np.interp(read_at, np.arange(len(sound)), sound).astype(np.float32)
+    moved: Sound = np.interp(read_at, np.arange(len(sound)), sound).astype(np.float32)
+    return moved
 
 
 def quietest(sound: Sound) -> int:

@@ -96,6 +96,7 @@ class TrackRender:
             yield from self._write(self.tally.count(pieces, begins_at, ends_at))
             reason = "" if self.made else _why_nothing(stories)
         kept = [span for span in weave.covered if span.end > begins_at and span.start < ends_at]
+        known = obstacles(stories, track_sid, begins_at, ends_at)
         first = weave.strands[0].placement if self.made else None
         participant = _participant(stories, self.track.participant_sid)
         return TrackFile(
@@ -109,9 +110,7 @@ class TrackRender:
             size_bytes=self.made.temporary.stat().st_size if self.made else None,
             packets=self.tally.packets,
             lost=self.tally.lost,
-            holes=holes(
-                kept, obstacles(stories, track_sid, begins_at, ends_at), begins_at, ends_at
-            ),
+            holes=holes(kept, known, begins_at, ends_at),
             offset_sec=round(first.origin_at - begins_at, 6) if first else None,
             drift_ppm=round(first.drift_ppm, 2) if first else None,
             reason=reason,

@@ -7,7 +7,7 @@ where the earlier has nothing. The cut is between packets.
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -107,7 +107,7 @@ class Weave:
         self.covered: list[Covered] = []
         self._known: set[tuple[int, int]] = set()
 
-    def look(self, captures: list[CaptureFiles]) -> None:
+    def look(self, captures: Sequence[CaptureFiles]) -> None:
         """Take in the stretches and pages that are new."""
         for n, capture in enumerate(captures):
             for stretch in capture.story.stretches_of(self.track_sid):

@@ -7,8 +7,8 @@ A `Line` is one track of one participant. Its `sound` is what was to be heard in
 mono float, from the call's beginning on: where it belongs in a finished file is where it is in that
 array. Everything between is made up: the publisher's clock, the network, what was lost.
 
-`capture` gives a `Script`: what was appended to which file when. `write` puts it into a directory, as
-a whole or up to a moment, so that a growing capture can be played. Times here are seconds since
+`capture` gives a `Script`: what was appended to which file when. `write` puts it into a directory,
+as a whole or up to a moment, so that a growing capture can be played. Times here are seconds since
 `BEGINS_AT`, unless they are called `…_at` in an entry.
 """
 
@@ -126,7 +126,7 @@ def capture(
     extra: Iterable[Entry] = (),
     ended: bool = True,
 ) -> Script:
-    """What a recorder writes that is in the room from `starts` to `ends_at`, and hears these lines."""
+    """What a recorder writes that is in the room from `starts` to `ends_at`, and hears these."""
     entries: list[Entry] = [
         Began(BEGINS_AT + starts, name, "room"),
         ConnectionChanged(BEGINS_AT + starts, "media", "recorder"),
