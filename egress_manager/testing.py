@@ -9,17 +9,24 @@ every verb raises `StoreUnavailable`, as when MongoDB can't be reached.
     calls.away = True          # from here on: StoreUnavailable
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from egress_manager.domain.calls import Call
 from egress_manager.domain.cursors import Place
-from egress_manager.domain.incoming import Webhook
+from egress_manager.domain.incoming import News, Participant, Room, Webhook
 from egress_manager.domain.moments import as_stored
-from egress_manager.domain.recordings import Recording
-from egress_manager.errors import Conflict, NotFound, StoreUnavailable
+from egress_manager.domain.recordings import Recording, Rendered, RenderPlan
+from egress_manager.errors import (
+    Conflict,
+    LiveKitUnavailable,
+    NotFound,
+    RenderFailed,
+    StoreUnavailable,
+)
 from egress_manager.ports import CallFilter, Page, RecordingFilter
 
 Item = TypeVar("Item")
@@ -248,3 +255,114 @@ def _is_wanted_recording(recording: Recording, where: RecordingFilter) -> bool:
         and where.status in (None, recording.status)
         and _is_within(recording.created_at, where.since, where.until)
     )
+
+
+@dataclass
+class MemoryRooms:
+    """`Rooms` and `Trunks`: whoever a test puts into a room is there."""
+
+    people: dict[str, list[Participant]] = field(default_factory=dict)
+    direct: list[str] = field(default_factory=list)
+    away: bool = False
+
+    async def rooms(self) -> Sequence[Room]:
+        self._answer()
+        return [Room(name, f"RM_{name}") for name in self.people]
+
+    async def participants(self, room_name: str) -> Sequence[Participant]:
+        self._answer()
+        return list(self.people.get(room_name, ()))
+
+    async def direct_rooms(self) -> Sequence[str]:
+        self._answer()
+        return list(self.direct)
+
+    def _answer(self) -> None:
+        if self.away:
+            raise LiveKitUnavailable("told to be away")
+
+
+@dataclass
+class MemoryRecorder:
+    """`Recorder` that goes where it is asked to; `attended` and `stood` have the rooms in order."""
+
+    engine: str = "builtin"
+    attended: list[str] = field(default_factory=list)
+    stood: list[str] = field(default_factory=list)
+    capturing: set[str] = field(default_factory=set)
+
+    async def attend(self, room_name: str) -> None:
+        self.attended.append(room_name)
+
+    async def stand(self, room_name: str) -> None:
+        self.stood.append(room_name)
+
+    def attends(self, room_name: str) -> bool:
+        return room_name in self.capturing
+
+
+@dataclass
+class MemoryCaptures:
+    """`Captures`: what a test lets each of them tell."""
+
+    told: dict[str, list[News]] = field(default_factory=dict)
+    settled: set[str] = field(default_factory=set)
+
+    async def left_behind(self) -> Sequence[str]:
+        return sorted(self.told.keys() - self.settled)
+
+    async def retell(self, capture_id: str) -> Sequence[News]:
+        return list(self.told[capture_id])
+
+    async def settle(self, capture_id: str) -> None:
+        self.settled.add(capture_id)
+
+
+@dataclass
+class MemoryRenderer:
+    """`Renderer` whose files are as long as the call; while `trouble` is set it is raised."""
+
+    trouble: RenderFailed | None = None
+    followed: list[RenderPlan] = field(default_factory=list)
+    finished: list[RenderPlan] = field(default_factory=list)
+
+    async def follow(self, plan: RenderPlan) -> None:
+        self.followed.append(plan)
+
+    async def finish(self, plan: RenderPlan) -> Rendered:
+        if self.trouble is not None:
+            raise self.trouble
+        self.finished.append(plan)
+        length = (plan.ends_at or plan.begins_at) - plan.begins_at
+        return Rendered(plan.mix_filepath, length, 1000, (), ())
+
+    async def forget(self, recording_id: str) -> None:
+        return None
+
+
+@dataclass
+class MemoryQueue:
+    """`Queue` that a test empties by hand."""
+
+    waiting: list[str] = field(default_factory=list)
+
+    async def soon(self, recording_id: str) -> None:
+        if recording_id not in self.waiting:
+            self.waiting.append(recording_id)
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[str]:
+        yield self.waiting.pop(0)
+
+
+@dataclass
+class MemoryFiles:
+    """`Files` below `/recordings`; `there` has the paths that exist."""
+
+    there: set[str] = field(default_factory=set)
+
+    def path(self, relative: str) -> str:
+        return f"/recordings/{relative}"
+
+    def exists(self, path: str) -> bool:
+        return path in self.there

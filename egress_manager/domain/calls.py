@@ -35,6 +35,9 @@ _NUMBER: Final = re.compile(r"\+?[0-9]{3,15}")
 #: A call whose join lies further back than this was found late, by asking.
 FOUND_LATE: Final = timedelta(seconds=10)
 
+#: That a caller is still there is written down this often, not with every look.
+SEEN_EVERY: Final = timedelta(seconds=5)
+
 
 class Direction(StrEnum):
     """Who dialled, seen from us."""
@@ -124,7 +127,7 @@ class Call:
             room=replace(self.room, sid=self.room.sid or news.room.sid),
             stays=_with_stay(self.stays, Stay(person.sid)),
             joined_at=min(self.joined_at, _first_seen(news)),
-            seen_at=max(self.seen_at, news.at),
+            seen_at=news.at if news.at - self.seen_at >= SEEN_EVERY else self.seen_at,
             status=max(self.status, attributes.get("sip.callStatus", ""), key=_rank),
             seen_firsthand=self.seen_firsthand or news.source is not Source.WEBHOOK,
         )

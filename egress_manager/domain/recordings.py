@@ -184,8 +184,8 @@ class Rendered:
 class Recording:
     """The promise of one trusted file for one call, and what has become of it.
 
-    `file_stem` is decided once: where its files go, below the recordings directory, without their
-    endings.
+    `file_stem` and `track_stem` are decided once: where its files go, below the recordings
+    directory, without their endings; `track_stem` contains `{track_id}`.
     """
 
     id: str
@@ -204,6 +204,7 @@ class Recording:
     filepath: str | None = None
     size_bytes: int | None = None
     file_stem: str = ""
+    track_stem: str = ""
     state: State = State.PLANNED
     since: datetime | None = None
     due_at: datetime | None = None

@@ -146,6 +146,13 @@ def ending_of(call: Call, recording: Recording) -> Ending:
 
 def _planned(call: Call, at: datetime, doors: Doors) -> Recording:
     recording_id = recording_id_of(call.id)
+    names = naming.file_names(
+        doors.house.naming,
+        room_name=call.room.name,
+        identity=call.identity,
+        at=call.joined_at,
+        recording_id=recording_id,
+    )
     return Recording(
         id=recording_id,
         call_id=call.id,
@@ -157,13 +164,8 @@ def _planned(call: Call, at: datetime, doors: Doors) -> Recording:
         caller_number=call.caller_number,
         agent_identity=call.agent_identity,
         started_at=call.joined_at,
-        file_stem=naming.file_stem(
-            doors.house.naming,
-            room_name=call.room.name,
-            identity=call.identity,
-            at=call.joined_at,
-            recording_id=recording_id,
-        ),
+        file_stem=names.mix_stem,
+        track_stem=names.track_stem,
     )
 
 

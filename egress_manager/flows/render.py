@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from egress_manager.domain import naming
 from egress_manager.domain.calls import Call
 from egress_manager.domain.recordings import Recording, Rendered, RenderPlan, State, TrackFile
 from egress_manager.errors import RenderFailed
@@ -50,7 +49,7 @@ async def plan_of(call: Call, recording: Recording, doors: Doors) -> RenderPlan:
         begins_at=call.joined_at.timestamp(),
         ends_at=call.left_at.timestamp() if call.left_at else None,
         mix_filepath=f"{recording.file_stem}.{house.mix_format}",
-        track_filepath=naming.track_template(recording.file_stem),
+        track_filepath=f"{recording.track_stem}.ogg",
         mix_format=house.mix_format,
         other_caller_sids=() if house.include_other_callers else await _others(call, doors),
         include_other_callers=house.include_other_callers,

@@ -1,0 +1,126 @@
+"""The manager itself, as users run it: one process, started with the user's own command.
+
+    async with Mongod() as mongod, Manager(mongo_uri=mongod.uri) as manager:
+        async with LiveKit(webhook_urls=[manager.webhook_url], ...) as livekit: ...
+
+It needs no LiveKit to start, so that each can be given the other's address.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from lab import programs
+from lab.ports import LOOPBACK, free_port
+from lab.processes import Server, ServerFailed
+from lab.servers import API_KEY, API_SECRET
+
+#: The key with which its API is asked.
+KEY = "lab-key-lab-key-lab-key"
+_ASK_TIMEOUT = 5.0
+_POLL = 0.05
+Facts = dict[str, Any]
+
+
+class Manager(Server):
+    """`uvicorn egress_manager.app:app`, with settings of a test's own.
+
+    `livekit_url` may be set until it is started. `settings` are environment variables that add to
+    or replace the usual ones. `recordings` is where its files go.
+    """
+
+    name = "manager"
+
+    def __init__(
+        self,
+        *,
+        livekit_url: str = "",
+        mongo_uri: str | None = None,
+        mongo_db: str = "egress_manager",
+        port: int | None = None,
+        recordings: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.livekit_url = livekit_url
+        self.port = port or free_port()
+        self.recordings = recordings or self.directory / "recordings"
+        self._mongo = {"MONGO_URI": mongo_uri, "MONGO_DB": mongo_db} if mongo_uri else {}
+        self._settings = dict(settings or {})
+
+    @property
+    def url(self) -> str:
+        """Where its API is."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def webhook_url(self) -> str:
+        """What LiveKit's `webhook.urls` should name."""
+        return f"{self.url}/webhook"
+
+    def command(self) -> list[str]:
+        serve = ["-m", "uvicorn", "egress_manager.app:app", "--host", LOOPBACK]
+        return [sys.executable, *serve, "--port", str(self.port), "--no-access-log"]
+
+    def environment(self) -> dict[str, str]:
+        usual = {
+            "PYTHONPATH": str(programs.ROOT),
+            "LIVEKIT_URL": self.livekit_url,
+            "LIVEKIT_API_KEY": API_KEY,
+            "LIVEKIT_API_SECRET": API_SECRET,
+            "RECORDINGS_DIR": str(self.recordings),
+            "EGRESS_MANAGER_API_KEY": KEY,
+            **self._mongo,
+        }
+        return usual | self._settings
+
+    async def answers(self) -> bool:
+        try:
+            return (await self.ask("/health/live")).is_success
+        except httpx2.HTTPError:
+            return False
+
+    async def ask(self, path: str, **params: str) -> httpx2.Response:
+        """Ask its API, with the key."""
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with httpx2.AsyncClient(base_url=self.url, timeout=_ASK_TIMEOUT) as client:
+            return await client.get(path, params=params, headers=headers)
+
+    async def calls(self, **params: str) -> list[Facts]:
+        """The calls, newest first."""
+        return list((await self.ask("/calls", **params)).raise_for_status().json()["items"])
+
+    async def recordings_of(self, **params: str) -> list[Facts]:
+        """The recordings, newest first."""
+        return list((await self.ask("/recordings", **params)).raise_for_status().json()["items"])
+
+    async def recording(
+        self,
+        *statuses: str,
+        timeout: float = 30.0,
+        which: Callable[[Facts], bool] = lambda facts: True,
+        **params: str,
+    ) -> Facts:
+        """Wait for the newest recording that has one of these statuses; all it says."""
+        deadline = time.monotonic() + timeout
+        seen: list[Facts] = []
+        while time.monotonic() < deadline:
+            seen = [facts for facts in await self._look(**params) if which(facts)]
+            found = [facts for facts in seen if facts["status"] in statuses]
+            if found:
+                return found[0]
+            await asyncio.sleep(_POLL)
+        story = json.dumps(seen, indent=1, default=str)[:3000]
+        raise ServerFailed(f"no recording came to {statuses}: {story}\n{self.log_tail()}")
+
+    async def _look(self, **params: str) -> list[Facts]:
+        try:
+            return await self.recordings_of(**params)
+        except httpx2.HTTPError:
+            return []
