@@ -1,0 +1,55 @@
+"""Which calls are recorded, and why."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from egress_manager.domain.policy import REASONS, Policy, Scope, decide
+
+
+def test_all_calls_are_recorded_unless_something_else_is_said() -> None:
+    """The default of a recorder is to record."""
+    decision = decide(Policy(), "friday-assistant-room")
+
+    assert decision.record
+    assert decision.reason == "all_calls"
+
+
+def test_recording_can_be_switched_off() -> None:
+    """And the call says that this is why."""
+    decision = decide(Policy(Scope.NONE, rooms=("*",)), "friday-assistant-room")
+
+    assert not decision.record
+    assert decision.words == "recording is switched off"
+
+
+@pytest.mark.parametrize(
+    ("room_name", "recorded"),
+    [
+        ("call-1", True),
+        ("desk-7", True),
+        ("desk-77", False),
+        ("CALL-1", False),
+        ("my-call-1", False),
+        ("", False),
+    ],
+)
+def test_rooms_are_recorded_that_match_a_pattern(room_name: str, recorded: bool) -> None:
+    """The whole name matches, upper and lower case being different."""
+    policy = Policy(Scope.ROOMS, rooms=("call-*", "desk-[0-9]"))
+
+    decision = decide(policy, room_name)
+
+    assert decision.record is recorded
+    assert decision.reason == ("room_matches" if recorded else "room_matches_none")
+
+
+@given(st.sampled_from(Scope), st.lists(st.text()), st.text())
+def test_every_decision_has_a_reason_with_words(
+    scope: Scope, rooms: list[str], room_name: str
+) -> None:
+    """Whatever the patterns and the room are called."""
+    decision = decide(Policy(scope, tuple(rooms)), room_name)
+
+    assert decision.reason in REASONS
+    assert decision.words
