@@ -46,7 +46,7 @@ class FileNames:
 def file_names(
     pattern: str, *, room_name: str, identity: str, at: datetime, recording_id: str
 ) -> FileNames:
-    """The names for a call that began `at`; `pattern` is a name in `PATTERNS` or one of one's own."""
+    """The names for a call that began `at`; `pattern` is one of `PATTERNS`, by name, or written out."""
     values = {
         "room_name": harmless(room_name, LONGEST["room_name"]),
         "identity": harmless(identity, LONGEST["identity"]),

@@ -16,6 +16,8 @@ from egress_manager.flows.update import update, upsert
 TAIL_WAIT: Final = timedelta(seconds=5)
 #: A call that was over this soon may have been too short for any recorder.
 TOO_SHORT: Final = timedelta(seconds=2)
+#: Ends that are taken back when a capture turns up after all.
+HASTY: Final = frozenset({"left_before_capture", "never_captured", "caller_never_seen"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,10 @@ async def end(call: Call, doors: Doors, *, is_written: bool) -> None:
         after = recording.observe(report)
         return after if after.state is recording.state else replace(after, due_at=due_at)
 
-    await update(doors.recordings, call.recording_id, change)
-    if is_written:
+    recording = await update(doors.recordings, call.recording_id, change)
+    if recording.reason in HASTY and recording.captures:
+        await close(recording, doors)
+    elif is_written:
         await doors.queue.soon(call.recording_id)
 
 
@@ -91,6 +95,7 @@ async def close(recording: Recording, doors: Doors) -> Recording:
         await doors.queue.soon(recording.id)
     else:
         await doors.renderer.forget(recording.id)
+    if call.reason != ending.reason:
         await update(doors.calls, call.id, lambda c: replace(c, reason=ending.reason))
     return closed
 

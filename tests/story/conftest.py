@@ -1,0 +1,140 @@
+"""A house in memory: every door is a fake of ours, and time passes when a test says so."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from egress_manager import jobs
+from egress_manager.domain.incoming import (
+    Kind,
+    News,
+    Participant,
+    ParticipantLeft,
+    ParticipantSeen,
+    Room,
+    Source,
+    Webhook,
+)
+from egress_manager.domain.policy import Policy
+from egress_manager.domain.recordings import Recording
+from egress_manager.errors import SignatureRefused
+from egress_manager.flows import ingest
+from egress_manager.flows.doors import Doors, House
+from egress_manager.testing import (
+    FixedClock,
+    MemoryCalls,
+    MemoryCaptures,
+    MemoryFiles,
+    MemoryInbox,
+    MemoryQueue,
+    MemoryRecorder,
+    MemoryRecordings,
+    MemoryRenderer,
+    MemoryRooms,
+)
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+ROOM = Room("friday-assistant-room", "RM_1")
+
+
+@dataclass
+class PlainWebhooks:
+    """`Webhooks` for stories that begin with a webhook: what it says is given beside it."""
+
+    says: dict[bytes, News]
+
+    def read(self, body: bytes, authorization: str | None, at: datetime) -> Webhook:
+        if authorization is None:
+            raise SignatureRefused("not signed")
+        return Webhook(f"EV_{body.decode()}", "participant_joined", self.says[body], body)
+
+
+@dataclass
+class Tale:
+    """The house, and verbs that make stories short."""
+
+    clock: FixedClock
+    webhooks: PlainWebhooks
+    inbox: MemoryInbox
+    calls: MemoryCalls
+    recordings: MemoryRecordings
+    rooms: MemoryRooms
+    recorder: MemoryRecorder
+    captures: MemoryCaptures
+    renderer: MemoryRenderer
+    queue: MemoryQueue
+    files: MemoryFiles
+    doors: Doors
+
+    def caller(self, sid: str = "PA_caller", **fields: Any) -> Participant:
+        """The marsupilami, on the phone."""
+        attributes = {"sip.callID": "SCL_1", "sip.callStatus": "active"}
+        attributes |= {"sip.phoneNumber": "+15550100", "sip.trunkPhoneNumber": "+15550199"}
+        attributes |= fields.pop("attributes", {})
+        given = {"identity": "sip_+15550100", "kind": Kind.SIP, "attributes": attributes}
+        return Participant(sid, **(given | fields))
+
+    async def sees(
+        self,
+        person: Participant,
+        source: Source = Source.WEBHOOK,
+        *,
+        capture: str | None = None,
+        room: Room = ROOM,
+    ) -> ingest.Outcome:
+        """LiveKit (or a capture) shows somebody."""
+        news = ParticipantSeen(self.clock.now(), room, person, source, capture)
+        if capture:
+            self.recorder.capturing.add(room.name)
+        return await ingest.take(news, self.doors)
+
+    async def loses(
+        self, person: Participant, source: Source = Source.CAPTURE, room: Room = ROOM
+    ) -> None:
+        """Somebody leaves."""
+        await ingest.take(ParticipantLeft(self.clock.now(), room, person, source), self.doors)
+
+    async def works(self, turns: int = 10) -> None:
+        """Everything that is due is done."""
+        for _ in range(turns):
+            for due in await self.recordings.due(self.clock.now(), 100):
+                await self.queue.soon(due.id)
+            if not self.queue.waiting:
+                return
+            async with self.queue.take() as recording_id:
+                await jobs.work_once(recording_id, self.doors)
+
+    async def recording(self) -> Recording:
+        """The only recording there is."""
+        (only,) = self.recordings.kept.values()
+        return only
+
+
+@pytest.fixture
+def policy() -> Policy:
+    """All calls are recorded, unless a story says otherwise."""
+    return Policy()
+
+
+@pytest.fixture
+def tale(policy: Policy) -> Tale:
+    """A house at noon, nobody there."""
+    clock, webhooks = FixedClock(NOON), PlainWebhooks({})
+    rooms, recorder = MemoryRooms(), MemoryRecorder()
+    parts: dict[str, Any] = {
+        "clock": clock,
+        "webhooks": webhooks,
+        "inbox": MemoryInbox(),
+        "calls": MemoryCalls(),
+        "recordings": MemoryRecordings(),
+        "rooms": rooms,
+        "recorder": recorder,
+        "captures": MemoryCaptures(),
+        "renderer": MemoryRenderer(),
+        "queue": MemoryQueue(),
+        "files": MemoryFiles(),
+    }
+    doors = Doors(house=House(policy, "rooms"), trunks=rooms, **parts)
+    return Tale(doors=doors, **parts)
