@@ -1,8 +1,8 @@
 """A file that only grows, and outlives a full or broken disk.
 
 What can't be written now is held back and tried again, in order; nothing that reached the file is
-ever touched. When more is held back than fits, the oldest is given up: in an Ogg file that is a
-hole, in a journal some lines.
+ever touched. When more is held back than fits, what comes then is given up, not what came first: a
+file begins with what the rest of it is read by.
 """
 
 import os
@@ -20,7 +20,7 @@ class AppendFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.error: OSError | None = None
-        self.dropped = 0
+        self.dropped = 0  # bytes given up
         self._fd = -1
         self._size = 0
         self._backlog: deque[bytes] = deque()
@@ -28,13 +28,15 @@ class AppendFile:
         self._is_dirty = False
 
     def write(self, data: bytes) -> None:
-        """Append; on trouble hold it back."""
+        """Append; on trouble hold it back, as far as there is room."""
+        if self._held + len(data) > BACKLOG_BYTES:
+            self.retry()
+        if self._held + len(data) > BACKLOG_BYTES:
+            self.dropped += len(data)
+            return
         self._backlog.append(data)
         self._held += len(data)
         self.retry()
-        while self._held > BACKLOG_BYTES:
-            self._held -= len(self._backlog.popleft())
-            self.dropped += 1
 
     def retry(self) -> None:
         """Write what is held back, as far as the disk takes it."""
@@ -42,7 +44,7 @@ class AppendFile:
             while self._backlog:
                 self._put(self._backlog[0])
                 self._held -= len(self._backlog.popleft())
-            self.error = None
+                self.error = None
         except OSError as error:
             self.error = error
 
@@ -52,12 +54,16 @@ class AppendFile:
         return bool(self._backlog)
 
     def sync(self) -> None:
-        """Have the disk keep what the kernel has; blocks. Trouble shows at the next write."""
+        """Have the disk keep what the kernel has; blocks, so call it in a thread.
+
+        Trouble shows in `error`. Not to be called at the same time as `close`.
+        """
         if self._is_dirty and self._fd >= 0:
             self._is_dirty = False
             try:
                 os.fdatasync(self._fd)
             except OSError as error:
+                self._is_dirty = True
                 self.error = error
 
     def close(self) -> None:

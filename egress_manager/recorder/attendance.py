@@ -2,8 +2,8 @@
 
 An attendance joins as a hidden participant, knows who is there, runs a capture while a caller is,
 and keeps the connection up: what is lost is replaced, and the old one's media is kept until the
-new one's has come up. A *standing* attendance stays between callers, so that the next one costs no
-join.
+new one brings each track itself. A *standing* attendance stays between callers, so that the next
+one costs no join.
 """
 
 import asyncio
@@ -11,25 +11,20 @@ import contextlib
 import itertools
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from livekit.protocol import models, rtc
 
-from egress_manager.domain.captures import (
-    Entry,
-    ParticipantChanged,
-    ParticipantGone,
-    TrackChanged,
-    TrackGone,
-)
+from egress_manager.domain.captures import Entry, ParticipantChanged, TrackGone
 from egress_manager.errors import CaptureFailed, LiveKitRefused
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.clock import now
 from egress_manager.recorder.connection import Connection
+from egress_manager.recorder.roster import News, Roster
 from egress_manager.recorder.stream import Stream
 
 log = logging.getLogger(__name__)
@@ -38,16 +33,18 @@ log = logging.getLogger(__name__)
 LINGER: Final = 1.0
 #: A caller that we were told of may take this long to show up. Seconds.
 EXPECT: Final = 10.0
-#: What a leaving participant sent last may take this long to reach us. Seconds.
-TAIL: Final = 0.15
 #: A stream that flowed and then says nothing for this long, unmuted, is deaf. Seconds.
 DEAF: Final = 6.0
+#: A new connection that has media brings every track that flows within this. Seconds.
+HANDOVER: Final = 1.0
 #: Look after everything this often. Seconds.
 TICK: Final = 0.1
 #: Waits before the next try to join, the last one again and again. Seconds.
 BACKOFF: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 3.0)
 #: After this long without any connection, an attendance gives up; polling finds the room again.
 GIVE_UP: Final = 60.0
+#: How long saying goodbye may take. Seconds.
+GOODBYE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +72,20 @@ class Attendance:
         self.is_standing = is_standing
         self.capture: Capture | None = None
         self._door = door
-        self._people: dict[str, ParticipantChanged] = {}
-        self._tracks: dict[str, TrackChanged] = {}
-        self._leaving: dict[str, tuple[float, ParticipantGone]] = {}
+        self._roster = Roster()
         self._room_sid = ""
         self._current: Connection | None = None
         self._fading: list[Connection] = []
+        self._faded_by = 0.0
         self._joins = itertools.count(1)
         self._expected_until = now() + EXPECT
         self._caller_seen_at = 0.0
         self._connected_at = now()
         self._synced_at = now()
         self._stopping = ""
-        self._closing: set[asyncio.Task[None]] = set()
+        self._unneeded = asyncio.Event()
+        self._errands: set[asyncio.Task[None]] = set()
+        self._syncing: asyncio.Task[None] | None = None
 
     # What the outside may ask
 
@@ -98,18 +96,18 @@ class Attendance:
     def stop(self, reason: str) -> None:
         """Leave soon, keeping all that has come."""
         self._stopping = reason
+        self._unneeded.set()
 
     @property
     def is_capturing(self) -> bool:
         """Whether packets of a caller's room can reach us now."""
-        return self.capture is not None and self._current is not None and self._current.has_media
+        return self.capture is not None and any(c.has_media for c in self._connections())
 
     def flush(self) -> str | None:
         """Give all that has come to the kernel; the id of the running capture, if there is one."""
         if self.capture is None:
             return None
-        for connection in self._connections():
-            connection.drain()
+        self._drain()
         self.capture.flush()
         return self.capture.id
 
@@ -121,43 +119,47 @@ class Attendance:
         finally:
             ticking.cancel()
             await asyncio.wait([ticking])
+            self._tell(self._roster.due(float("inf")))
+            self._drain()
             for connection in self._connections():
-                await connection.close()
-            for gone in list(self._leaving.values()):
-                self._depart(gone[1])
+                connection.streams.close()
+                self._begin_errand(connection.close())
             self._end_capture(self._stopping or "left")
+            await asyncio.gather(*self._errands, return_exceptions=True)
 
     # What a connection tells (see `connection.Audience`)
 
     def joined(self, connection: Connection, join: rtc.JoinResponse) -> None:
         """We are in: who is there is in the server's welcome."""
-        self._connected_at = now()
-        if self.capture is not None and join.room.sid != self._room_sid:
-            self._forget_room("room_replaced")
-        self._room_sid = join.room.sid
-        listed = {p.sid for p in join.other_participants}
-        for sid in [sid for sid in self._people if sid not in listed]:
-            self._left(ParticipantGone(now(), sid, self._people[sid].identity, "missing_on_rejoin"))
+        self.room_known(join.room.sid)
         self._journal_connection("joined", connection.identity)
-        self.updated(join.other_participants)
+        self._tell(self._roster.see_all(join.other_participants, now()))
+        self._mind_callers(now())
+
+    def room_known(self, room_sid: str) -> None:
+        """Which room it is. If it is another one of the same name, nobody we knew is there."""
+        if room_sid and self._room_sid and room_sid != self._room_sid:
+            self._tell(self._roster.everybody_left(now(), "room_replaced"))
+            self._end_capture("room_replaced")
+            self.expect()
+        self._room_sid = room_sid or self._room_sid
 
     def updated(self, participants: Sequence[models.ParticipantInfo]) -> None:
         """Somebody came, changed or left."""
         for info in participants:
-            if info.state == models.ParticipantInfo.DISCONNECTED:
-                if info.sid in self._people:
-                    reason = models.DisconnectReason.Name(info.disconnect_reason).lower()
-                    self._left(ParticipantGone(now(), info.sid, info.identity, reason))
-                continue
-            self._there(info)
+            self._tell(self._roster.see(info, now()))
         self._mind_callers(now())
 
     def media_up(self, connection: Connection) -> None:
-        """Packets can flow: what faded until now is not needed any more."""
+        """Packets can flow: what fades until now has a moment to hand over what flows."""
         self._journal_connection("media", connection.identity)
+        self._faded_by = now() + HANDOVER
+
+    def flowing(self, connection: Connection, track_sid: str) -> None:
+        """A track's packets have come: connections that fade need not bring them any more."""
         for old in self._fading:
-            self._close_later(old)
-        self._fading.clear()
+            if old is not connection:
+                old.streams.hand_over(track_sid)
 
     def digit(self, identity: str, digit: str) -> None:
         """A caller pressed a key."""
@@ -169,63 +171,77 @@ class Attendance:
     async def _stay(self) -> None:
         failures = 0
         while self._is_needed(now()):
-            await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF) - 1)])
-            reason = await self._attend_once(use_turn=failures > 0)
-            if self._is_needed(now()):
-                log.warning(
-                    "connection_lost", extra={"reason": reason, "pii.room_name": self.room_name}
-                )
-            failures = 0 if self._current and self._current.has_media else failures + 1
+            self._unneeded.clear()
+            await self._rest(BACKOFF[min(failures, len(BACKOFF) - 1)])
+            connection, reason = await self._attend_once(use_turn=failures > 0)
+            if not self._is_needed(now()):
+                return
+            log.warning(
+                "connection_lost", extra={"reason": reason, "pii.room_name": self.room_name}
+            )
+            failures = 0 if connection.media_up_at else failures + 1
             if now() - self._connected_at > GIVE_UP:
-                self._stopping = self._stopping or "livekit_unreachable"
+                self.stop("livekit_unreachable")
 
-    async def _attend_once(self, *, use_turn: bool) -> str:
-        """One connection, from joining to its end; says why it ended."""
+    async def _rest(self, seconds: float) -> None:
+        if seconds:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._unneeded.wait(), seconds)
+
+    async def _attend_once(self, *, use_turn: bool) -> tuple[Connection, str]:
+        """One connection, from joining to its end, and why it ended."""
         identity = f"recorder-{secrets.token_hex(4)}-{next(self._joins)}"
-        connection = Connection(self, identity, use_turn=use_turn)
-        if self._current is not None:
-            self._fading.append(self._current)
-        self._current = connection
+        connection = self._current = Connection(self, identity, use_turn=use_turn)
         token = self._door.token(self.room_name, identity)
         serving = asyncio.create_task(connection.run(self._door.session, self._door.url, token))
-        needed = asyncio.create_task(self._until_unneeded(connection))
+        unneeded = asyncio.create_task(self._unneeded.wait())
+        reason = "left"
         try:
-            await asyncio.wait([serving, needed], return_when=asyncio.FIRST_COMPLETED)
-            if not serving.done():
-                await connection.leave()
-                return needed.result()
+            await asyncio.wait([serving, unneeded], return_when=asyncio.FIRST_COMPLETED)
+            reason = await self._outcome(connection, serving)
+            return connection, reason
+        finally:
+            await _ended(serving, unneeded)
+            self._part_with(connection, reason)
+
+    async def _outcome(self, connection: Connection, serving: asyncio.Task[str]) -> str:
+        """Why a connection ended; one that still serves is left."""
+        if not serving.done():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE):
+                    await connection.leave()
+            return "left"
+        try:
             return serving.result()
         except LiveKitRefused as error:
-            self._stopping = "refused"
+            self.stop("refused")
             return str(error)
         except CaptureFailed as error:
             return str(error)
-        finally:
-            for task in (serving, needed):
-                task.cancel()
-            await asyncio.wait([serving, needed])
-            self._journal_connection("lost", identity)
 
-    async def _until_unneeded(self, connection: Connection) -> str:
-        """Returns when nobody needs us any more, or this connection has gone deaf."""
-        while self._is_needed(now()):
-            if self._is_deaf(connection, now()):
-                return "deaf"
-            await asyncio.sleep(TICK)
-        return "unneeded"
+    def _part_with(self, connection: Connection, reason: str) -> None:
+        """Its signal is gone; its media may go on until another brings what flows."""
+        self._current = None
+        if reason != "left" and connection.has_media:
+            self._faded_by = float("inf")
+            self._fading.append(connection)
+        else:
+            self._begin_errand(connection.close())
+        state = "left" if reason == "left" else "lost"
+        self._journal_connection(state, connection.identity, reason)
 
     def _is_needed(self, moment: float) -> bool:
         if self._stopping:
             return False
         if self.capture is not None or moment < self._expected_until:
             return True
-        return self.is_standing and any(not p.is_recorder for p in self._people.values())
+        return self.is_standing and bool(self._roster.people)
 
     def _is_deaf(self, connection: Connection, moment: float) -> bool:
         """Whether a stream that flowed has stopped though its track is there, unmuted."""
 
         def deaf(stream: Stream) -> bool:
-            track = self._tracks.get(stream.track_sid)
+            track = self._roster.tracks.get(stream.track_sid)
             return (
                 track is not None
                 and not track.is_muted
@@ -233,52 +249,20 @@ class Attendance:
                 and moment - stream.heard_at > DEAF
             )
 
-        return connection.has_media and any(map(deaf, connection.streams.values()))
+        return connection.has_media and any(map(deaf, connection.streams))
 
     # Who is there
 
-    def _there(self, info: models.ParticipantInfo) -> None:
-        person = _person(info)
-        if person.is_recorder:
-            return
-        self._leaving.pop(info.sid, None)
-        self._people[info.sid] = person
-        if self.capture is not None:
-            self.capture.participant(person)
-        tracks = {t.sid: _track(t, info.sid) for t in info.tracks if t.type == models.AUDIO}
-        for track in tracks.values():
-            self._tracks[track.track_sid] = track
+    def _tell(self, news: Iterable[News]) -> None:
+        for entry in news:
+            if isinstance(entry, TrackGone):
+                self._drain(entry.track_sid)
             if self.capture is not None:
-                self.capture.track(track)
-        gone = [
-            sid
-            for sid, track in self._tracks.items()
-            if track.participant_sid == info.sid and sid not in tracks
-        ]
-        for sid in gone:
-            del self._tracks[sid]
-            if self.capture is not None:
-                self._drain()
-                self.capture.track_gone(TrackGone(now(), sid))
-
-    def _left(self, gone: ParticipantGone) -> None:
-        """Somebody left: their last packets get a moment to arrive before it is written down."""
-        self._leaving.setdefault(gone.participant_sid, (now() + TAIL, gone))
-
-    def _depart(self, gone: ParticipantGone) -> None:
-        self._leaving.pop(gone.participant_sid, None)
-        self._people.pop(gone.participant_sid, None)
-        for sid in [
-            s for s, t in self._tracks.items() if t.participant_sid == gone.participant_sid
-        ]:
-            del self._tracks[sid]
-        if self.capture is not None:
-            self._drain()
-            self.capture.participant_gone(gone)
+                self.capture.tell(entry)
 
     def _mind_callers(self, moment: float) -> None:
         """Begin a capture when a caller is there; end it when none has been for a while."""
-        if any(self._door.is_caller(person) for person in self._people.values()):
+        if any(self._door.is_caller(person) for person in self._roster.people.values()):
             self._caller_seen_at = moment
             if self.capture is None and not self._stopping:
                 self._begin_capture()
@@ -294,13 +278,10 @@ class Attendance:
             self._room_sid,
             lambda entry: hear(capture_id, entry),
         )
-        if self._current is not None:
-            state = "media" if self._current.has_media else "joined"
-            self.capture.connection(state, self._current.identity)
-        for person in self._people.values():
-            self.capture.participant(person)
-        for track in self._tracks.values():
-            self.capture.track(track)
+        for connection in self._connections():
+            state = "media" if connection.has_media else "joined"
+            self._journal_connection(state, connection.identity)
+        self._tell([*self._roster.people.values(), *self._roster.tracks.values()])
 
     def _end_capture(self, reason: str) -> None:
         if self.capture is None:
@@ -308,77 +289,83 @@ class Attendance:
         self._drain()
         capture, self.capture = self.capture, None
         capture.close(reason)
+        self._begin_errand(self._release(capture, self._syncing))
         self._expected_until = min(self._expected_until, now())
-
-    def _forget_room(self, reason: str) -> None:
-        """The room is another one of the same name: nobody whom we knew is there."""
-        for person in list(self._people.values()):
-            self._depart(ParticipantGone(now(), person.participant_sid, person.identity, reason))
-        self._end_capture(reason)
-        self.expect()
 
     # Looking after things
 
     async def _tick_forever(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            with contextlib.suppress(OSError):
-                await self._tick(now())
+            try:
+                self._tick(now())
+            except Exception:
+                # One bad turn must not be the last: everything else here depends on the next.
+                log.exception("tick_failed", extra={"pii.room_name": self.room_name})
 
-    async def _tick(self, moment: float) -> None:
-        for due, gone in list(self._leaving.values()):
-            if moment >= due:
-                self._depart(gone)
+    def _tick(self, moment: float) -> None:
         for connection in self._connections():
             connection.tick(moment)
+            if connection.has_media:
+                self._connected_at = moment
+        self._tell(self._roster.due(moment))
         self._mind_callers(moment)
+        if self._current is not None and self._is_deaf(self._current, moment):
+            self._current.end("deaf")
+        self._part_with_faded(moment)
         if self.capture is not None:
             self.capture.tick(moment)
-            if moment - self._synced_at >= self._door.sync_interval:
-                self._synced_at = moment
-                await self.capture.sync()
+            self._sync(self.capture, moment)
+        if not self._is_needed(moment):
+            self._unneeded.set()
+
+    def _sync(self, capture: Capture, moment: float) -> None:
+        is_due = moment - self._synced_at >= self._door.sync_interval
+        if is_due and (self._syncing is None or self._syncing.done()):
+            self._synced_at = moment
+            self._syncing = self._begin_errand(capture.sync())
+
+    async def _release(self, capture: Capture, syncing: asyncio.Task[None] | None) -> None:
+        if syncing is not None:
+            await asyncio.wait([syncing])
+        await capture.release()
+
+    def _part_with_faded(self, moment: float) -> None:
+        """Close faded connections that have nothing to bring any more."""
+        has_successor = self._current is not None and self._current.has_media
+        for old in list(self._fading):
+            is_over = has_successor and (moment > self._faded_by or old.streams.are_handed_over)
+            if is_over or not old.has_media:
+                self._fading.remove(old)
+                self._begin_errand(old.close())
+
+    def _begin_errand(self, errand: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Something to be done beside; it is over before `run` is."""
+        task = asyncio.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errand_over)
+        return task
+
+    def _errand_over(self, task: asyncio.Task[None]) -> None:
+        self._errands.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("errand_failed", exc_info=error)
 
     def _connections(self) -> list[Connection]:
         return [*self._fading, *([self._current] if self._current else [])]
 
-    def _drain(self) -> None:
+    def _drain(self, track_sid: str = "") -> None:
+        """Let go of what is held back of one track, or of all."""
         for connection in self._connections():
-            connection.drain()
+            connection.streams.drain(self.capture, track_sid)
 
-    def _close_later(self, connection: Connection) -> None:
-        closing = asyncio.create_task(connection.close())
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
-
-    def _journal_connection(self, state: str, identity: str) -> None:
+    def _journal_connection(self, state: str, identity: str, detail: str = "") -> None:
         if self.capture is not None:
-            self.capture.connection(state, identity)
+            self.capture.connection(state, identity, detail)
 
 
-def _person(info: models.ParticipantInfo) -> ParticipantChanged:
-    """LiveKit's participant in the journal's words."""
-    kind = models.ParticipantInfo.Kind.Name(info.kind)
-    return ParticipantChanged(
-        at=now(),
-        participant_sid=info.sid,
-        identity=info.identity,
-        name=info.name,
-        kind=kind,
-        metadata=info.metadata,
-        attributes=dict(info.attributes),
-        joined_at=info.joined_at_ms / 1000 if info.joined_at_ms else float(info.joined_at) or None,
-        is_recorder=kind == "EGRESS" or info.permission.recorder,
-    )
-
-
-def _track(info: models.TrackInfo, participant_sid: str) -> TrackChanged:
-    """LiveKit's track in the journal's words."""
-    return TrackChanged(
-        at=now(),
-        track_sid=info.sid,
-        participant_sid=participant_sid,
-        name=info.name,
-        mime=info.mime_type.lower(),
-        is_muted=info.muted,
-        is_encrypted=info.encryption != models.Encryption.NONE,
-    )
+async def _ended(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks, wait for them, and take no notice of how they ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -5,7 +5,7 @@ its journal says, is all that later work needs.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,7 @@ from egress_manager.recorder.append import AppendFile
 from egress_manager.recorder.clock import now
 from egress_manager.recorder.journal import Journal
 from egress_manager.recorder.reception import Kept
+from egress_manager.recorder.roster import News
 from egress_manager.recorder.stretch import StretchWriter
 
 #: The codecs whose packets are Opus when they reach us (LiveKit unwraps RED for us).
@@ -51,8 +52,9 @@ class Capture:
         self._participants: dict[str, ParticipantChanged] = {}
         self._tracks: dict[str, TrackChanged] = {}
         self._writers: dict[int, StretchWriter] = {}
+        self._finished: list[AppendFile] = []  # closed stretches that the disk is yet to keep
         self._stretches = 0
-        self._flushed_at = now()
+        self._looked_at = now()
         self._troubled: set[tuple[str, str]] = set()
         self._write(Began(now(), self.id, room_name, room_sid))
 
@@ -65,6 +67,18 @@ class Capture:
     def error(self) -> OSError | None:
         """What keeps it from writing now."""
         return next((file.error for file in self._files() if file.error), None)
+
+    def tell(self, news: News) -> None:
+        """Somebody or something came, changed or left."""
+        match news:
+            case ParticipantChanged():
+                self.participant(news)
+            case ParticipantGone():
+                self.participant_gone(news)
+            case TrackChanged():
+                self.track(news)
+            case TrackGone():
+                self.track_gone(news)
 
     def participant(self, entry: ParticipantChanged) -> None:
         """Somebody is there, or changed."""
@@ -98,6 +112,7 @@ class Capture:
         for number, writer in list(self._writers.items()):
             if writer.began.track_sid == entry.track_sid:
                 self._close_writer(number, "unpublished")
+        self._troubled = {(what, sid) for what, sid in self._troubled if sid != entry.track_sid}
         if self._tracks.pop(entry.track_sid, None) is not None:
             self._write(entry)
 
@@ -118,9 +133,13 @@ class Capture:
     def open_stretch(
         self, track_sid: str, participant_sid: str, ssrc: int, first: Kept
     ) -> StretchWriter | None:
-        """A writer for a run that begins with this packet; None where it can't be understood."""
+        """A writer for a run that begins with this packet.
+
+        None where the packet can't be understood, or where its track is gone: LiveKit ends a
+        track with some frames of silence.
+        """
         track = self._tracks.get(track_sid)
-        if track is not None and (track.is_encrypted or track.mime not in OPUS):
+        if track is None or track.is_encrypted or track.mime not in OPUS:
             return None
         self._stretches += 1
         name = f"stretch-{self._stretches:04}.ogg"
@@ -138,15 +157,18 @@ class Capture:
 
     def tick(self, moment: float) -> None:
         """Now and then: write out old pages, try a failing disk again."""
-        if moment - self._flushed_at >= PAGE_AGE:
-            self._flushed_at = moment
-            for writer in self._writers.values():
-                writer.flush_older_than(moment - PAGE_AGE)
+        if moment - self._looked_at < PAGE_AGE:
+            return
+        self._looked_at = moment
+        for writer in self._writers.values():
+            writer.flush_older_than(moment - PAGE_AGE)
         for file in self._files():
             if file.is_behind:
                 file.retry()
             if file.error:
                 self.trouble("disk", detail=file.error.strerror or "")
+            if file.dropped:
+                self.trouble("backlog", detail=file.path.name)
 
     def flush(self) -> None:
         """Give all that has come to the kernel."""
@@ -154,26 +176,38 @@ class Capture:
             writer.flush()
 
     async def sync(self) -> None:
-        """Have the disk keep it."""
-        for file in self._files():
-            await asyncio.to_thread(file.sync)
+        """Have the disk keep it. Not to be called again before it has returned."""
+        finished, self._finished = self._finished, []
+        try:
+            await asyncio.to_thread(_sync, [*self._files(), *finished])
+        finally:
+            self._finished += [file for file in finished if file.is_behind]
+            for file in finished:
+                if not file.is_behind:
+                    file.close()
 
     def close(self, reason: str) -> None:
-        """Close every stretch and write the last line."""
+        """Close every stretch and write the last line; the disk has it after `release`."""
         for number in list(self._writers):
             self._close_writer(number, reason)
         self._write(Ended(now(), reason))
-        for file in self._files():
-            file.sync()
+
+    async def release(self) -> None:
+        """After `close`: have the disk keep all of it, and let go of the files and the lock."""
+        await self.sync()
+        for file in self._finished:
+            file.close()
         self._journal.close()
 
     def _close_writer(self, number: int, reason: str) -> None:
         writer = self._writers.pop(number, None)
         if writer is not None:
             writer.close(now(), reason)
+            self._finished.append(writer.file)
 
     def _files(self) -> list[AppendFile]:
-        return [self._journal.file, *(writer.file for writer in self._writers.values())]
+        writing = (writer.file for writer in self._writers.values())
+        return [self._journal.file, *writing, *self._finished]
 
     def _write(self, entry: Entry) -> None:
         self._journal.write(entry)
@@ -184,3 +218,8 @@ def _is_news(
 ) -> bool:
     """Whether anything but the moment differs."""
     return known is None or replace(known, at=entry.at) != entry
+
+
+def _sync(files: Sequence[AppendFile]) -> None:
+    for file in files:
+        file.sync()

@@ -7,8 +7,8 @@ lost, and keeps this one's media until the other's has come up.
 import asyncio
 import contextlib
 import json
+import logging
 import random
-from collections import deque
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -24,14 +24,19 @@ from egress_manager.recorder.peer import Peer
 from egress_manager.recorder.rtp import nack, read_packet, read_reports
 from egress_manager.recorder.sdp import read_offer, write_answer
 from egress_manager.recorder.signalling import Signalling, signal
-from egress_manager.recorder.stream import Stream
+from egress_manager.recorder.streams import Streams
 
-#: Packets of an SSRC that no offer has named yet are held for the offer: so many of each.
-UNCLAIMED: Final = 50
+log = logging.getLogger(__name__)
+
 #: How long a cancelled task may take to end. Seconds.
-LEAVE_TIMEOUT: Final = 2.0
+LEAVE_TIMEOUT: Final = 1.0
 #: UDP may try alone for this long before TCP candidates are tried too. Seconds.
 UDP_FIRST: Final = 0.5
+#: Media must have come up this long after we began to join. Seconds.
+MEDIA_TIMEOUT: Final = 20.0
+#: LiveKit sends a sign of life every two seconds where it sends nothing else (ICE); after this
+#: long without any datagram, the way to it is broken. Seconds.
+SILENT: Final = 6.0
 
 
 class Audience(Protocol):
@@ -42,13 +47,29 @@ class Audience(Protocol):
         """Where packets go now."""
         ...
 
-    def joined(self, connection: "Connection", join: rtc.JoinResponse) -> None: ...
+    def joined(self, connection: "Connection", join: rtc.JoinResponse) -> None:
+        """We are in; the server says who is there."""
+        ...
 
-    def updated(self, participants: Sequence[models.ParticipantInfo]) -> None: ...
+    def room_known(self, room_sid: str) -> None:
+        """The server says which room this is."""
+        ...
 
-    def media_up(self, connection: "Connection") -> None: ...
+    def updated(self, participants: Sequence[models.ParticipantInfo]) -> None:
+        """Somebody came, changed or left."""
+        ...
 
-    def digit(self, identity: str, digit: str) -> None: ...
+    def media_up(self, connection: "Connection") -> None:
+        """Packets can flow."""
+        ...
+
+    def flowing(self, connection: "Connection", track_sid: str) -> None:
+        """A track's first packet has come over this connection."""
+        ...
+
+    def digit(self, identity: str, digit: str) -> None:
+        """A caller pressed a key."""
+        ...
 
 
 class Connection:
@@ -57,42 +78,50 @@ class Connection:
     def __init__(self, audience: Audience, identity: str, *, use_turn: bool) -> None:
         self.identity = identity
         self.has_media = False
-        self.streams: dict[int, Stream] = {}
+        self.media_up_at: float | None = None
+        self.streams = Streams(lambda track_sid: audience.flowing(self, track_sid))
         self._audience = audience
         self._use_turn = use_turn
-        self._unclaimed: dict[int, deque[tuple[bytes, float]]] = {}
         self._peer: Peer | None = None
         self._media: asyncio.Task[None] | None = None
         self._signalling: Signalling | None = None
         self._bridges: list[asyncio.DatagramTransport] = []
         self._bridging: list[asyncio.Task[None]] = []
         self._ssrc = random.getrandbits(32)
+        self._began_at = now()
+        self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def run(self, session: aiohttp.ClientSession, url: str, token: str) -> str:
-        """Join and serve until the server lets go of us, or media never come; says why.
+        """Join and serve until `end`, or until the server or the network end it; says why.
 
-        Raises `CaptureFailed`, or `LiveKitRefused`.
+        Raises `CaptureFailed` where the server can't be reached, `LiveKitRefused`.
         """
         async with signal(session, url, token) as signalling:
             self._signalling = signalling
-            async for message in signalling.messages():
-                reason = await self._serve(message, signalling)
-                if reason or self._media_failed():
-                    return reason or "media_failed"
-        return "signal_lost"
+            listening = asyncio.create_task(self._listen(signalling))
+            try:
+                return await self._over
+            finally:
+                listening.cancel()
+                await asyncio.wait([listening], timeout=LEAVE_TIMEOUT)
+
+    def end(self, reason: str) -> None:
+        """Have `run` return; the media goes on until `close`. Harmless to repeat."""
+        if not self._over.done():
+            self._over.set_result(reason)
 
     async def leave(self) -> None:
-        """Tell the server that we go; the signal connection ends with it."""
+        """Tell the server that we go, and end."""
         if self._signalling is not None:
-            try:
+            with contextlib.suppress(CaptureFailed):
                 await self._signalling.leave()
-            except CaptureFailed:
-                return
+        self.end("left")
 
     async def close(self) -> None:
         """End the media connection; harmless to repeat."""
-        for stream in self.streams.values():
-            stream.close("connection_closed")
+        self.end("closed")
+        self.has_media = False
+        self.streams.close()
         tasks = [task for task in (self._media, *self._bridging) if task is not None]
         for task in tasks:
             task.cancel()
@@ -104,59 +133,67 @@ class Connection:
             bridge.close()
 
     def tick(self, moment: float) -> None:
-        """Now and then: ask for what is missing, let go of what waits too long."""
-        capture = self._audience.capture
-        for stream in self.streams.values():
-            self._ask(stream, moment)
-            stream.tick(moment, capture)
+        """Now and then: ask for what is missing, let go of what waits too long, look for life."""
+        for ssrc in self.streams.tick(moment, self._audience.capture):
+            if self._peer is not None:
+                self._peer.forget(ssrc)
+        self._ask(moment)
+        if not self.has_media:
+            if moment - self._began_at > MEDIA_TIMEOUT:
+                self.end("no_media")
+        elif self._peer is not None and moment - self._peer.heard_at > SILENT:
+            self._media_lost("media_silent")
 
-    def drain(self) -> None:
-        """Let go of all that is held back for packets that are missing."""
-        for stream in self.streams.values():
-            stream.drain(self._audience.capture)
+    # The signal connection
 
-    async def _serve(self, message: rtc.SignalResponse, signalling: Signalling) -> str:
-        """Act on one message of the server; the reason where it ends the connection."""
+    async def _listen(self, signalling: Signalling) -> None:
+        """Act on what the server says until it says no more."""
+        reason = "signal_lost"
+        try:
+            async for message in signalling.messages():
+                await self._heed(message, signalling)
+        except CaptureFailed as error:
+            reason = str(error)
+        finally:
+            self.end(reason)
+
+    async def _heed(self, message: rtc.SignalResponse, signalling: Signalling) -> None:
+        """Act on one message; one that can't be understood is passed over."""
+        kind = message.WhichOneof("message")
+        try:
+            await self._serve(message, signalling)
+        except CaptureFailed:
+            raise
+        except Exception as error:
+            # Whatever is wrong with one message, the packets of this room keep coming.
+            log.warning("message_passed_over", extra={"kind": kind, "error": repr(error)})
+
+    async def _serve(self, message: rtc.SignalResponse, signalling: Signalling) -> None:
         match message.WhichOneof("message"):
             case "join":
                 self._peer = self._make_peer(message.join)
                 self._audience.joined(self, message.join)
             case "update":
                 self._audience.updated(message.update.participants)
+            case "room_update":
+                self._audience.room_known(message.room_update.room.sid)
             case "offer":
                 await self._answer(message.offer, signalling)
             case "trickle":
                 await self._add_candidate(message.trickle)
             case "leave":
-                return "server_said_" + models.DisconnectReason.Name(message.leave.reason).lower()
-        return ""
-
-    def _make_peer(self, join: rtc.JoinResponse) -> Peer:
-        servers = [
-            RTCIceServer(urls=list(s.urls), username=s.username, credential=s.credential)
-            for s in join.ice_servers
-            if self._use_turn and any(url.startswith("turn") for url in s.urls)
-        ]
-        return Peer(servers, on_packet=self._packet, on_report=self._report, on_data=self._data)
+                reason = message.leave.reason
+                self.end("server_said_" + models.DisconnectReason.Name(reason).lower())
 
     async def _answer(self, description: rtc.SessionDescription, signalling: Signalling) -> None:
         if self._peer is None:
-            return
+            raise CaptureFailed("LiveKit offered media before it let us in")
         offer = read_offer(description.sdp)
-        for ssrc, (participant_sid, track_sid) in offer.owners().items():
-            self._claim(ssrc, participant_sid, track_sid)
+        self.streams.offered(offer.owners(), self._audience.capture)
         local = await self._peer.describe(offer)
         await signalling.answer(write_answer(offer, local), description.id)
         if self._media is None:
             self._media = asyncio.create_task(self._connect(self._peer))
-
-    async def _connect(self, peer: Peer) -> None:
-        await peer.connect()
-        self.has_media = True
-        self._audience.media_up(self)
-
-    def _media_failed(self) -> bool:
-        return self._media is not None and self._media.done() and not self.has_media
 
     async def _add_candidate(self, trickle: rtc.TrickleRequest) -> None:
         if trickle.target != rtc.SignalTarget.SUBSCRIBER or self._peer is None:
@@ -166,6 +203,36 @@ class Connection:
             self._bridging.append(asyncio.create_task(self._bridge(candidate, self._peer)))
         elif candidate:
             await self._peer.add_candidate(candidate)
+
+    # The media connection
+
+    def _make_peer(self, join: rtc.JoinResponse) -> Peer:
+        servers = [
+            RTCIceServer(urls=list(s.urls), username=s.username, credential=s.credential)
+            for s in join.ice_servers
+            if self._use_turn and any(url.startswith("turn") for url in s.urls)
+        ]
+        return Peer(
+            servers,
+            on_packet=self._packet,
+            on_report=self._report,
+            on_data=self._data,
+            on_lost=lambda: self._media_lost("media_lost"),
+        )
+
+    async def _connect(self, peer: Peer) -> None:
+        try:
+            await peer.connect()
+        except CaptureFailed as error:
+            self.end(str(error))
+            return
+        except Exception:
+            # A library's error, not ours; another connection is tried all the same.
+            log.exception("media_failed")
+            self.end("media_failed")
+            return
+        self.has_media, self.media_up_at = True, now()
+        self._audience.media_up(self)
 
     async def _bridge(self, candidate: str, peer: Peer) -> None:
         """Try a TCP candidate, where UDP has not made it by then."""
@@ -177,48 +244,35 @@ class Connection:
             self._bridges.append(transport)
             await peer.add_candidate(bridged)
 
-    def _claim(self, ssrc: int, participant_sid: str, track_sid: str) -> None:
-        """An offer says whose an SSRC is: take what has come of it already."""
-        if ssrc in self.streams:
-            return
-        stream = self.streams[ssrc] = Stream(ssrc, participant_sid, track_sid)
-        for data, arrived in self._unclaimed.pop(ssrc, ()):
-            if packet := read_packet(data):
-                stream.take(packet, arrived, self._audience.capture)
+    def _media_lost(self, reason: str) -> None:
+        self.has_media = False
+        self.end(reason)
 
-    def _packet(self, data: bytes) -> None:
+    def _packet(self, data: bytes, arrived: float) -> None:
         packet = read_packet(data)
-        if packet is None:
-            return
-        arrived = now()
-        stream = self.streams.get(packet.ssrc)
-        if stream is None:
-            waiting = self._unclaimed.setdefault(packet.ssrc, deque(maxlen=UNCLAIMED))
-            waiting.append((data, arrived))
-            return
-        stream.take(packet, arrived, self._audience.capture)
-        self._ask(stream, arrived)
+        if packet is not None and self.streams.take(packet, arrived, self._audience.capture):
+            self._ask(arrived)
 
-    def _ask(self, stream: Stream, moment: float) -> None:
-        """Ask the server again for what is missing of a stream."""
-        missing = stream.missing(moment)
-        if missing and self._peer is not None and self.has_media:
-            self._peer.send_report(nack(self._ssrc, stream.ssrc, missing))
+    def _ask(self, moment: float) -> None:
+        """Ask the server again for what is missing of streams."""
+        if self._peer is None or not self.has_media:
+            return
+        for ssrc, missing in self.streams.missing(moment):
+            self._peer.send_report(nack(self._ssrc, ssrc, missing))
 
-    def _report(self, data: bytes) -> None:
-        arrived = now()
+    def _report(self, data: bytes, arrived: float) -> None:
         for report in read_reports(data):
-            stream = self.streams.get(report.ssrc)
-            if stream is not None:
-                stream.report(report, arrived)
+            self.streams.report(report, arrived)
 
     def _data(self, data: object) -> None:
+        """A data message; phone keys are of interest."""
         if not isinstance(data, bytes):
             return
         packet = models.DataPacket()
         try:
             packet.ParseFromString(data)
-        except ValueError:
+        except Exception as error:  # protobuf's own, of which there are several
+            log.warning("data_passed_over", extra={"error": repr(error)})
             return
         if packet.WhichOneof("value") == "sip_dtmf":
             self._audience.digit(packet.participant_identity, packet.sip_dtmf.digit)

@@ -6,12 +6,18 @@ process dies, so a journal without a last line and without a lock is one that wa
 
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from egress_manager.domain.captures import JOURNAL, SETTLED, Ended, Entry, Story, from_json, to_json
 from egress_manager.recorder.append import AppendFile
+
+log = logging.getLogger(__name__)
+
+#: `json.dumps` with separators of one's own makes an encoder for every line.
+_to_line = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Journal:
@@ -24,10 +30,14 @@ class Journal:
 
     def write(self, entry: Entry) -> None:
         """Append one line; never raises."""
-        self.file.write(json.dumps(to_json(entry), separators=(",", ":")).encode() + b"\n")
+        self.file.write(_to_line(to_json(entry)).encode() + b"\n")
         if self._lock < 0:
             self._lock = _lock(self.file.path)
-        self._on_entry(entry)
+        try:
+            self._on_entry(entry)
+        except Exception:
+            # Whoever listens, the packets that this entry tells of are to be kept.
+            log.exception("entry_not_heard", extra={"entry": type(entry).__name__})
 
     def close(self) -> None:
         """Let go of the file and of the lock."""
@@ -68,7 +78,7 @@ def close_left_behind(directory: Path, story: Story) -> None:
         return
     entry = Ended(story.last_at, "process_died")
     journal = directory / JOURNAL
-    line = json.dumps(to_json(entry), separators=(",", ":")).encode()
+    line = _to_line(to_json(entry)).encode()
     with journal.open("ab") as file:
         file.write(b"\n" + line + b"\n")  # the first newline ends a line that was torn
     story.tell([entry])

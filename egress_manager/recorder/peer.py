@@ -3,18 +3,24 @@
 Only aiortc's transports are used (the ORTC part of its public interface): no transceiver, no
 receiver, so none of its jitter buffers, decoder threads or report tasks runs.
 
-The one private hook stands in `_tap`: aioice hands every datagram that is not STUN to
-`Connection.data_received`, which queues it for the DTLS transport. Ours takes RTP and RTCP from
-there at once, through the DTLS transport's SRTP session, and leaves DTLS to the queue. LiveKit
-reuses m-lines with new SSRCs, of which a receiver would never hear; and a queue, a task switch and
-a coroutine a packet cost a third more. The version of aiortc is pinned, and
-`tests/unit/recorder/test_peer.py` fails when the hook's footing changes.
+Two things are private, and stand in this module only:
+
+- `_tap`: aioice tries to read every datagram as STUN, then queues it for the DTLS transport. Ours
+  takes RTP and RTCP as they leave the socket, through the DTLS transport's SRTP session. LiveKit
+  reuses m-lines with new SSRCs, of which a receiver would never hear; and an exception, a queue, a
+  task switch and a coroutine a packet cost a third more.
+- `_until_nominated`: LiveKit's ICE agent chooses an address when it is asked on one that works,
+  else at its next look, up to 200 ms later. So it is asked until it has chosen.
+
+The version of aiortc is pinned, and `tests/unit/recorder/test_peer.py` fails when the footing of
+either changes.
 """
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import pylibsrtp
 from aiortc import (
@@ -31,10 +37,15 @@ from aiortc.rtcsctptransport import RTCSctpCapabilities
 from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
 from egress_manager.errors import CaptureFailed
+from egress_manager.recorder.clock import now
 from egress_manager.recorder.sdp import Local, Offer
 
 #: How long ICE and DTLS may take together. Seconds.
 CONNECT_TIMEOUT: Final = 15.0
+#: How often to look whether the server has chosen an address; it is asked at every fourth look.
+LOOK_EVERY: Final = 0.004
+#: How long the end of ICE's own work may be waited for. Seconds.
+CLOSE_TIMEOUT: Final = 1.0
 
 _certificate: RTCCertificate | None = None
 
@@ -50,17 +61,20 @@ def certificate() -> RTCCertificate:
 class Peer:
     """One receiving connection to the server.
 
-    `on_packet` gets each RTP packet, decrypted; `on_report` each RTCP compound packet; `on_data`
-    each data message. They are called from the event loop, must be quick and must not raise.
+    `on_packet` gets each RTP packet, decrypted, with the moment of its arrival; `on_report` each
+    RTCP compound packet likewise; `on_data` each data message; `on_lost` is called when the
+    connection, once up, is closed by the server or gone. They are called from the event loop and
+    must be quick.
     """
 
     def __init__(
         self,
         ice_servers: Sequence[RTCIceServer],
         *,
-        on_packet: Callable[[bytes], None],
-        on_report: Callable[[bytes], None],
-        on_data: Callable[[bytes], None],
+        on_packet: Callable[[bytes, float], None],
+        on_report: Callable[[bytes, float], None],
+        on_data: Callable[[object], None],
+        on_lost: Callable[[], None],
     ) -> None:
         self._gatherer = RTCIceGatherer(iceServers=list(ice_servers))
         self._ice = RTCIceTransport(self._gatherer)
@@ -69,16 +83,20 @@ class Peer:
         self._on_packet = on_packet
         self._on_report = on_report
         self._on_data = on_data
+        self._on_lost = on_lost
         self._remote: tuple[RTCIceParameters, RTCDtlsParameters] | None = None
+        self._checking: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Future[None]] = set()
-        self._tap()
+        self.heard_at = now()
         self._sctp.on("datachannel", self._listen)
+        self._dtls.on("statechange", self._state_changed)
 
     async def describe(self, offer: Offer) -> Local:
         """What to answer to an offer; the first one's ICE and DTLS parameters are remembered."""
-        await self._gatherer.gather()
         if self._remote is None:
             self._remote = _remote_parameters(offer)
+            await self._gatherer.gather()
+            self._tap()
         ours = self._gatherer.getLocalParameters()
         print_of = next(
             f for f in self._dtls.getLocalParameters().fingerprints if f.algorithm == "sha-256"
@@ -101,21 +119,14 @@ class Peer:
         ice, dtls = self._remote
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                await self._ice.start(ice)
-                if self._ice.state != "completed":
-                    raise CaptureFailed("no way to LiveKit's media ports: check the firewall (ICE)")
+                await self._until_nominated(ice)
                 self._dtls._set_role("client")
                 await self._dtls.start(dtls)
                 if self._dtls.state != "connected":
                     raise CaptureFailed("LiveKit's media connection can't be secured (DTLS)")
                 await self._sctp.start(RTCSctpCapabilities(maxMessageSize=65536), 5000)
         except TimeoutError as error:
-            raise CaptureFailed("LiveKit's media connection did not come up in time") from error
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether packets can flow."""
-        return bool(self._dtls.state == "connected" and self._ice.state == "completed")
+            raise CaptureFailed("no way to LiveKit's media ports: check the firewall") from error
 
     def send_report(self, packet: bytes) -> None:
         """Send one RTCP packet; nothing happens where the connection is gone."""
@@ -123,44 +134,80 @@ class Peer:
         self._sending.add(sending)
         sending.add_done_callback(self._sending.discard)
 
+    def forget(self, ssrc: int) -> None:
+        """This SSRC sends no more: let go of what SRTP keeps of it."""
+        if self._dtls._rx_srtp is not None:
+            with contextlib.suppress(pylibsrtp.Error):  # it never sent anything
+                self._dtls._rx_srtp.remove_stream(ssrc)
+
     async def close(self) -> None:
         """Close everything; harmless to repeat."""
         await self._sctp.stop()
         await self._dtls.stop()
         await self._ice.stop()
+        if self._checking is not None:
+            await asyncio.wait([self._checking], timeout=CLOSE_TIMEOUT)
+
+    async def _until_nominated(self, ice: RTCIceParameters) -> None:
+        """Returns when the server has chosen an address pair (see the module's words)."""
+        connection = self._ice._connection
+        self._checking = asyncio.create_task(self._ice.start(ice))
+        for look in itertools.count(1):
+            if connection._nominated:
+                return
+            if self._checking.done():
+                raise CaptureFailed("no way to LiveKit's media ports: check the firewall (ICE)")
+            if look % 4 == 0:
+                self._ask_for_nomination(connection)
+            await asyncio.sleep(LOOK_EVERY)
+
+    def _ask_for_nomination(self, connection: Any) -> None:
+        """Check every pair that works once more; the answers are of no interest."""
+        for pair in connection._check_list:
+            if pair.state is pair.State.SUCCEEDED:
+                request = connection.build_request(pair, nominate=False)
+                request.add_message_integrity(connection.remote_password.encode())
+                pair.protocol.send_stun(request, pair.remote_addr)
 
     async def _send(self, packet: bytes) -> None:
         with contextlib.suppress(ConnectionError):
             await self._dtls._send_rtp(packet)
 
     def _tap(self) -> None:
-        """Take RTP and RTCP where aioice hands datagrams over (see the module's words)."""
-        connection, dtls = self._ice._connection, self._dtls
-        queued, on_packet, on_report = (
-            connection.data_received,
-            self._on_packet,
-            self._on_report,
-        )
+        """Take RTP and RTCP from each socket (see the module's words)."""
+        for protocol in self._ice._connection._protocols:
+            protocol.datagram_received = self._tapped(protocol.datagram_received)
 
-        def data_received(data: bytes, component: int) -> None:
+    def _tapped(
+        self, pass_on: Callable[[bytes, tuple[Any, ...]], None]
+    ) -> Callable[[bytes, tuple[Any, ...]], None]:
+        dtls, on_packet, on_report = self._dtls, self._on_packet, self._on_report
+
+        def datagram_received(data: bytes, addr: tuple[Any, ...]) -> None:
+            if len(data) < 2:
+                return  # nobody's, and DTLS would stumble over an empty one
+            self.heard_at = moment = now()
             if not 127 < data[0] < 192:  # RFC 7983: 128..191 is RTP or RTCP
-                queued(data, component)
+                pass_on(data, addr)
                 return
             session = dtls._rx_srtp
             if session is None:
                 return
+            is_report = 192 <= data[1] <= 223  # RFC 5761, section 4: these are RTCP packet types
             try:
-                if 192 <= data[1] <= 223:  # RFC 5761, section 4: these are RTCP packet types
-                    on_report(session.unprotect_rtcp(data))
-                else:
-                    on_packet(session.unprotect(data))
-            except pylibsrtp.Error:
-                return  # not from the server, or seen before: SRTP says it is not to be trusted
+                plain = session.unprotect_rtcp(data) if is_report else session.unprotect(data)
+            except (pylibsrtp.Error, ValueError):
+                return  # not from the server, seen before, or too long: not to be trusted
+            (on_report if is_report else on_packet)(plain, moment)
 
-        connection.data_received = data_received
+        return datagram_received
 
-    def _listen(self, channel: object) -> None:
-        channel.on("message", self._on_data)  # type: ignore[attr-defined]
+    def _listen(self, channel: Any) -> None:
+        channel.on("message", self._on_data)
+
+    def _state_changed(self) -> None:
+        if self._dtls.state == "closed":
+            self._on_lost()
 
 
 def _remote_parameters(offer: Offer) -> tuple[RTCIceParameters, RTCDtlsParameters]:

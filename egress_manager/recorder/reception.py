@@ -12,10 +12,18 @@ from egress_manager.recorder.rtp import RtpPacket
 #: How long a missing packet is waited for. Seconds. Half a second is what a kill may cost, so the
 #: packets held back behind a hole must not be older than that.
 PATIENCE: Final = 0.4
+#: How long to wait for packets before the first that came. Seconds.
+HEAD_PATIENCE: Final = 0.2
+#: The first packet to come may not be the first that was sent: so many before it are asked for.
+HEAD: Final = 3
 #: Ask again this often while waiting. Seconds. A bit more than a usual round trip.
 ASK_EVERY: Final = 0.06
+#: Ask for no more than so many at a time, the newest: the server remembers a second or two.
+ASK_FOR: Final = 100
 #: A jump of the sequence number by more than this is another sender's numbering, not loss.
 RESTART: Final = 3000
+
+_SPAN: Final = 1 << 16
 
 
 class Kept(NamedTuple):
@@ -38,15 +46,22 @@ class Counts:
 
 @dataclass(slots=True)
 class _Gap:
-    """A sequence number that is missing: since when, and when it was last asked for."""
+    """A sequence number that is missing: until when it is waited for, when it was asked for last.
 
-    since: float
+    One before the first packet may never have been sent: it does not count as lost.
+    """
+
+    until: float
+    is_certain: bool = True
     asked_at: float = 0.0
 
 
 @dataclass(slots=True)
 class Reception:
-    """The packets of one SSRC, in order."""
+    """The packets of one SSRC, in order.
+
+    Every number from `_next` to `_seen_until` is either held or a gap; none outside is.
+    """
 
     counts: Counts = field(default_factory=Counts)
     _next: int = -1
@@ -58,40 +73,44 @@ class Reception:
     def take(self, packet: RtpPacket, arrived: float) -> list[Kept]:
         """Take one packet as it arrives; the packets that are in order now."""
         if self._next < 0:
-            self._next = self._seen_until = packet.sequence
-            self._timestamp = packet.timestamp
+            self._begin(packet, arrived)
         sequence = _unwrap(packet.sequence, self._next, 16)
-        if abs(sequence - self._next) > RESTART:
-            return self._restart(packet, arrived)
         kept = Kept(_unwrap(packet.timestamp, self._timestamp, 32), packet.payload, arrived)
         if sequence == self._next and not self._held:
             self._next = self._seen_until = sequence + 1
             self._timestamp = kept.timestamp
             return [kept]
+        if abs(sequence - self._next) > RESTART:
+            released = self.drain()
+            self._begin(packet, arrived)
+            return [*released, *self.take(packet, arrived)]
         return self._take_out_of_order(sequence, kept)
 
     def give_up(self, now: float) -> list[Kept]:
         """Stop waiting for what is missing too long; the packets that are in order now."""
         released: list[Kept] = []
-        while self._gaps and self._next in self._gaps:
-            if now - self._gaps[self._next].since < PATIENCE:
-                break
+        while (gap := self._gaps.get(self._next)) is not None and gap.until <= now:
             del self._gaps[self._next]
-            self.counts.lost += 1
+            self.counts.lost += gap.is_certain
             self._next += 1
             released += self._release()
         return released
 
     def drain(self) -> list[Kept]:
         """Everything that is held back: nothing more will come."""
-        return self.give_up(float("inf"))
+        return self.give_up(float("inf")) if self._gaps else []
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether anything is waited for."""
+        return bool(self._gaps)
 
     def missing(self, now: float) -> list[int]:
-        """The sequence numbers (16 bit) to ask for again now."""
-        due = [s for s, gap in self._gaps.items() if now - gap.asked_at >= ASK_EVERY]
+        """The sequence numbers (16 bit) to ask for again now, in order."""
+        due = [s for s, gap in self._gaps.items() if now - gap.asked_at >= ASK_EVERY][-ASK_FOR:]
         for sequence in due:
             self._gaps[sequence].asked_at = now
-        return [sequence & 0xFFFF for sequence in due]
+        return [sequence % _SPAN for sequence in due]
 
     @property
     def has_counts(self) -> bool:
@@ -108,6 +127,14 @@ class Reception:
         """The unwrapped timestamp nearest to the packet that came last."""
         return _unwrap(timestamp, self._timestamp, 32)
 
+    def _begin(self, packet: RtpPacket, arrived: float) -> None:
+        """Count from this packet, with room for some that may have been sent before it."""
+        first = packet.sequence + _SPAN  # so that no number below it is ever negative
+        self._timestamp = packet.timestamp
+        self._next, self._seen_until = first - HEAD, first
+        until = arrived + HEAD_PATIENCE
+        self._gaps = {s: _Gap(until, is_certain=False) for s in range(self._next, first)}
+
     def _take_out_of_order(self, sequence: int, kept: Kept) -> list[Kept]:
         if sequence < self._next:
             self.counts.late += 1
@@ -115,10 +142,11 @@ class Reception:
         if sequence in self._held:
             self.counts.duplicate += 1
             return []
-        if self._gaps.pop(sequence, None) is not None:
+        gap = self._gaps.pop(sequence, None)
+        if gap is not None and gap.asked_at and gap.is_certain:
             self.counts.recovered += 1
         for missing in range(self._seen_until, sequence):
-            self._gaps[missing] = _Gap(kept.arrived)
+            self._gaps[missing] = _Gap(kept.arrived + PATIENCE)
         self._seen_until = max(self._seen_until, sequence + 1)
         self._held[sequence] = kept
         return self._release()
@@ -132,15 +160,6 @@ class Reception:
         if released:
             self._timestamp = released[-1].timestamp
         return released
-
-    def _restart(self, packet: RtpPacket, arrived: float) -> list[Kept]:
-        """Another numbering begins: let go of what is held, and count from here."""
-        released = self.drain()
-        self._held.clear()
-        self._gaps.clear()
-        self._next = self._seen_until = packet.sequence + 1
-        self._timestamp = packet.timestamp
-        return [*released, Kept(packet.timestamp, packet.payload, arrived)]
 
 
 def _unwrap(value: int, near: int, bits: int) -> int:

@@ -5,6 +5,7 @@ subscriber connection is the primary one: the server offers as soon as we have j
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,15 +16,25 @@ from livekit.protocol import rtc
 
 from egress_manager.errors import CaptureFailed, LiveKitRefused
 
+log = logging.getLogger(__name__)
+
 #: How long the server may take to accept the WebSocket. Seconds.
 CONNECT_TIMEOUT: Final = 5.0
 #: How long a message of ours may take to leave. Seconds.
 SEND_TIMEOUT: Final = 5.0
-#: Ping this often when the server does not say how often it wants. Seconds.
+#: How long the server may take to agree that a WebSocket is closed. Seconds.
+CLOSE_TIMEOUT: Final = 0.5
+#: Ask for a sign of life this often. Seconds.
 PING_INTERVAL: Final = 5.0
 #: The signal connection counts as lost after this much silence. Seconds.
 SILENCE_TIMEOUT: Final = 12.0
 
+_OVER: Final = {
+    aiohttp.WSMsgType.CLOSE,
+    aiohttp.WSMsgType.CLOSING,
+    aiohttp.WSMsgType.CLOSED,
+    aiohttp.WSMsgType.ERROR,
+}
 _QUERY: Final = {"auto_subscribe": "1", "protocol": "15", "sdk": "python", "version": "1.0"}
 
 
@@ -32,25 +43,32 @@ class Signalling:
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
-        self._heard_at = time.monotonic()
-        self._ping_interval = PING_INTERVAL
+        self._heard_at = self._pinged_at = time.monotonic()
 
     async def messages(self) -> AsyncIterator[rtc.SignalResponse]:
-        """What the server says, until it hangs up or falls silent."""
+        """What the server says, until it hangs up or falls silent.
+
+        A message that can't be read is passed over. Raises `CaptureFailed` where a ping of ours
+        can't leave.
+        """
         while True:
             try:
-                message = await self._socket.receive(timeout=self._ping_interval)
+                message = await self._socket.receive(timeout=PING_INTERVAL)
             except TimeoutError:
-                if time.monotonic() - self._heard_at > SILENCE_TIMEOUT:
-                    return
+                message = None
+            moment = time.monotonic()
+            if moment - self._pinged_at >= PING_INTERVAL:
+                self._pinged_at = moment
                 await self.ping()
+            if message is None:
+                if moment - self._heard_at > SILENCE_TIMEOUT:
+                    return
                 continue
-            if message.type is not aiohttp.WSMsgType.BINARY:
+            if message.type in _OVER:
                 return
-            self._heard_at = time.monotonic()
-            response = rtc.SignalResponse()
-            response.ParseFromString(message.data)
-            yield response
+            self._heard_at = moment
+            if (response := _response(message)) is not None:
+                yield response
 
     async def ping(self) -> None:
         """Ask for a sign of life."""
@@ -60,11 +78,6 @@ class Signalling:
         """Answer the subscriber offer of that id."""
         description = rtc.SessionDescription(type="answer", sdp=sdp, id=offer_id)
         await self._send(rtc.SignalRequest(answer=description))
-
-    async def refuse(self, track_sid: str) -> None:
-        """Have the server stop sending a track."""
-        subscription = rtc.UpdateSubscription(track_sids=[track_sid], subscribe=False)
-        await self._send(rtc.SignalRequest(subscription=subscription))
 
     async def leave(self) -> None:
         """Say goodbye; the server forgets us at once."""
@@ -76,6 +89,17 @@ class Signalling:
                 await self._socket.send_bytes(request.SerializeToString())
         except (ConnectionError, aiohttp.ClientError, TimeoutError) as error:
             raise CaptureFailed("the signal connection to LiveKit is gone") from error
+
+
+def _response(message: aiohttp.WSMessage) -> rtc.SignalResponse | None:
+    """What the server said, or None where it can't be understood."""
+    response = rtc.SignalResponse()
+    try:
+        response.ParseFromString(message.data)
+    except Exception as error:  # protobuf's own, of which there are several, or a text message
+        log.warning("signal_passed_over", extra={"error": repr(error)})
+        return None
+    return response
 
 
 @asynccontextmanager
@@ -92,6 +116,7 @@ async def signal(session: aiohttp.ClientSession, url: str, token: str) -> AsyncI
                 params=_QUERY,
                 headers={"Authorization": f"Bearer {token}"},
                 max_msg_size=0,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT),
             )
     except aiohttp.WSServerHandshakeError as error:
         if error.status in (401, 403):

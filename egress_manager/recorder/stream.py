@@ -29,17 +29,24 @@ class Stream:
         if self._writer is not None:
             self._writer.report(report, self._reception.unwrap(report.timestamp), arrived)
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether packets are missing that may still come."""
+        return self._reception.has_gaps
+
     def missing(self, moment: float) -> list[int]:
         """The sequence numbers to ask for again now."""
         return self._reception.missing(moment)
 
     def tick(self, moment: float, capture: Capture | None) -> None:
         """Stop waiting for packets that are missing too long."""
-        self._keep(self._reception.give_up(moment), capture)
+        if self._reception.has_gaps:
+            self._keep(self._reception.give_up(moment), capture)
 
     def drain(self, capture: Capture | None) -> None:
         """Nothing more will come, or what came is wanted now: let go of what is held back."""
-        self._keep(self._reception.drain(), capture)
+        if self._reception.has_gaps:
+            self._keep(self._reception.drain(), capture)
 
     def close(self, reason: str) -> None:
         """End its stretch."""

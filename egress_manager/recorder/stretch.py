@@ -111,10 +111,9 @@ class StretchWriter:
             self.flush()
 
     def close(self, now: float, reason: str) -> None:
-        """Write the rest and end the file."""
+        """Write the rest and end the stretch; the file is closed by whoever has it synced."""
         self.flush()
         self.is_closed = True
-        self.file.close()
         self._tell(StretchEnded(now, self.began.stretch, self._end, reason))
 
     def _page_kept(self) -> PageKept:
