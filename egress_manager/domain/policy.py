@@ -1,8 +1,18 @@
 """Which calls are recorded: for now one policy for the whole house, from the settings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import Final
+
+#: What the reasons mean, for people.
+REASONS: Final[Mapping[str, str]] = {
+    "policy_all": "every call is recorded",
+    "policy_none": "recording is switched off",
+    "policy_room_matches": "the room's name matches a pattern of the rooms to be recorded",
+    "policy_room_differs": "the room's name matches no pattern of the rooms to be recorded",
+}
 
 
 class Scope(StrEnum):
@@ -27,6 +37,11 @@ class Decision:
 
     record: bool
     reason: str
+
+    @property
+    def words(self) -> str:
+        """The reason, for people."""
+        return REASONS[self.reason]
 
 
 def decide(policy: Policy, room_name: str) -> Decision:

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from egress_manager.domain.calls import recording_id_of as id_of_call
 from egress_manager.domain.naming import (
-    NAMED,
+    PATTERNS,
+    FileNames,
     check_pattern,
-    file_stem,
+    file_names,
     recording_id_of,
-    track_template,
 )
 
 AT = datetime(2025, 10, 17, 6, 15, 13, 999, tzinfo=UTC)
@@ -35,7 +35,7 @@ hostile = st.one_of(
 )
 patterns = st.sampled_from(
     [
-        *NAMED,
+        *PATTERNS,
         "{id}",
         "{id}{identity}",
         "{identity}c_{room_name}",
@@ -45,42 +45,41 @@ patterns = st.sampled_from(
 )
 
 
+def names(
+    pattern: str = "rooms", room_name: str = "r", identity: str = "i", rec: str = ID
+) -> FileNames:
+    """The names of a recording of that morning."""
+    return file_names(pattern, room_name=room_name, identity=identity, at=AT, recording_id=rec)
+
+
 def stem(pattern: str = "rooms", room_name: str = "r", identity: str = "i", rec: str = ID) -> str:
-    """The stem of a recording of that morning."""
-    return file_stem(pattern, room_name=room_name, identity=identity, at=AT, recording_id=rec)
+    """The stem of its mix."""
+    return names(pattern, room_name, identity, rec).mix_stem
 
 
 def test_the_default_has_a_folder_for_each_room() -> None:
-    """As the user's migration plan wants it, with an id."""
-    assert (
-        stem("rooms", "friday-assistant-room", "sip_1001")
-        == f"friday-assistant-room/sip_1001-2025-10-17T06-15-13-{ID}"
-    )
+    """As the user's migration plan wants it, with an id; tracks in a folder beside the mix."""
+    made = names("rooms", "friday-assistant-room", "sip_1001")
+
+    assert made.mix_stem == f"friday-assistant-room/sip_1001-2025-10-17T06-15-13-{ID}"
+    assert made.track_stem == f"{made.mix_stem}.tracks/{{track_id}}"
 
 
 def test_the_flat_pattern_is_the_users_with_an_id() -> None:
-    """Tracks have their own id where the mix has the participant's identity, and stay flat."""
-    flat = stem("flat", "friday-assistant-room", "sip_1001")
+    """For the mix and for the tracks."""
+    made = names("flat", "friday-assistant-room", "sip_1001")
 
-    assert flat == f"friday-assistant-room-sip_1001-2025-10-17T06-15-13-{ID}"
-    assert (
-        track_template(flat)
-        == f"friday-assistant-room-sip_1001-{{track_id}}-2025-10-17T06-15-13-{ID}.ogg"
-    )
-
-
-def test_tracks_lie_in_a_folder_beside_the_mix() -> None:
-    """Named as the mix is."""
-    assert track_template(stem()) == f"{stem()}.tracks/{{track_id}}.ogg"
+    assert made.mix_stem == f"friday-assistant-room-sip_1001-2025-10-17T06-15-13-{ID}"
+    assert made.track_stem == f"friday-assistant-room-{{track_id}}-2025-10-17T06-15-13-{ID}"
 
 
 def test_the_time_is_utc() -> None:
     """Wherever the moment was written down."""
     there = AT.astimezone(timezone(timedelta(hours=5, minutes=30)))
 
-    assert "2025-10-17T06-15-13" in file_stem(
-        "rooms", room_name="r", identity="i", at=there, recording_id=ID
-    )
+    made = file_names("rooms", room_name="r", identity="i", at=there, recording_id=ID)
+
+    assert "2025-10-17T06-15-13" in made.mix_stem
 
 
 def test_a_pattern_of_ones_own_gets_the_id_at_its_end() -> None:
@@ -97,13 +96,11 @@ def test_no_name_leaves_the_directory(
     pattern: str, room_name: str, identity: str, rec: str
 ) -> None:
     """Every part is a plain, visible name of at most 200 bytes, with its endings and tracks."""
-    made = stem(pattern, room_name, identity, rec)
+    made = names(pattern, room_name, identity, rec)
     directory = Path("/recordings")
 
-    for name in (
-        f"{made}.mp4",
-        track_template(made).replace("{track_id}", "TR_AMxxxxxxxxxxxxxxxx"),
-    ):
+    track = made.track_stem.replace("{track_id}", "TR_AMxxxxxxxxxxxxxxxx")
+    for name in (f"{made.mix_stem}.mp4", f"{track}.ogg"):
         path = directory / name
         assert path.resolve().is_relative_to(directory)
         assert path.resolve() == path
@@ -123,10 +120,10 @@ def test_the_id_is_read_back_from_every_name(
     pattern: str, room_name: str, identity: str, rec: str
 ) -> None:
     """Though room and identity try to look like another one."""
-    made = stem(pattern, room_name, identity, rec)
+    made = names(pattern, room_name, identity, rec)
 
-    assert recording_id_of(f"/recordings/{made}.mp4") == rec
-    assert recording_id_of(track_template(made).replace("{track_id}", "TR_1")) == rec
+    assert recording_id_of(f"/recordings/{made.mix_stem}.mp4") == rec
+    assert recording_id_of(made.track_stem.replace("{track_id}", "TR_1")) == rec
 
 
 @given(patterns, hostile, hostile, hostile, hostile, ids, ids)

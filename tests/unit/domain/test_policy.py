@@ -12,7 +12,7 @@ def test_all_calls_are_recorded_unless_something_else_is_said() -> None:
     decision = decide(Policy(), "friday-assistant-room")
 
     assert decision.record
-    assert decision.reason == "all_calls"
+    assert decision.reason == "policy_all"
 
 
 def test_recording_can_be_switched_off() -> None:
@@ -41,7 +41,7 @@ def test_rooms_are_recorded_that_match_a_pattern(room_name: str, recorded: bool)
     decision = decide(policy, room_name)
 
     assert decision.record is recorded
-    assert decision.reason == ("room_matches" if recorded else "room_matches_none")
+    assert decision.reason == ("policy_room_matches" if recorded else "policy_room_differs")
 
 
 @given(st.sampled_from(Scope), st.lists(st.text()), st.text())
