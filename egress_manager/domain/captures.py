@@ -20,6 +20,9 @@ from typing import Any, Final
 #: Opus over RTP counts in this, whatever it carries (RFC 7587, section 4.1). Ticks a second.
 TICKS: Final = 48_000
 
+#: Where captures lie below the recordings directory, out of sight of who lists it.
+FOLDER: Final = ".captures"
+
 JOURNAL: Final = "journal.jsonl"
 
 #: A file of this name in a capture's directory says: all calls in it have their final files.

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from egress_manager.domain.calls import Call
+from egress_manager.domain.captures import FOLDER
 from egress_manager.domain.recordings import Recording, Rendered, RenderPlan, State, TrackFile
 from egress_manager.errors import RenderFailed
 from egress_manager.flows.doors import Doors
@@ -44,7 +45,7 @@ async def plan_of(call: Call, recording: Recording, doors: Doors) -> RenderPlan:
     house = doors.house
     return RenderPlan(
         recording_id=recording.id,
-        captures=recording.captures,
+        captures=tuple(f"{FOLDER}/{capture_id}" for capture_id in recording.captures),
         caller_sids=call.participant_sids,
         begins_at=call.joined_at.timestamp(),
         ends_at=call.left_at.timestamp() if call.left_at else None,

@@ -45,7 +45,7 @@ async def test_the_mix_is_made_while_the_call_goes_on(tale: Tale) -> None:
     await tale.sees(tale.caller())
     await tale.sees(tale.caller(), Source.CAPTURE, capture="cap_1")
 
-    assert [plan.captures for plan in tale.renderer.followed] == [("cap_1",)]
+    assert [plan.captures for plan in tale.renderer.followed] == [(".captures/cap_1",)]
 
 
 async def test_a_caller_who_hangs_up_while_it_rings_is_aborted(tale: Tale) -> None:
@@ -143,7 +143,7 @@ async def test_a_caller_who_comes_back_is_the_same_call(tale: Tale) -> None:
 
     assert recording.status == "completed"
     assert recording.duration_sec == 25
-    assert tale.renderer.finished[-1].captures == ("cap_1", "cap_2")
+    assert tale.renderer.finished[-1].captures == (".captures/cap_1", ".captures/cap_2")
     assert tale.renderer.finished[-1].caller_sids == ("PA_1", "PA_2")
 
 
