@@ -28,8 +28,8 @@ BEHIND: Final = 0.75
 DEAD_AFTER: Final = 10.0
 
 #: A placement is made anew when a stretch has grown by this part of itself, and so many seconds.
-GROWTH: Final = 0.03
-SHORTEST_GROWTH: Final = 2.0
+GROWTH: Final = 0.1
+SHORTEST_GROWTH: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ AGREEMENT: Final = 0.8
 
 _MOST_WINDOWS: Final = 120
 _FEWEST_REPORTS: Final = 5
-_MOST_PAIRS: Final = 400
+_MOST_PAIRS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def place(stretch: Stretch) -> Placement:
     began = stretch.began.at
     late = [Point(0.0, 0.0)]
     late += [_point(page.granule, page.arrived - began) for page in stretch.pages]
-    floor = _lowest(late)
+    floor = _lowest(sorted(late))
     slope, basis = _pace(floor, stretch.reports)
     return Placement(began + _height(floor, slope), slope * 1e6, basis)
 
@@ -133,7 +133,7 @@ def _slope_of(points: Sequence[Point], near: float) -> float:
     Most points, not all: a delay that changes for a while, or a clock that is set, puts points on
     another line of the same slope. Tried are the lines through pairs of points that are far apart.
     """
-    best = max(_slopes(points), key=lambda slope: len(_cluster(points, slope, near)), default=0.0)
+    best = max(_slopes(points), key=lambda slope: _densest(_heights(points, slope), near))
     for _ in range(3):
         best = _fitted(_cluster(points, best, near), best)
     return best
@@ -155,12 +155,19 @@ def _slopes(points: Sequence[Point]) -> Iterable[float]:
 
 def _cluster(points: Sequence[Point], slope: float, near: float) -> list[Point]:
     """The most points that one line of that slope has within `near` above it."""
-    ranked = sorted((y - slope * x, x, y) for x, y in points)
-    heights = [height for height, _, _ in ranked]
-    size, start = max(
-        (bisect_right(heights, height + near) - i, -i) for i, height in enumerate(heights)
-    )
-    return [Point(x, y) for _, x, y in ranked[-start : -start + size]]
+    heights = _heights(points, slope)
+    low = heights[-_densest(heights, near)[1]]
+    return [point for point in points if low <= point.y - slope * point.x <= low + near]
+
+
+def _heights(points: Sequence[Point], slope: float) -> list[float]:
+    """How high a line of that slope through each point begins, the lowest first."""
+    return sorted([y - slope * x for x, y in points])
+
+
+def _densest(heights: Sequence[float], near: float) -> tuple[int, int]:
+    """The most heights within `near`, and minus the index of their lowest: to be compared."""
+    return max([(bisect_right(heights, h + near) - i, -i) for i, h in enumerate(heights)])
 
 
 def _fitted(points: Sequence[Point], otherwise: float) -> float:
@@ -175,7 +182,7 @@ def _fitted(points: Sequence[Point], otherwise: float) -> float:
 
 def _height(floor: Sequence[Point], slope: float) -> float:
     """How high the line lies: by its lowest points, for nothing comes before it is sent."""
-    heights = sorted(y - slope * x for x, y in floor)
+    heights = _heights(floor, slope)
     return median(heights[: bisect_right(heights, heights[0] + NEAR / 2)])
 
 
