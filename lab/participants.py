@@ -17,6 +17,7 @@ from lab.tokens import Kind, Rooms, token
 JOIN_TIMEOUT = 15.0
 LEAVE_TIMEOUT = 5.0
 WAIT_TIMEOUT = 15.0
+_LOOK_AGAIN = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class Participant:
         self._says = says
         self._on_happening = on_happening
         self._deeds: set[asyncio.Task[None]] = set()
+        # While a room closes, the SDK fails if a track of it is dropped at the same moment.
+        self._kept: list[Any] = []
         self._changed = asyncio.Event()
         self._microphone: Microphone | None = None
         self._track: rtc.LocalAudioTrack | None = None
@@ -109,6 +112,7 @@ class Participant:
     async def join(self) -> None:
         """Enter the room, publish and begin to speak."""
         self.room.on("disconnected", self._has_left)
+        self.room.on("track_subscribed", lambda track: self._kept.append(track))
         pass_ = token(
             self.rooms,
             self.room_name,
@@ -133,6 +137,9 @@ class Participant:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_TIMEOUT):
                 await self.room.disconnect()
+        # The SDK does not always tell of a leave that we wanted ourselves.
+        if self.first("joined") is not None and self.first("left") is None:
+            self.note("left", reason="CLIENT_INITIATED")
 
     async def publish(self) -> None:
         """Publish a new track; it has its own sid."""
@@ -144,6 +151,7 @@ class Participant:
             self._publication = await self.room.local_participant.publish_track(
                 self._track, self.manner.publish_options()
             )
+            await self._negotiated(self._track)
         self.note("published", track_sid=self.track_sid)
 
     async def unpublish(self) -> None:
@@ -256,6 +264,14 @@ class Participant:
 
     def _has_left(self, reason: Any) -> None:
         self.note("left", reason=rtc.DisconnectReason.Name(reason))
+
+    @staticmethod
+    async def _negotiated(track: rtc.LocalAudioTrack) -> None:
+        """Wait until the track has a sender: sound pushed before that goes nowhere."""
+        while True:
+            if any(stats.HasField("outbound_rtp") for stats in await track.get_stats()):
+                return
+            await asyncio.sleep(_LOOK_AGAIN)
 
     def _published_track(self) -> rtc.LocalAudioTrack:
         if self._track is None:

@@ -124,15 +124,19 @@ class Found:
 
 
 def locate(pcm: NDArray[Any], sound: NDArray[Any], rate: int = RATE) -> Found:
-    """Where `sound` fits best; to a fraction of a sample for a broadband sound such as a chirp."""
+    """Where `sound` fits best; to a fraction of a sample for a broadband sound such as a chirp.
+
+    It may hang over either end: before 0 when the recording began too late.
+    """
     recording, wanted = _unit(pcm), _unit(sound)
-    if len(recording) < len(wanted):
-        recording = np.pad(recording, (0, len(wanted) - len(recording)))
-    fit = _correlation(recording, wanted)
+    margin = len(wanted) - 1
+    fit = _correlation(np.pad(recording, margin), wanted)
     best = int(np.argmax(fit))
-    there = recording[best : best + len(wanted)]
-    both = float(np.linalg.norm(there) * np.linalg.norm(wanted))
-    return Found((best + _vertex(fit, best)) / rate, float(fit[best]) / both if both else 0.0)
+    begin, end = best - margin, best + 1
+    there = recording[max(0, begin) : end]
+    said = wanted[max(0, -begin) :][: len(there)]
+    both = float(np.linalg.norm(there) * np.linalg.norm(said))
+    return Found((begin + _vertex(fit, best)) / rate, float(fit[best]) / both if both else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
