@@ -130,11 +130,16 @@ def _stopped_at(story: Story, ends_at: float) -> float:
 
 
 def _disconnected(stories: Sequence[Story], ends_at: float) -> Iterator[Obstacle]:
-    """When no connection of a capture could carry media; `joining` before the first one could."""
+    """When no connection of a capture could carry media.
+
+    Before the first one could, the recorder was joining; where it had been there before, it was away.
+    """
+    first_at = min((story.began.at for story in stories if story.began), default=0.0)
     for story in stories:
         if story.began is None or not story.connections:
             continue
-        at, cause = story.began.at, "joining"
+        at = story.began.at
+        cause = "joining" if at == first_at else "recorder down"
         for change, carries in _carrying(story.connections):
             if carries:
                 yield Obstacle(at, change.at, cause)

@@ -148,9 +148,9 @@ def _slopes(points: Sequence[Point]) -> Iterable[float]:
     for lag in lags:
         for i in range(0, count - lag, step):
             here, there = points[i], points[i + lag]
-            slope = (there.y - here.y) / (there.x - here.x)
-            if abs(slope) <= MOST_DRIFT:
-                yield slope
+            span, rise = there.x - here.x, there.y - here.y
+            if abs(rise) < MOST_DRIFT * span:
+                yield rise / span
 
 
 def _cluster(points: Sequence[Point], slope: float, near: float) -> list[Point]:

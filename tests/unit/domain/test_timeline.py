@@ -1,0 +1,210 @@
+"""Where a stretch belongs, from packets that came late and clocks that are wrong."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from egress_manager.domain.captures import (
+    TICKS,
+    PageKept,
+    ParticipantChanged,
+    ParticipantGone,
+    SenderReport,
+    Story,
+    Stretch,
+    StretchBegan,
+)
+from egress_manager.domain.recordings import RenderPlan
+from egress_manager.domain.timeline import Placement, place, sides
+
+AT = 1_790_000_000.0
+HOUR = 3600.0
+
+
+def made(
+    length: float,
+    *,
+    ppm: float = 0.0,
+    jitter: float = 0.2,
+    first_late: float = 0.15,
+    more: tuple[float, float, float] = (0, 0, 0),
+    clock_error: float | None = 3600.0,
+    clock_set: tuple[float, float] = (1e9, 0),
+    seed: int = 1,
+) -> Stretch:
+    """A stretch whose granule 0 belongs to `AT`, as it is journaled.
+
+    Each packet comes up to `jitter` late, and `more[2]` more between two moments; `clock_error`:
+    how wrong its reports' clock is (None: no reports), which is set by `clock_set[1]` at a moment.
+    """
+    chance = random.Random(seed)
+    pace = 1 + ppm * 1e-6
+
+    def delay(x: float) -> float:
+        return chance.random() * jitter + (more[2] if more[0] <= x < more[1] else 0.0)
+
+    stretch = Stretch(StretchBegan(AT + first_late, 1, "f", "TR_1", "PA_1", 1, 0))
+    for n in range(int(length * 2)):
+        late, x = min(
+            (delay(n / 2 + k / 50) if n + k else first_late, n / 2 + k / 50) for k in range(25)
+        )
+        came = AT + x * pace + late
+        stretch.pages.append(
+            PageKept(came, 1, round(x * TICKS), came, (n + 1) * TICKS // 2, 25, 2000)
+        )
+    if clock_error is not None:
+        for x in range(1, int(length), 5):
+            ntp = AT + x * pace + clock_error + chance.uniform(-0.005, 0.005)
+            ntp += clock_set[1] if x > clock_set[0] else 0.0
+            stretch.reports.append(SenderReport(AT + x, 1, x * TICKS, ntp, 0, 0))
+    return stretch
+
+
+def errors(stretch: Stretch, length: float, ppm: float) -> list[float]:
+    """How far from the truth a placement is, at eleven points, in seconds."""
+    placed = place(stretch)
+    true = [length * part / 10 for part in range(11)]
+    return [placed.at(x * TICKS) - (AT + x * (1 + ppm * 1e-6)) for x in true]
+
+
+@pytest.mark.parametrize("ppm", [-100.0, 0.0, 100.0])
+@pytest.mark.parametrize("length", [2.0, 30.0, 180.0, HOUR])
+def test_every_word_is_at_its_place(length, ppm):
+    """Jitter up to 200 ms, a clock that is an hour wrong, a first packet that is late."""
+    assert max(map(abs, errors(made(length, ppm=ppm), length, ppm))) < 0.015
+
+
+@pytest.mark.parametrize("ppm", [-100.0, 100.0])
+def test_without_reports_the_arrivals_tell_the_pace(ppm):
+    """An hour of nothing but arrivals is enough for some milliseconds."""
+    stretch = made(HOUR, ppm=ppm, clock_error=None)
+
+    assert place(stretch).basis == "arrivals"
+    assert max(map(abs, errors(stretch, HOUR, ppm))) < 0.005
+
+
+@pytest.mark.parametrize("length", [180.0, HOUR])
+@pytest.mark.parametrize("clock_error", [3600.0, None])
+@pytest.mark.parametrize("span", [(0.0, 0.3), (0.4, 0.7), (0.5, 1.0)])
+def test_a_detour_moves_nothing(length, clock_error, span):
+    """Packets that take 80 ms longer for a while belong where they would have been."""
+    more = (span[0] * length, span[1] * length, 0.08)
+    stretch = made(length, ppm=100, more=more, clock_error=clock_error)
+
+    assert max(map(abs, errors(stretch, length, 100))) < 0.010
+
+
+def test_a_publisher_that_sets_its_clock_moves_nothing():
+    """Two hours back in the middle of a call."""
+    stretch = made(600.0, ppm=-80, clock_set=(200.0, -7200.0))
+
+    assert max(map(abs, errors(stretch, 600.0, -80))) < 0.010
+
+
+def test_reports_that_contradict_the_arrivals_are_not_believed():
+    """A clock that runs 300 ppm fast beside a sound card that is right."""
+    stretch = made(600.0, jitter=0.02)
+    stretch.reports = [replace(r, ntp=r.ntp + 300e-6 * r.granule / TICKS) for r in stretch.reports]
+
+    placed = place(stretch)
+
+    assert placed.basis == "arrivals"
+    assert max(map(abs, errors(stretch, 600.0, 0))) < 0.005
+
+
+def test_a_stretch_of_which_nothing_is_known_lies_where_it_began():
+    """Its first packet has come, and no page is complete."""
+    placed = place(Stretch(StretchBegan(AT, 1, "f", "TR_1", "PA_1", 1, 0)))
+
+    assert placed == Placement(AT, 0.0, "nominal")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000), st.randoms(use_true_random=False))
+def test_the_order_of_the_journal_does_not_matter(seed, chance):
+    """Pages and reports may be read in any order."""
+    stretch = made(60.0, ppm=50, seed=seed)
+    shuffled = Stretch(
+        stretch.began,
+        chance.sample(stretch.pages, len(stretch.pages)),
+        chance.sample(stretch.reports, len(stretch.reports)),
+    )
+
+    assert place(shuffled).at(30 * TICKS) == pytest.approx(place(stretch).at(30 * TICKS), abs=1e-3)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10**9), st.floats(-1e6, 1e6)), max_size=30),
+    st.lists(st.tuples(st.integers(-(10**9), 10**9), st.floats(0, 4e9)), max_size=30),
+)
+def test_no_journal_is_too_strange(pages, reports):
+    """Whatever is claimed, an answer comes, and its pace is believable."""
+    stretch = Stretch(StretchBegan(AT, 1, "f", "TR_1", "PA_1", 1, 0))
+    stretch.pages = [PageKept(AT, 1, g, AT + late, g + 960, 1, 1) for g, late in pages]
+    stretch.reports = [SenderReport(AT, 1, g, ntp, 0, 0) for g, ntp in reports]
+
+    assert abs(place(stretch).drift_ppm) <= 500
+
+
+@given(st.floats(-500, 500), st.integers(0, 10**9))
+def test_a_placement_can_be_asked_both_ways(ppm, granule):
+    """From granule to moment and back."""
+    placed = Placement(AT, ppm)
+
+    assert placed.granule(placed.at(granule)) == pytest.approx(granule, abs=0.1)
+
+
+PLAN = RenderPlan("rec_1", ("c",), ("PA_1", "PA_1b"), AT, AT + 60, "m.mp4", "{track_id}.ogg")
+
+
+def story(*entries) -> Story:
+    """A story of those entries."""
+    told = Story()
+    told.tell(entries)
+    return told
+
+
+def someone(sid: str, at: float = AT, **more) -> ParticipantChanged:
+    """A participant, who is called like its sid."""
+    return ParticipantChanged(at, sid, sid.lower(), **more)
+
+
+def test_the_caller_is_left_and_everyone_else_right():
+    """A caller who comes back has two stays; a recorder is nowhere."""
+    told = story(
+        someone("PA_1"),
+        someone("PA_2"),
+        someone("PA_1b", AT + 9),
+        someone("PA_r", is_recorder=True),
+    )
+
+    seats = sides([told], PLAN)
+
+    assert (seats.left, seats.right) == (("PA_1", "PA_1b"), ("PA_2",))
+    assert seats.left_out == {"PA_r": "recorder"}
+    assert [seats.of(sid) for sid in ("PA_1b", "PA_2", "PA_r")] == ["left", "right", None]
+
+
+def test_another_caller_in_the_room_is_right_unless_the_plan_says_no():
+    """A setting leaves other callers of a shared room out."""
+    told = story(someone("PA_1"), someone("PA_9"))
+    plan = replace(PLAN, other_caller_sids=("PA_9",))
+
+    assert sides([told], plan).right == ("PA_9",)
+    without = sides([told], replace(plan, include_other_callers=False))
+    assert (without.right, without.left_out) == ((), {"PA_9": "other_caller"})
+
+
+def test_who_left_before_or_came_after_is_not_in_the_mix():
+    """One capture may serve several calls."""
+    told = story(
+        someone("PA_1"),
+        someone("PA_early", AT - 50),
+        ParticipantGone(AT - 1, "PA_early", "pa_early"),
+        someone("PA_late", AT + 61),
+    )
+
+    assert sides([told], PLAN).left_out == {"PA_early": "not_there", "PA_late": "not_there"}
