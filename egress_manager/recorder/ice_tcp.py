@@ -7,7 +7,7 @@ travels with its length before it (RFC 4571). STUN, DTLS and SRTP pass through u
 
 import asyncio
 import contextlib
-from typing import Final
+from typing import Final, cast
 
 from egress_manager.errors import CaptureFailed
 
@@ -29,8 +29,8 @@ class Bridge(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The UDP side is there: begin to read the TCP side."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # Not every loop's datagram transport says by its classes that it is one.
+        self._transport = cast(asyncio.DatagramTransport, transport)
         self._pump = asyncio.create_task(self._read())
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:

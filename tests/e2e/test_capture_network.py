@@ -1,0 +1,238 @@
+"""Captures over a network that fails: what is cut comes back, what is lost is asked for again."""
+
+import asyncio
+
+from attending import share_heard, studio, until
+
+from egress_manager.domain.captures import (
+    ConnectionChanged,
+    Ended,
+    StretchBegan,
+    StretchEnded,
+    Trouble,
+)
+from lab.phones import Agent, Answer, Manner, Phone
+from lab.servers import LiveKit
+from lab.sounds import RATE, beeps, chirp, find_beeps, follow
+from lab.wire import Wire
+
+WORDS = chirp(1.5)
+
+
+async def test_a_lost_signal_connection_leaves_no_hole(livekit_server, room_name, tmp_path):
+    """The media of the old connection go on until the new one brings the track itself."""
+    words = chirp(6.0)
+    async with (
+        Wire(livekit_server) as wire,
+        studio(wire, tmp_path) as recorder,
+        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+    ):
+        sid = phone.track_sid
+        recorder.attend(room_name)
+        await recorder.until_told(StretchBegan, track_sid=sid)
+        saying = asyncio.create_task(phone.say(words))
+        await recorder.until_kept(sid, 1.0)
+        wire.cut_signal()
+        await recorder.until_told(ConnectionChanged, state="lost")
+        wire.heal_signal()
+        await recorder.until_told(StretchEnded, reason="handed_over")
+        await saying
+        [kept] = await recorder.stopped()
+
+    assert len(list(kept.story.stretches_of(sid))) == 2
+    assert share_heard(kept.sound(sid), words) == 1.0
+
+
+async def test_a_connection_is_not_waited_for_while_the_media_still_come(
+    livekit_server, room_name, tmp_path
+):
+    """However long the signal connection stays away, and however often joining fails."""
+    words = chirp(4.0)
+    async with (
+        Wire(livekit_server) as wire,
+        studio(wire, tmp_path) as recorder,
+        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+    ):
+        sid = phone.track_sid
+        attendance = recorder.attend(room_name)
+        await recorder.until_told(StretchBegan, track_sid=sid)
+        wire.cut_signal()
+        await recorder.until_told(ConnectionChanged, 4, state="lost")
+        await phone.say(words)
+        connections = len(attendance._connections())
+        is_capturing = attendance.is_capturing
+        [kept] = await recorder.stopped()
+
+    assert connections <= 2
+    assert is_capturing
+    assert share_heard(kept.sound(sid), words) == 1.0
+
+
+async def test_a_cut_media_path_is_noticed_and_replaced(livekit_server, room_name, tmp_path):
+    """A capture hears that it hears nothing, and joins anew as soon as the network is back."""
+    async with (
+        Wire(livekit_server) as wire,
+        studio(wire, tmp_path) as recorder,
+        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+    ):
+        sid = phone.track_sid
+        attendance = recorder.attend(room_name)
+        await recorder.until_told(StretchBegan, track_sid=sid)
+        await phone.say(WORDS)
+        wire.cut_media()
+        lost = await recorder.until_told(ConnectionChanged, state="lost")
+        is_capturing = attendance.is_capturing
+        wire.heal_media()
+        await recorder.until_told(StretchBegan, 2, track_sid=sid)
+        await phone.say(WORDS)
+        [kept] = await recorder.stopped()
+
+    assert lost.detail in ("media_silent", "deaf")
+    assert not is_capturing
+    assert share_heard(kept.sounds(sid)[0], WORDS) == 1.0
+    assert share_heard(kept.sounds(sid)[-1], WORDS) == 1.0
+
+
+async def test_a_server_that_restarts_is_joined_again(room_name, tmp_path):
+    """What was kept before is a capture of its own; the call that comes back is another."""
+    async with LiveKit() as server, studio(server, tmp_path) as recorder:
+        recorder.attend(room_name)
+        phone = Phone(server, room_name, number="+15550101", answer=Answer.AT_ONCE)
+        await phone.join()
+        before = phone.track_sid
+        await recorder.until_told(StretchBegan, track_sid=before)
+        await phone.say(WORDS)
+        await server.restart()
+        await recorder.until_told(ConnectionChanged, state="lost")
+        await phone.leave()
+        async with Phone(server, room_name, number="+15550102", answer=Answer.AT_ONCE) as caller:
+            after = caller.track_sid
+            await recorder.until_told(StretchBegan, track_sid=after)
+            await caller.say(WORDS)
+        await recorder.until_told(Ended, 2)
+        first, second = await recorder.stopped()
+
+    assert share_heard(first.sound(before), WORDS) == 1.0
+    assert share_heard(second.sound(after), WORDS) == 1.0
+    assert first.story.ended.reason == "room_replaced"
+
+
+async def test_almost_nothing_is_lost_where_a_tenth_of_the_packets_is(
+    livekit_server, room_name, tmp_path
+):
+    """Missing packets are asked for again, and the server sends them again."""
+    words = beeps(10)
+    async with (
+        Wire(livekit_server) as wire,
+        studio(wire, tmp_path) as recorder,
+        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+    ):
+        sid = phone.track_sid
+        recorder.attend(room_name)
+        await recorder.until_told(StretchBegan, track_sid=sid)
+        wire.drop(0.1)
+        await phone.say(words)
+        wire.drop(0.0)
+        [kept] = await recorder.stopped()
+
+    assert wire.counts["lost"] > 20
+    assert kept.count("recovered") > 20
+    assert kept.count("lost") <= 3
+    assert len(find_beeps(kept.sound(sid))) == 10
+
+
+async def test_packets_that_overtake_each_other_are_put_in_order(
+    livekit_server, room_name, tmp_path
+):
+    """A tenth is late, a tenth comes twice: the file is as if nothing had been."""
+    words = chirp(3.0)
+    async with (
+        Wire(livekit_server) as wire,
+        studio(wire, tmp_path) as recorder,
+        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+    ):
+        sid = phone.track_sid
+        recorder.attend(room_name)
+        await recorder.until_told(StretchBegan, track_sid=sid)
+        wire.reorder(0.1)
+        wire.duplicate(0.1)
+        await phone.say(words)
+        [kept] = await recorder.stopped()
+
+    pieces = follow(kept.sound(sid), words)
+    offsets = [piece.found_at - piece.said_at for piece in pieces]
+    assert kept.count("lost") == 0
+    assert all(piece.score > 0.9 for piece in pieces)
+    assert max(offsets) - min(offsets) < 0.002
+
+
+async def test_where_udp_is_blocked_media_come_over_tcp(livekit_server, room_name, tmp_path):
+    """A server that is reached on its TCP port only is recorded as well."""
+    async with (
+        Wire(livekit_server, transport="tcp") as wire,
+        studio(wire, tmp_path) as recorder,
+        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+    ):
+        sid = phone.track_sid
+        recorder.attend(room_name)
+        await recorder.until_told(StretchBegan, track_sid=sid)
+        await phone.say(WORDS)
+        [kept] = await recorder.stopped()
+
+    assert wire.counts["down"] == 0
+    assert share_heard(kept.sound(sid), WORDS) == 1.0
+
+
+async def test_an_encrypted_room_is_said_to_be_encrypted(livekit_server, room_name, tmp_path):
+    """Packets that can't be understood are not kept, and the journal says why, once a track."""
+    manner = Manner(key=b"between us")
+    async with studio(livekit_server, tmp_path) as recorder:
+        attendance = recorder.attend(room_name, is_standing=True)
+        async with (
+            Agent(livekit_server, room_name, identity="agent", manner=manner) as agent,
+            Phone(livekit_server, room_name, number="+15550101", manner=manner) as phone,
+        ):
+            await recorder.until_told(Trouble, what="encrypted", track_sid=phone.track_sid)
+            await recorder.until_told(Trouble, what="encrypted", track_sid=agent.track_sid)
+            await until(lambda: attendance.is_capturing)
+            await phone.answered()
+            await phone.say(WORDS)
+        [kept] = await recorder.over()
+
+    assert kept.story.stretches == {}
+    assert len(kept.story.troubles) == 2
+
+
+async def test_stopping_is_quick_and_keeps_the_last_word(livekit_server, room_name, tmp_path):
+    """SIGTERM in the middle of a word: all that was sent until then is in the file."""
+    async with (
+        studio(livekit_server, tmp_path) as recorder,
+        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+    ):
+        sid = phone.track_sid
+        recorder.attend(room_name)
+        await recorder.until_told(StretchBegan, track_sid=sid)
+        await phone.say(WORDS)
+        [kept] = await recorder.stopped()
+
+    assert share_heard(kept.sound(sid), WORDS) >= 0.8
+    assert kept.story.ended.reason == "test_over"
+    assert len(kept.sound(sid)) > 0.9 * RATE
+
+
+async def test_a_server_that_answers_nothing_does_not_hold_us_up(room_name, tmp_path):
+    """A frozen server is left without its good-bye."""
+    async with (
+        LiveKit() as server,
+        studio(server, tmp_path) as recorder,
+        Phone(server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+    ):
+        recorder.attend(room_name)
+        await recorder.until_told(StretchBegan, track_sid=phone.track_sid)
+        server.pause()
+        try:
+            [kept] = await recorder.stopped()
+        finally:
+            server.resume()
+
+    assert kept.story.ended is not None
