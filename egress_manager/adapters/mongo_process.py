@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import fcntl
 import importlib.util
+import logging
 import os
 import shutil
 import signal
@@ -25,13 +26,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
-import structlog
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from egress_manager.errors import EgressManagerError, SettingsWrong, StorageFailed, StoreUnavailable
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 LOOPBACK: Final = "127.0.0.1"
 REPLICA_SET: Final = "egress-manager"
@@ -105,7 +105,7 @@ async def open_mongo(
     written, `StoreUnavailable` where mongod does not start.
     """
     if uri:
-        log.info("mongodb_chosen", which="configured")
+        log.info("mongodb_chosen", extra={"which": "configured"})
         yield uri
         return
     program = find()
@@ -114,10 +114,12 @@ async def open_mongo(
     server = LocalMongo(program.file, folder)
     log.info(
         "mongodb_chosen",
-        which=program.found_in,
-        program=str(program.file),
-        folder=str(folder),
-        note="for one machine only; set MONGO_URI to use another",
+        extra={
+            "which": program.found_in,
+            "program": str(program.file),
+            "folder": str(folder),
+            "note": "for one machine only; set MONGO_URI to use another",
+        },
     )
     try:
         await server.start()
@@ -206,14 +208,14 @@ class LocalMongo:
         pause = RESTART_AFTER
         while True:
             await self._gone()
-            log.warning("mongod_gone", port=self.port)
+            log.warning("mongod_gone", extra={"port": self.port})
             try:
                 await self._have_server()
             except (EgressManagerError, OSError) as error:
-                log.error("mongod_not_restarted", error=str(error))
+                log.error("mongod_not_restarted", extra={"why": str(error)})
                 pause = min(pause * 2, RESTART_AFTER_AT_MOST)
             else:
-                log.info("mongod_back", port=self.port)
+                log.info("mongod_back", extra={"port": self.port})
                 pause = RESTART_AFTER
             await asyncio.sleep(pause)
 

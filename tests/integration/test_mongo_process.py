@@ -223,9 +223,7 @@ def is_listening(port: int) -> bool:
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-import structlog
 from egress_manager.adapters.mongo_process import open_mongo
-structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 async def main():
     async with open_mongo(None, Path(sys.argv[1])) as uri:
         print(uri, flush=True)
