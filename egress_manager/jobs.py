@@ -36,13 +36,19 @@ RETRY: Final = timedelta(seconds=5)
 #: No step and no turn of a sweep may take longer. Seconds.
 STEP_TIMEOUT: Final = 15 * 60.0
 SWEEP_TIMEOUT: Final = 60.0
+#: When the service is asked to end, recordings whose calls are over may take this long. Seconds.
+FINISH_TIMEOUT: Final = 8.0
+FINISH_LOOKS: Final = 80
 #: So many due recordings are taken up in one turn.
 MOST_DUE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often things are swept. Seconds; `poll_idle` where no call goes on."""
+    """How often things are swept. Seconds; `poll_idle` where no call goes on.
+
+    `finds_standing_rooms`: whether LiveKit is asked which rooms dispatch rules name.
+    """
 
     poll: float = 2.0
     poll_idle: float = 4.0
@@ -50,6 +56,7 @@ class Pace:
     inbox: float = 10.0
     recover: float = 15.0
     standing: float = 60.0
+    finds_standing_rooms: bool = True
 
 
 async def run(doors: Doors, pace: Pace) -> None:
@@ -81,7 +88,7 @@ def sweeps(doors: Doors, pace: Pace) -> Mapping[str, Callable[[], Awaitable[floa
         return pace.due
 
     async def learn_standing_rooms() -> float:
-        if not await poll.learn_standing_rooms(doors):
+        if pace.finds_standing_rooms and not await poll.learn_standing_rooms(doors):
             log.warning(
                 "standing_rooms_unknown", extra={"remedy": "a key with the sip.admin right"}
             )
@@ -94,6 +101,18 @@ def sweeps(doors: Doors, pace: Pace) -> Mapping[str, Callable[[], Awaitable[floa
         "inbox": empty_inbox,
         "due": find_due,
     }
+
+
+async def finish(doors: Doors) -> None:
+    """At the end: let recordings whose calls are over be finished; the next start does the rest."""
+    for _ in range(FINISH_LOOKS):
+        try:
+            unfinished = await doors.recordings.unfinished()
+        except EgressManagerError:
+            return
+        if not any(recording.state in (State.ENDING, State.CAPTURED) for recording in unfinished):
+            return
+        await asyncio.sleep(FINISH_TIMEOUT / FINISH_LOOKS)
 
 
 async def work_once(recording_id: str, doors: Doors) -> None:

@@ -1,0 +1,175 @@
+"""Which adapter stands behind which port: the only place that knows, from settings to services."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from egress_manager.adapters import livekit_tokens, mongo_client, mongo_schema
+from egress_manager.adapters.builtin_captures import DiskCaptures
+from egress_manager.adapters.builtin_clock import OneClock
+from egress_manager.adapters.builtin_recorder import BuiltinRecorder
+from egress_manager.adapters.livekit_rooms import LiveKitRooms
+from egress_manager.adapters.livekit_webhooks import LiveKitWebhooks
+from egress_manager.adapters.local_files import LocalFiles
+from egress_manager.adapters.local_queue import LocalQueue
+from egress_manager.adapters.mongo_calls import MongoCalls
+from egress_manager.adapters.mongo_client import Client, Database
+from egress_manager.adapters.mongo_inbox import MongoInbox
+from egress_manager.adapters.mongo_keys import MongoKeys
+from egress_manager.adapters.mongo_process import FOLDER, open_mongo
+from egress_manager.adapters.mongo_recordings import MongoRecordings
+from egress_manager.adapters.process_renderer import ProcessRenderer
+from egress_manager.domain import captures
+from egress_manager.domain.incoming import News
+from egress_manager.domain.policy import Policy
+from egress_manager.errors import RenderFailed, StorageFailed
+from egress_manager.flows import ingest
+from egress_manager.flows.doors import Doors, House
+from egress_manager.ports import Keys
+from egress_manager.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: A token of ours is good for joining only, so it need not last. Seconds.
+TOKEN_TTL: Final = 600
+
+HealthCheck = Callable[[], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that a process of ours works with."""
+
+    doors: Doors
+    keys: Keys
+    files: LocalFiles
+    recorder: BuiltinRecorder
+    health_checks: Mapping[str, HealthCheck]
+    prepare: Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Everything opened, and closed again in the opposite order.
+
+    Raises `SettingsWrong` where MongoDB is neither configured nor to be had.
+    """
+    directory = settings.recordings_dir.absolute()
+    async with AsyncExitStack() as stack:
+        uri = await stack.enter_async_context(open_mongo(settings.mongo_uri, directory / FOLDER))
+        client = mongo_client.connect(uri)
+        stack.push_async_callback(client.close)
+        database = mongo_client.database(client, settings.mongo_db)
+        rooms = LiveKitRooms(settings.livekit_http_url, *_key_of(settings))
+        stack.push_async_callback(rooms.aclose)
+        renderer = ProcessRenderer(directory)
+        stack.push_async_callback(renderer.aclose)
+        await renderer.start()
+        recorder = _recorder(settings)
+        stack.push_async_callback(recorder.aclose)
+        webhooks = _webhooks(settings)
+        files = LocalFiles(directory)
+        doors = Doors(
+            house=_house(settings),
+            clock=OneClock(),
+            webhooks=webhooks,
+            inbox=MongoInbox(database, webhooks.read_again),
+            calls=MongoCalls(database),
+            recordings=MongoRecordings(database),
+            rooms=rooms,
+            trunks=rooms,
+            recorder=recorder,
+            captures=DiskCaptures(directory / captures.FOLDER),
+            renderer=renderer,
+            queue=LocalQueue(),
+            files=files,
+            standing_rooms=set(settings.standing_rooms) - {"auto"},
+        )
+        recorder.listener = partial(_listen, doors=doors)
+        yield Services(
+            doors=doors,
+            keys=MongoKeys(database),
+            files=files,
+            recorder=recorder,
+            health_checks={
+                "mongodb": partial(_mongodb, client),
+                "livekit": partial(_livekit, rooms),
+                "recorder": partial(_recording, recorder),
+                "renderer": partial(_rendering, renderer),
+                "storage": partial(asyncio.to_thread, files.check),
+            },
+            prepare=partial(_prepare, database),
+        )
+
+
+def _house(settings: Settings) -> House:
+    return House(
+        policy=Policy(settings.record, settings.record_rooms),
+        naming=settings.naming,
+        mix_format=settings.mix_format,
+        include_other_callers=settings.include_other_callers,
+    )
+
+
+def _key_of(settings: Settings) -> tuple[str, str]:
+    return settings.livekit_api_key, settings.livekit_api_secret.get_secret_value()
+
+
+def _recorder(settings: Settings) -> BuiltinRecorder:
+    key, secret = _key_of(settings)
+    return BuiltinRecorder(
+        settings.livekit_ws_url,
+        partial(livekit_tokens.capture_token, key, secret, ttl_seconds=TOKEN_TTL),
+        settings.recordings_dir.absolute() / captures.FOLDER,
+        sync_interval=settings.sync_interval,
+    )
+
+
+async def _listen(news: News, *, doors: Doors) -> None:
+    await ingest.take(news, doors)
+
+
+async def _prepare(database: Database) -> None:
+    """Indexes and migrations. Raises `StoreUnavailable`."""
+    await mongo_schema.migrate(database)
+
+
+async def _mongodb(client: Client) -> str:
+    await mongo_client.ping(client)
+    return "ok"
+
+
+async def _livekit(rooms: LiveKitRooms) -> str:
+    return f"{len(await rooms.rooms())} rooms open"
+
+
+async def _recording(recorder: BuiltinRecorder) -> str:
+    if recorder.troubles:
+        raise StorageFailed("; ".join(recorder.troubles))
+    return f"{recorder.capturing} rooms being captured"
+
+
+async def _rendering(renderer: ProcessRenderer) -> str:
+    if renderer.pid is None:
+        raise RenderFailed("the renderer process is not running")
+    return "ok"
+
+
+def recorder_token(settings: Settings, room_name: str, ttl_seconds: int) -> str:
+    """The token of the user's document, for the Egress API."""
+    return livekit_tokens.recorder_token(*_key_of(settings), room_name, ttl_seconds)
+
+
+def _webhooks(settings: Settings) -> LiveKitWebhooks:
+    secret = settings.webhook_secret.get_secret_value()
+    if settings.allow_unsigned_webhooks:
+        log.warning("unsigned_webhooks_allowed")
+    return LiveKitWebhooks(
+        secret or settings.livekit_api_secret.get_secret_value(),
+        key_name=settings.webhook_key,
+        allow_unsigned=settings.allow_unsigned_webhooks,
+    )
