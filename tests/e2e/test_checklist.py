@@ -1,0 +1,207 @@
+"""Steps 3 to 5 of the user's own checklist, to the letter, in a fresh checkout and environment."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from pymongo import AsyncMongoClient
+
+from lab.ports import LOOPBACK, free_port
+from lab.processes import Server
+from lab.programs import ROOT
+from lab.servers import API_KEY, API_SECRET, LiveKit, Mongod
+
+#: What the checklist has one type before the values are filled in, and after that.
+INSTALL = "cd egress_manager && cp .env.example .env && pip install -r requirements.txt"
+SERVE = "cd egress_manager && exec uvicorn egress_manager.app:app --host 127.0.0.1 --port {port}"
+
+INSTALL_TIMEOUT = 600.0
+ASK_TIMEOUT = 10.0
+KEY = "a-key-of-the-checklist"
+
+#: The payloads as the user's document has them, but for the ids.
+PARTICIPANT_JOINED = {
+    "event": "participant_joined",
+    "room": {"name": "friday-assistant-room", "sid": "RM_..."},
+    "participant": {
+        "identity": "sip_1001",
+        "sid": "PA_...",
+        "name": "+911234567890",
+        "metadata": {"phone": "+911234567890"},
+    },
+}
+FILEPATH = "/recordings/friday-assistant-room-sip_1001-2025-10-17T06-15-13.mp4"
+
+
+def egress_completed(egress_id: str) -> dict[str, Any]:
+    """The user's own event, which no version of LiveKit sends."""
+    return {
+        "event": "egress_completed",
+        "info": {
+            "egress_id": egress_id,
+            "room_name": "friday-assistant-room",
+            "outputs": [{"filepath": FILEPATH}],
+            "duration_seconds": 32,
+        },
+    }
+
+
+class Checkout(Server):
+    """What a new user has: the files of the repository, an empty environment, and a terminal."""
+
+    name = "checkout"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.port = free_port()
+        self.url = f"http://{LOOPBACK}:{self.port}"
+        self._environment = self.directory / "environment"
+
+    def prepare(self, values: Mapping[str, str]) -> None:
+        """Copy the repository, install, and fill in the settings."""
+        _copy_repository(self.directory / "checkout")
+        subprocess.run(
+            [sys.executable, "-m", "venv", str(self._environment)],
+            check=True,
+            timeout=INSTALL_TIMEOUT,
+        )
+        # pip needs what the machine says about package indexes and proxies; settings of ours
+        # that may be set here must not help.
+        subprocess.run(
+            ["sh", "-c", INSTALL],
+            cwd=self.directory / "checkout",
+            env={**os.environ, "PATH": self._path, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+            check=True,
+            timeout=INSTALL_TIMEOUT,
+        )
+        _fill(self.directory / "checkout" / "egress_manager" / ".env", values)
+
+    def command(self) -> list[str]:
+        return ["sh", "-c", f"cd checkout && {SERVE.format(port=self.port)}"]
+
+    def environment(self) -> dict[str, str]:
+        return {"PATH": self._path}
+
+    async def answers(self) -> bool:
+        try:
+            async with httpx2.AsyncClient(timeout=ASK_TIMEOUT) as client:
+                return (await client.get(f"{self.url}/health")).status_code == 200
+        except httpx2.HTTPError:
+            return False
+
+    def client(self) -> httpx2.AsyncClient:
+        """Asks the API, with the key."""
+        return httpx2.AsyncClient(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {KEY}"},
+            timeout=ASK_TIMEOUT,
+        )
+
+    @property
+    def _path(self) -> str:
+        return f"{self._environment / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+
+
+async def test_the_checklist_works_to_the_letter_from_inside_egress_manager(
+    mongod_server: Mongod, mongo_database: str
+) -> None:
+    """Copy, install, serve; a simulated call has a document, and a simulated end completes it."""
+    async with (
+        LiveKit() as livekit,
+        _serving(livekit, mongod_server, mongo_database) as checkout,
+        checkout.client() as client,
+    ):
+        answer = await client.post("/webhook", json=PARTICIPANT_JOINED)
+        began = await _recording(client, answer)
+        document = await _document(mongod_server, mongo_database, began["egress_id"])
+
+        assert answer.json()["egress_id"] == began["egress_id"]
+        assert began["status"] == document["status"] == "starting"
+        assert document["room_name"] == "friday-assistant-room"
+        assert document["caller_number"] == "+911234567890"
+        assert document["filepath"] is None
+
+        ended = await client.post("/webhook", json=egress_completed(began["egress_id"]))
+        finished = await _recording(client, ended)
+        document = await _document(mongod_server, mongo_database, began["egress_id"])
+
+        assert finished["id"] == began["id"]
+        assert finished["status"] == document["status"] == "completed"
+        assert finished["filepath"] == document["filepath"] == FILEPATH
+        assert finished["duration_sec"] == 32
+        assert document["stopped_at"] is not None
+        assert finished["verdict"] == "missing"
+
+
+@asynccontextmanager
+async def _serving(livekit: LiveKit, mongod: Mongod, database: str) -> AsyncIterator[Checkout]:
+    """The service as the checklist starts it; `/health` answers 200."""
+    checkout = Checkout()
+    try:
+        checkout.prepare(
+            {
+                "LIVEKIT_URL": livekit.url,
+                "LIVEKIT_API_KEY": API_KEY,
+                "LIVEKIT_API_SECRET": API_SECRET,
+                "MONGO_URI": mongod.uri,
+                "MONGO_DB": database,
+                "EGRESS_MANAGER_API_KEY": KEY,
+                "EGRESS_MANAGER_ALLOW_UNSIGNED_WEBHOOKS": "true",
+            }
+        )
+        await checkout.start()
+        yield checkout
+        await checkout.stop(timeout=20.0)
+    finally:
+        await checkout.close()
+
+
+async def _recording(client: httpx2.AsyncClient, answer: httpx2.Response) -> dict[str, Any]:
+    """The recording that a webhook's answer names, as the API shows it."""
+    recording_id = answer.raise_for_status().json()["recording_id"]
+    shown = (await client.get(f"/recordings/{recording_id}")).raise_for_status()
+    recording: dict[str, Any] = shown.json()
+    return recording
+
+
+async def _document(mongod: Mongod, database: str, egress_id: str) -> dict[str, Any]:
+    """The document as somebody who looks into MongoDB finds it."""
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongod.uri)
+    try:
+        document = await client[database]["recordings"].find_one({"egress_id": egress_id})
+    finally:
+        await client.close()
+    assert document is not None
+    return document
+
+
+def _copy_repository(to: Path) -> None:
+    """Everything that git would hand out, and nothing that lies around here."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (source := ROOT / name).is_file():
+            target = to / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+
+
+def _fill(env_file: Path, values: Mapping[str, str]) -> None:
+    """Fill in values where the example has their names, as somebody with an editor would."""
+    text = env_file.read_text()
+    for name, value in values.items():
+        text, found = re.subn(rf"(?m)^#?\s*{name}=.*$", f"{name}={value}", text, count=1)
+        assert found, f"{env_file.name} does not name {name}"
+    env_file.write_text(text)
