@@ -1,0 +1,40 @@
+# Everything here sets up what it needs by itself: see scripts/setup.
+PYTHON := .venv/bin/python
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo fmt check test test-fast bench docs requirements
+
+help: ## Show what can be done
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install packages and servers into this directory; quick when nothing is to do
+	@scripts/setup
+
+demo: setup ## Place a phone call on a real livekit-server and record it
+	@$(PYTHON) -m lab.demo $(ARGS)
+
+fmt: setup ## Format the code and fix what can be fixed
+	$(PYTHON) -m ruff format
+	$(PYTHON) -m ruff check --fix
+
+check: setup ## Check format, style, types and the direction of imports
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+
+test: setup ## Run all tests, against real servers on loopback; ARGS="-k …" for some
+	$(PYTHON) -m pytest $(ARGS)
+
+test-fast: setup ## Run the tests that need no server
+	$(PYTHON) -m pytest tests/story tests/unit $(ARGS)
+
+bench: setup ## Measure speed, memory and precision
+	$(PYTHON) -m benchmarks $(ARGS)
+
+docs: setup ## Write the generated parts of docs/ anew
+	$(PYTHON) -m docs
+
+requirements: setup ## Compile requirements*.txt from pyproject.toml
+	scripts/requirements
