@@ -62,13 +62,13 @@ class Checkout(Server):
         super().__init__()
         self.port = free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
-        self._environment = self.directory / "environment"
+        self._venv = self.directory / "environment"
 
     def prepare(self, values: Mapping[str, str]) -> None:
         """Copy the repository, install, and fill in the settings."""
         _copy_repository(self.directory / "checkout")
         subprocess.run(
-            [sys.executable, "-m", "venv", str(self._environment)],
+            [sys.executable, "-m", "venv", str(self._venv)],
             check=True,
             timeout=INSTALL_TIMEOUT,
         )
@@ -106,7 +106,7 @@ class Checkout(Server):
 
     @property
     def _path(self) -> str:
-        return f"{self._environment / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        return f"{self._venv / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
 
 
 async def test_the_checklist_works_to_the_letter_from_inside_egress_manager(
