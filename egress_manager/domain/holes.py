@@ -108,7 +108,7 @@ def _out_of_the_room(
 ) -> Iterator[Obstacle]:
     """When no capture was running: before the first one, between two, and behind one that died."""
     presence = sorted(
-        (story.began.at, _stopped_at(story, ends_at)) for story in stories if story.began
+        (story.began.at, _stopped_at(story, stories, ends_at)) for story in stories if story.began
     )
     at, cause = begins_at, "joining"
     for start, end in presence:
@@ -119,12 +119,17 @@ def _out_of_the_room(
         yield Obstacle(at, ends_at, cause)
 
 
-def _stopped_at(story: Story, ends_at: float) -> float:
-    """When a capture stopped; the call's end or later where it went on."""
+def _stopped_at(story: Story, stories: Sequence[Story], ends_at: float) -> float:
+    """When a capture stopped; the call's end or later where it went on.
+
+    A journal without an end goes on, unless another began after it, or it stopped long ago in the
+    middle of a stretch.
+    """
     if story.ended:
         return story.ended.at
-    was_cut_off = any(s.ended is None for s in story.stretches.values())
-    if was_cut_off and ends_at - story.last_at > QUIET_FOR:
+    was_followed = any(other.began and other.began.at > story.last_at for other in stories)
+    was_talking = any(s.ended is None for s in story.stretches.values())
+    if was_followed or (was_talking and ends_at - story.last_at > QUIET_FOR):
         return story.last_at
     return max(story.last_at, ends_at)
 
@@ -132,7 +137,7 @@ def _stopped_at(story: Story, ends_at: float) -> float:
 def _disconnected(stories: Sequence[Story], ends_at: float) -> Iterator[Obstacle]:
     """When no connection of a capture could carry media.
 
-    Before the first one could, the recorder was joining; where it had been there before, it was away.
+    Before the first one could, the recorder was joining; a later capture means that it was away.
     """
     first_at = min((story.began.at for story in stories if story.began), default=0.0)
     for story in stories:

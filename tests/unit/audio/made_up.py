@@ -14,6 +14,7 @@ as a whole or up to a moment, so that a growing capture can be played. Times her
 
 import json
 import random
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -57,7 +58,7 @@ class Line:
     """
 
     identity: str
-    sound: np.ndarray
+    sound: "np.ndarray | Chirps"
     kind: str = "STANDARD"
     published: float = 0.0
     drift_ppm: float = 0.0
@@ -146,7 +147,7 @@ def capture(
         packets = [p for p in arrivals(line) if starts <= p.arrived - BEGINS_AT < ends_at]
         if packets:
             kept, pages = _stretch(line, number, packets)
-            entries += kept
+            entries += kept if ended else kept[:-1]
             script.appends += pages
     if ended:
         entries.append(Ended(BEGINS_AT + ends_at, "left"))
@@ -180,32 +181,36 @@ def payloads(line: Line) -> Iterator[bytes | None]:
 
     Frames of digital silence are not given to the encoder, so that a long quiet line is made fast.
     """
-    sound = at_pace(line)
-    frames = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME)
-    loud = np.abs(frames).max(axis=1) > 0
-    near = np.convolve(loud, np.ones(9), mode="same") > 0
+    frames = list(_frames(line))
     encoder = None
-    for frame, is_near in zip(frames, near, strict=True):
-        if not is_near:
+    for n in range(len(frames)):
+        if all(frame is None for frame in frames[max(0, n - 4) : n + 5]):
             encoder = None
             yield None if line.dtx else opus.silent_packet(FRAME, stereo=line.stereo)
             continue
         encoder = encoder or _encoder(line)
+        samples = np.zeros(FRAME, np.float32) if frames[n] is None else frames[n]
+        samples = np.repeat((samples * 32767).astype(np.int16), 2 if line.stereo else 1)
         layout = "stereo" if line.stereo else "mono"
-        samples = np.repeat((frame * 32767).astype(np.int16), 2 if line.stereo else 1)
         given = av.AudioFrame.from_ndarray(samples[None, :], format="s16", layout=layout)
         given.sample_rate = TICKS
         yield from map(bytes, encoder.encode(given))
 
 
-def at_pace(line: Line) -> np.ndarray:
-    """The line's sound from its publication on, as its publisher's own clock samples it."""
-    sound = line.sound[round(line.published * TICKS) :]
-    if not line.drift_ppm:
-        return sound
-    count = int(len(sound) / (1 + line.drift_ppm * 1e-6))
-    moments = np.arange(count) * (1 + line.drift_ppm * 1e-6)
-    return np.interp(moments, np.arange(len(sound)), sound).astype(np.float32)
+def _frames(line: Line) -> Iterator[np.ndarray | None]:
+    """The line's sound from its publication on, as its own clock samples it; None for silence."""
+    first = round(line.published * TICKS)
+    pace = 1 + line.drift_ppm * 1e-6
+    for n in range(int((len(line.sound) - first - 2) / pace) // FRAME):
+        start = int(n * FRAME * pace)
+        part = line.sound[first + start : first + start + FRAME + 3]
+        if not part.any():
+            yield None
+        elif pace == 1:
+            yield part[:FRAME]
+        else:
+            moments = (n * FRAME + np.arange(FRAME)) * pace - start
+            yield np.interp(moments, np.arange(len(part)), part).astype(np.float32)
 
 
 def _encoder(line: Line) -> av.AudioCodecContext:
@@ -245,14 +250,9 @@ def _stretch(line: Line, number: int, packets: list[Sent]) -> tuple[list[Entry],
         data = ogg.page([p.payload for p in page], until, number, sequence)
         appends.append(Append(at, file, data))
     entries += _reports(line, number, packets) if line.reports else []
-    ended_at = packets[-1].arrived
-    entries.append(StretchEnded(ended_at, number, entries_end(entries), "unpublished"))
+    until = packets[-1].granule + FRAME - first.granule
+    entries.append(StretchEnded(packets[-1].arrived, number, until, "unpublished"))
     return entries, appends
-
-
-def entries_end(entries: list[Entry]) -> int:
-    """The granule at which the last page among the entries ends."""
-    return max(entry.until for entry in entries if isinstance(entry, PageKept))
 
 
 def _pages(packets: list[Sent]) -> Iterator[list[Sent]]:
@@ -304,6 +304,27 @@ def with_chirps(seconds: float, at: Iterable[float]) -> np.ndarray:
     return sound
 
 
+class Chirps:
+    """Like `with_chirps`, for hours: a span is made when it is asked for."""
+
+    def __init__(self, seconds: float, at: Iterable[float]) -> None:
+        self._length = round(seconds * TICKS)
+        self._starts = sorted(round(moment * TICKS) for moment in at)
+        self._mark = chirp()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, span: slice) -> np.ndarray:
+        part = np.zeros(min(span.stop, self._length) - span.start, np.float32)
+        nearest = bisect_right(self._starts, span.start + len(part)) - 1
+        if nearest >= 0:
+            offset = self._starts[nearest] - span.start
+            inside = self._mark[max(0, -offset) : len(part) - offset]
+            part[max(0, offset) : max(0, offset) + len(inside)] = inside
+        return part
+
+
 def found(sound: np.ndarray, near: float, within: float = 0.1) -> float:
     """When the chirp that was put at `near` begins in a sound, in seconds, to the sample."""
     start = max(0, round((near - within) * TICKS))
@@ -323,6 +344,32 @@ def babble(seconds: float, seed: int = 1, pitch: float = 130.0) -> np.ndarray:
     breath = chance.standard_normal(len(t)) * 0.1
     sound = (voice + breath) * syllables * phrases
     return (0.4 * sound / max(1e-9, np.abs(sound).max())).astype(np.float32)
+
+
+def worst(path: Path, channel: int, marks: Sequence[float]) -> float:
+    """How far the worst of the chirps in a long file is from its place, in seconds."""
+    spans = [(round((mark - 0.3) * TICKS), round((mark + 0.5) * TICKS)) for mark in marks]
+    kept: list[list[np.ndarray]] = [[] for _ in spans]
+    starts: list[int | None] = [None for _ in spans]
+    at, n = 0, 0
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            while n < len(spans) - 1 and at >= spans[n][1]:
+                n += 1
+            if spans[n][0] <= at < spans[n][1]:
+                kept[n].append(_planar(frame)[channel])
+                starts[n] = at if starts[n] is None else starts[n]
+            at += frame.samples
+    return max(
+        abs(start / TICKS + found(np.concatenate(part), 0.3) - mark)
+        for start, part, mark in zip(starts, kept, marks, strict=True)
+    )
+
+
+def _planar(frame: av.AudioFrame) -> np.ndarray:
+    """The samples of a frame, (channels, samples), float."""
+    planar = av.AudioResampler("fltp", frame.layout.name, TICKS).resample(frame)
+    return np.concatenate([part.to_ndarray() for part in planar], axis=1)
 
 
 def decoded(path: Path) -> np.ndarray:
