@@ -1,0 +1,68 @@
+"""Who may ask: a request becomes a principal, or is refused.
+
+The permission is the type of a parameter: a route that has a parameter of the type `Reader` can be
+reached with the API key only, and one that lacks it is open.
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated, TextIO
+
+from fastapi import Depends
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from egress_manager.api.services import Services
+from egress_manager.domain import access
+from egress_manager.errors import Unauthenticated
+from egress_manager.ports import Clock, Keys
+
+_bearer = HTTPBearer(auto_error=False, description="The API key.")
+_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The API key.")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. There is one for now: the holder of the API key."""
+
+    name: str = "key"
+
+
+async def _reader(
+    services: Services,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    header: Annotated[str | None, Depends(_header)],
+) -> Principal:
+    """Raise `Unauthenticated` unless the request brings the key."""
+    given = bearer.credentials if bearer else header
+    if not given:
+        raise Unauthenticated("send the API key: Authorization: Bearer <key>, or X-API-Key: <key>")
+    if not access.opens(given, await services.keys.fingerprint()):
+        raise Unauthenticated("this is not the API key; egress-manager keys new makes another one")
+    return Principal()
+
+
+#: May read calls, recordings and their audio.
+Reader = Annotated[Principal, Depends(_reader)]
+
+
+async def make_first_key(keys: Keys, clock: Clock, terminal: TextIO = sys.stderr) -> bool:
+    """Make the API key if there is none, and show it, once; whether there is one now.
+
+    Shown on a terminal only: what is not one is a log, and the key must not stand in a log. Where
+    there is no terminal, none is made: `egress-manager keys new` does, and shows it.
+    """
+    if await keys.fingerprint() is not None:
+        return True
+    if not terminal.isatty():
+        return False
+    key = access.new_key()
+    if await keys.keep_first(access.fingerprint(key), clock.now()):
+        print(f"\nThe API key, shown this once:\n\n    {key}\n", file=terminal, flush=True)
+    return True
+
+
+async def make_new_key(keys: Keys, clock: Clock) -> str:
+    """Make a key in the place of the one there is, and return it. See `Keys.replace`."""
+    key = access.new_key()
+    await keys.replace(access.fingerprint(key), clock.now())
+    return key

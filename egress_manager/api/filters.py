@@ -1,0 +1,38 @@
+"""The parameters that lists share."""
+
+import re
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import AwareDatetime, BeforeValidator
+
+
+def _with_plus(value: object) -> object:
+    """A number as it was meant: in a URL, a `+` that is not written `%2B` arrives as a space."""
+    return re.sub(r"^ (?=\d)", "+", value) if isinstance(value, str) else value
+
+
+def _with_offset(value: object) -> object:
+    """A moment as it was meant: the `+` of `+00:00`, as above."""
+    return re.sub(r" (?=\d\d:?\d\d$)", "+", value) if isinstance(value, str) else value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_with_offset)]
+Number = Annotated[str, BeforeValidator(_with_plus)]
+
+RoomName = Annotated[str | None, Query(description="In this room.")]
+CallerNumber = Annotated[
+    Number | None, Query(description="From this number, exactly.", examples=["+15550100"])
+]
+Since = Annotated[
+    Moment | None,
+    Query(
+        description="From this moment on (ISO 8601 with an offset).",
+        examples=["2026-11-22T00:00:00Z"],
+    ),
+]
+Until = Annotated[Moment | None, Query(description="Before this moment.")]
+Cursor = Annotated[
+    str | None, Query(description="`next_cursor` of the page before; none for the first page.")
+]
+Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]

@@ -1,0 +1,117 @@
+"""`GET /recordings`: what was recorded, and the audio itself."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
+
+from egress_manager.api.auth import Reader
+from egress_manager.api.errors import NoFile, NoFileYet, described
+from egress_manager.api.filters import CallerNumber, Cursor, Limit, RoomName, Since, Until
+from egress_manager.api.schemas import PageOut, RecordingOut, Status
+from egress_manager.api.services import Services
+from egress_manager.domain.recordings import Recording
+from egress_manager.errors import NotFound
+from egress_manager.ports import RecordingFilter
+
+router = APIRouter(
+    prefix="/recordings",
+    tags=["recordings"],
+    responses=described("unauthenticated", "store_unavailable"),
+)
+
+#: The content type of a file, by its ending.
+CONTENT_TYPES: Final = {
+    ".m4a": "audio/mp4",
+    ".mp3": "audio/mpeg",
+    ".mp4": "audio/mp4",
+    ".ogg": "audio/ogg",
+}
+
+_AUDIO: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The whole file.", "content": {"audio/mp4": {}, "audio/ogg": {}}},
+    206: {"description": "The part that `Range` asked for."},
+    416: {"description": "`Range` asks for what is not there."},
+    **described("not_found", "no_file", "no_file_yet"),
+}
+
+
+@router.get("", responses=described("bad_request"))
+async def page(
+    who: Reader,
+    services: Services,
+    *,
+    room_name: RoomName = None,
+    caller_number: CallerNumber = None,
+    since: Since = None,
+    until: Until = None,
+    status: Annotated[Status | None, Query(description="With this status.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> PageOut[RecordingOut]:
+    """Recordings, newest first, by when they were begun."""
+    where = RecordingFilter(room_name, caller_number, since, until, status)
+    found = await services.recordings.page(where, cursor=cursor, limit=limit)
+    items = [RecordingOut.of(recording) for recording in found.items]
+    return PageOut(items=items, next_cursor=found.next_cursor)
+
+
+@router.get("/{recording_id}", responses=described("not_found"))
+async def show(recording_id: str, who: Reader, services: Services) -> RecordingOut:
+    """One recording."""
+    return RecordingOut.of(await services.recordings.get(recording_id))
+
+
+@router.head("/{recording_id}/audio", include_in_schema=False)
+@router.get("/{recording_id}/audio", response_class=FileResponse, responses=_AUDIO)
+async def audio(recording_id: str, who: Reader, services: Services) -> FileResponse:
+    """The mix: the caller on the left, everyone the caller could hear on the right."""
+    recording = await services.recordings.get(recording_id)
+    return await _file(recording, recording.filepath, services.recordings_dir)
+
+
+@router.head("/{recording_id}/tracks/{track_id}/audio", include_in_schema=False)
+@router.get(
+    "/{recording_id}/tracks/{track_id}/audio", response_class=FileResponse, responses=_AUDIO
+)
+async def track_audio(
+    recording_id: str, track_id: str, who: Reader, services: Services
+) -> FileResponse:
+    """One participant's track, from the call's beginning to its end."""
+    recording = await services.recordings.get(recording_id)
+    for track in recording.tracks:
+        if track.track_sid == track_id:
+            return await _file(recording, track.filepath, services.recordings_dir)
+    if not recording.is_final:
+        raise NoFileYet("the recording is not finished")
+    raise NotFound(f"there is no track {track_id} in recording {recording_id}")
+
+
+async def _file(recording: Recording, filepath: str | None, directory: Path) -> FileResponse:
+    """The file. Raises `NoFileYet` or `NoFile`, also for a file outside the directory."""
+    path = await run_in_threadpool(_below, directory, filepath) if filepath else None
+    if path is None and not recording.is_final:
+        raise NoFileYet("the recording is not finished")
+    if path is None:
+        raise NoFile(f"there is no file here: {recording.reason or recording.verdict.value}")
+    content_type = CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")
+    return FileResponse(
+        path,
+        media_type=content_type,
+        filename=path.name,
+        content_disposition_type="inline",
+    )
+
+
+def _below(directory: Path, filepath: str) -> Path | None:
+    """The file, wherever links lead, if it is one, lies below the directory and is not hidden."""
+    try:
+        path = Path(filepath).resolve()
+        below = path.relative_to(directory.resolve())
+        is_there = path.is_file()
+    except (OSError, ValueError):
+        return None
+    is_hidden = any(part.startswith(".") for part in below.parts)
+    return path if is_there and not is_hidden else None

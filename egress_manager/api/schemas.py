@@ -1,0 +1,184 @@
+"""What the API says of calls and recordings: the user's field names, and ours beside them."""
+
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from egress_manager.domain.calls import Call
+from egress_manager.domain.recordings import Recording
+
+Item = TypeVar("Item")
+
+#: The public statuses, as `domain/recordings.py` maps them from states.
+Status = Literal["starting", "recording", "processing", "completed", "failed", "aborted", "deleted"]
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class PageOut(BaseModel, Generic[Item]):
+    """One page of a list, newest first."""
+
+    items: list[Item]
+    next_cursor: str | None = Field(
+        description="Give it as `cursor` for the next page; null on the last one."
+    )
+
+
+class CallTrackOut(_Out):
+    """An audio track that was published in the room while the call went on."""
+
+    track_id: str = Field(validation_alias="track_sid", examples=["TR_AMx8Jk2vQ9sTnL"])
+    participant_identity: str = Field(examples=["sip_+15550100"])
+    first_seen_at: datetime
+
+
+class CallOut(_Out):
+    """One SIP call as it was seen in a room."""
+
+    id: str = Field(examples=["call_5c2b1f0e9a7d4b3c2e1f"])
+    room_name: str = Field(examples=["friday-assistant-room"])
+    room_sid: str = Field(description="This life of the room.", examples=["RM_hy3KfQe7uVnA"])
+    identity: str = Field(description="The caller in the room.", examples=["sip_+15550100"])
+    participant_sids: list[str] = Field(
+        description="The caller's stays: more than one where it dropped out and came back."
+    )
+    caller_number: str | None = Field(description="Who dialled.", examples=["+15550100"])
+    called_number: str | None = Field(description="Who was dialled.", examples=["+15550199"])
+    direction: str = Field(description="`inbound` or `outbound`, seen from us.")
+    sip_call_id: str | None = Field(examples=["SCL_fA7hJ2nRq8Yt"])
+    trunk_id: str | None = Field(examples=["ST_vT4mX8cKdQ2p"])
+    dispatch_rule_id: str | None = Field(examples=["SDR_p6YbW3nLgE9h"])
+    agent_identity: str | None = Field(examples=["agent-AJ_x"])
+    joined_at: datetime = Field(description="When the caller was first seen in the room.")
+    answered_at: datetime | None
+    left_at: datetime | None = Field(description="Null while the call goes on.")
+    left_reason: str
+    tracks: list[CallTrackOut]
+    recording_id: str | None = Field(examples=["rec_5c2b1f0e9a7d4b3c2e1f"])
+    reason: str = Field(
+        description="Why the call is not recorded; never empty once a call is over that has no "
+        "recording.",
+        examples=["policy_room_differs"],
+    )
+
+    @classmethod
+    def of(cls, call: Call) -> "CallOut":
+        """A call as the API shows it."""
+        fields = {name: getattr(call, name, None) for name in cls.model_fields}
+        room = {"room_name": call.room.name, "room_sid": call.room.sid}
+        return cls.model_validate(fields | room)
+
+
+class HoleOut(_Out):
+    """A stretch of time for which no audio came. Seconds since the recording's start."""
+
+    start_sec: float
+    end_sec: float
+    cause: str = Field(examples=["lost"])
+
+
+class TrackOut(_Out):
+    """One audio track: its own file, or the reason why there is none."""
+
+    track_id: str = Field(validation_alias="track_sid", examples=["TR_AMx8Jk2vQ9sTnL"])
+    participant_identity: str
+    participant_kind: str = Field(examples=["SIP"])
+    side: str = Field(description="The side of the mix on which it is heard.", examples=["left"])
+    filepath: str | None
+    started_at: datetime | None = Field(description="When its first kept sample belongs.")
+    duration_sec: float | None
+    size_bytes: int | None
+    packets: int
+    lost: int = Field(description="Packets that never came.")
+    holes: list[HoleOut]
+    offset_sec: float | None
+    drift_ppm: float | None
+    reason: str = Field(description="Why there is no file.")
+
+
+class ChannelOut(_Out):
+    """Which participants are heard on one side of the mix."""
+
+    side: str = Field(examples=["left"])
+    participants: list[str]
+
+
+class EventOut(_Out):
+    """One entry of a recording's history."""
+
+    name: str = Field(examples=["recording.rendered"])
+    at: datetime
+    reason: str
+
+
+class RecordingOut(_Out):
+    """The promise of one trusted file for one call, and what has become of it."""
+
+    id: str = Field(examples=["rec_5c2b1f0e9a7d4b3c2e1f"])
+    room_name: str = Field(examples=["friday-assistant-room"])
+    egress_id: str | None = Field(examples=["EG_4rVdJx7nTq2M"])
+    caller_number: str | None = Field(examples=["+15550100"])
+    agent_identity: str | None
+    filepath: str | None = Field(
+        description="The mix: the caller on the left, the others on the right.",
+        examples=["/home/livekit/recordings/friday-assistant-room/sip_1001-….mp4"],
+    )
+    started_at: datetime | None
+    stopped_at: datetime | None
+    duration_sec: float | None
+    status: Status
+    tracks: list[TrackOut]
+    call_id: str
+    engine: str = Field(description="Which recorder: `builtin` or `egress`.")
+    state: str = Field(description="The status, more exactly.", examples=["rendered"])
+    verdict: str = Field(description="What listening to the file found.", examples=["pending"])
+    reason: str = Field(description="Why it is in this state, where that needs one.")
+    created_at: datetime
+    answer_offset_sec: float | None = Field(
+        description="The moment of the answer, in seconds since the start: players can begin there."
+    )
+    size_bytes: int | None
+    channels: list[ChannelOut]
+    holes: list[HoleOut]
+    captures: list[str] = Field(description="What it was made from.")
+    history: list[EventOut]
+
+    @classmethod
+    def of(cls, recording: Recording) -> "RecordingOut":
+        """A recording as the API shows it."""
+        return cls.model_validate(recording)
+
+
+class WebhookOut(BaseModel):
+    """What came of a webhook."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    outcome: str = Field(description="What it meant.", examples=["recorded"])
+    call_id: str | None = None
+    recording_id: str | None = None
+    egress_id: str | None = None
+
+
+class PartOut(BaseModel):
+    """How one part of the system is."""
+
+    ok: bool
+    detail: str = Field(examples=["3 rooms open"])
+
+
+class HealthOut(BaseModel):
+    """How the system is; `ill` names the parts that are not well."""
+
+    status: Literal["ok", "ill"]
+    ill: list[str]
+    parts: dict[str, PartOut]
+
+
+class AliveOut(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"

@@ -1,0 +1,39 @@
+"""What the routers need of the rest, in one value: `app.state.services`."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from egress_manager.flows.ingest import Outcome
+from egress_manager.ports import Calls, Clock, Keys, Recordings
+
+#: Takes in a webhook: its body as it came, and what stood in `Authorization`.
+Receive = Callable[[bytes, str | None], Awaitable[Outcome]]
+
+#: Looks at one part of the system: returns how it is in a few words, raises where it is ill.
+HealthCheck = Callable[[], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiServices:
+    """The doors of the API. Only files below `recordings_dir` are ever served."""
+
+    calls: Calls
+    recordings: Recordings
+    keys: Keys
+    clock: Clock
+    receive: Receive
+    recordings_dir: Path
+    health_checks: Mapping[str, HealthCheck]
+
+
+def _services(request: Request) -> ApiServices:
+    services: ApiServices = request.app.state.services
+    return services
+
+
+#: A parameter of this type is given the services.
+Services = Annotated[ApiServices, Depends(_services)]

@@ -1,0 +1,61 @@
+"""`POST /webhook`: where livekit-server sends its events."""
+
+import logging
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Request
+
+from egress_manager.api.errors import TooLarge, described
+from egress_manager.api.schemas import WebhookOut
+from egress_manager.api.services import Services
+from egress_manager.errors import SignatureRefused
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(tags=["webhook"])
+
+#: LiveKit's largest events are a few KiB. Bytes.
+BODY_AT_MOST: Final = 2**20
+
+_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "description": "The event, as livekit-server sends it.",
+        "content": {"application/webhook+json": {"schema": {"type": "object"}}},
+    }
+}
+
+
+@router.post(
+    "/webhook",
+    responses=described("bad_request", "signature_refused", "too_large", "store_unavailable"),
+    openapi_extra=_BODY,
+)
+async def receive(
+    request: Request,
+    services: Services,
+    authorization: Annotated[
+        str | None, Header(description="The JWT with which livekit-server signs the body.")
+    ] = None,
+) -> WebhookOut:
+    """Take in one of LiveKit's events.
+
+    Answers 200 when the event is stored durably, and says what it led to. 503 asks LiveKit to send
+    it again. The same event may come any number of times, and events in any order.
+    """
+    try:
+        outcome = await services.receive(await _body(request), authorization)
+    except SignatureRefused as error:
+        log.warning("webhook_refused", extra={"why": str(error)})
+        raise
+    return WebhookOut.model_validate(outcome)
+
+
+async def _body(request: Request) -> bytes:
+    """The body as it came. Raises `TooLarge` as soon as it is known to be."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > BODY_AT_MOST:
+            raise TooLarge(f"the body is larger than {BODY_AT_MOST} bytes")
+    return bytes(body)
