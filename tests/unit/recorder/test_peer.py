@@ -1,0 +1,186 @@
+"""The contract with aiortc and aioice: what `peer.py` relies on beyond their public interface.
+
+Where one of these fails after an update, `Peer._tap` or `Peer._until_nominated` has lost its
+footing; nothing else of ours uses anything private.
+"""
+
+import asyncio
+import struct
+from importlib import metadata
+
+import aioice
+import pytest
+import uvloop
+from aiortc import RTCCertificate, RTCDtlsTransport, RTCIceGatherer, RTCIceTransport
+from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
+from aiortc.rtcicetransport import RTCIceParameters
+from aiortc.sdp import candidate_to_sdp
+
+from egress_manager.errors import CaptureFailed
+from egress_manager.recorder import peer as peer_module
+from egress_manager.recorder.peer import Peer
+from egress_manager.recorder.sdp import Local, Offer
+
+TIMEOUT = 10.0
+RTP = struct.pack("!BBHII", 0x80, 111, 7, 960, 42) + b"\xf8\xff\xfe"
+REPORT = struct.pack("!BBH6I", 0x80, 200, 6, 42, 0, 0, 960, 1, 3)
+
+
+class Server:
+    """The other end, as LiveKit is one: it chooses the addresses and waits for our handshake."""
+
+    def __init__(self) -> None:
+        self.gatherer = RTCIceGatherer(iceServers=[])
+        self.ice = RTCIceTransport(self.gatherer)
+        self.ice._connection.ice_controlling = True
+        self.dtls = RTCDtlsTransport(self.ice, [RTCCertificate.generateCertificate()])
+
+    async def offer(self) -> Offer:
+        await self.gatherer.gather()
+        parameters = self.gatherer.getLocalParameters()
+        prints = self.dtls.getLocalParameters().fingerprints
+        sha256 = next(p for p in prints if p.algorithm == "sha-256")
+        session = (
+            f"fingerprint:{sha256.algorithm} {sha256.value}",
+            f"ice-ufrag:{parameters.usernameFragment}",
+            f"ice-pwd:{parameters.password}",
+        )
+        return Offer((), session)
+
+    def candidates(self) -> list[str]:
+        return ["candidate:" + candidate_to_sdp(c) for c in self.gatherer.getLocalCandidates()]
+
+    async def accept(self, local: Local) -> None:
+        algorithm, _, value = local.fingerprint.partition(" ")
+        await self.ice.start(RTCIceParameters(local.ufrag, local.password))
+        self.dtls._set_role("server")
+        await self.dtls.start(RTCDtlsParameters([RTCDtlsFingerprint(algorithm, value)]))
+
+    async def close(self) -> None:
+        await self.dtls.stop()
+        await self.ice.stop()
+
+
+class Heard:
+    """What a peer has told."""
+
+    def __init__(self) -> None:
+        self.packets: list[tuple[bytes, float]] = []
+        self.reports: list[bytes] = []
+        self.lost = 0
+        self.changed = asyncio.Event()
+
+    def peer(self) -> Peer:
+        return Peer(
+            [],
+            on_packet=lambda data, moment: self._note(self.packets.append((data, moment))),
+            on_report=lambda data, moment: self._note(self.reports.append(data)),
+            on_data=lambda data: None,
+            on_lost=lambda: self._note(setattr(self, "lost", self.lost + 1)),
+        )
+
+    def _note(self, _: None) -> None:
+        self.changed.set()
+
+    async def until(self, condition) -> None:
+        async with asyncio.timeout(TIMEOUT):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+
+async def connected(server: Server, peer: Peer) -> None:
+    local = await peer.describe(await server.offer())
+    for candidate in server.candidates():
+        await peer.add_candidate(candidate)
+    for text in local.candidates:
+        await server.ice._connection.add_remote_candidate(aioice.Candidate.from_sdp(text))
+    async with asyncio.timeout(TIMEOUT):
+        await asyncio.gather(server.accept(local), peer.connect())
+
+
+async def packets_reports_and_the_end() -> None:
+    heard, server = Heard(), Server()
+    peer = heard.peer()
+    try:
+        await connected(server, peer)
+        await server.dtls._send_rtp(RTP)
+        await heard.until(lambda: bool(heard.packets))
+        await server.dtls._send_rtp(REPORT)
+        await heard.until(lambda: bool(heard.reports))
+        peer.forget(42)
+        peer.forget(43)  # never heard of
+        await server.close()
+        await heard.until(lambda: heard.lost > 0)
+    finally:
+        await peer.close()
+        await peer.close()
+        await server.close()
+
+    [(packet, moment)] = heard.packets
+    assert packet == RTP
+    assert heard.reports == [REPORT]
+    assert peer.heard_at >= moment
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_packets_reports_and_the_end_of_a_connection_are_told(loop):
+    """Over sockets and real SRTP, on both kinds of event loop."""
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(packets_reports_and_the_end())
+
+
+def test_the_version_is_the_one_that_this_was_read_in():
+    """Another one needs `peer.py` read again beside its source, then this number changed."""
+    assert metadata.version("aiortc") == "1.16.0"
+
+
+async def test_the_private_names_are_there():
+    """Each of them by the name and in the shape that `peer.py` uses."""
+    peer = Heard().peer()
+    connection = peer._ice._connection
+    names = ("_protocols", "_nominated", "_check_list", "build_request", "remote_password")
+
+    assert all(hasattr(connection, name) for name in names)
+    assert peer._dtls._rx_srtp is None
+    assert callable(peer._dtls._set_role)
+    assert callable(peer._dtls._send_rtp)
+    assert hasattr(aioice.ice.CandidatePair.State, "SUCCEEDED")
+    assert hasattr(aioice.ice.StunProtocol, "send_stun")
+    await peer.close()
+
+
+async def test_datagrams_that_are_nobodys_harm_nothing():
+    """Empty ones, short ones, and RTP before there are keys."""
+    heard, server = Heard(), Server()
+    peer = heard.peer()
+    await peer.describe(await server.offer())
+    for protocol in peer._ice._connection._protocols:
+        for data in (b"", b"\x80", RTP, REPORT, b"\xff\xff", bytes(2000)):
+            protocol.datagram_received(data, ("192.0.2.1", 9))
+    await peer.close()
+    await server.close()
+
+    assert (heard.packets, heard.reports) == ([], [])
+
+
+async def test_a_server_that_can_not_be_reached_is_a_failure_in_time(monkeypatch):
+    """And nothing is left running behind it."""
+    monkeypatch.setattr(peer_module, "CONNECT_TIMEOUT", 0.3)
+    server, peer = Server(), Heard().peer()
+    await peer.describe(await server.offer())
+    await peer.add_candidate("candidate:1 1 udp 1 127.0.0.1 9 typ host")
+
+    with pytest.raises(CaptureFailed, match="firewall"):
+        await peer.connect()
+    await peer.close()
+    await server.close()
+
+
+async def test_connecting_to_nothing_is_a_failure():
+    """An offer comes first."""
+    peer = Heard().peer()
+
+    with pytest.raises(CaptureFailed, match="offered nothing"):
+        await peer.connect()
+    await peer.close()
