@@ -110,7 +110,7 @@ class Settings(BaseSettings):
         default="egress_manager", alias="MONGO_DB", description="The name of the database."
     )
     recordings_dir: Path = Field(
-        default=Path("./recordings"),
+        default=Path("recordings"),
         alias="RECORDINGS_DIR",
         description="The directory of the recordings; it is made where it does not exist.",
         examples=["/home/livekit/recordings"],
