@@ -5,17 +5,29 @@ and everything else lies above it: that line's height says where the stretch bel
 how much the publisher's clock differs from ours. A sender report's clock may be an hour wrong, but
 its pace is good: where it fits the arrivals it gives the slope.
 
+A publisher that has nothing to send may stop counting: LiveKit's SDK sends no frames then, and its
+timestamps go on where they stopped. From there on everything comes later, for good: a *step* of the
+line.
+
 Pure. Moments are seconds since 1970, granules are ticks of 1/48000 s.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from math import inf
 from statistics import fmean, median
 from typing import Final, NamedTuple
 
-from egress_manager.domain.captures import TICKS, ParticipantChanged, SenderReport, Story, Stretch
+from egress_manager.domain.captures import (
+    TICKS,
+    PageKept,
+    ParticipantChanged,
+    SenderReport,
+    Story,
+    Stretch,
+)
 from egress_manager.domain.recordings import RenderPlan
 
 #: Sound cards are off by at most some hundred parts in a million; more is a change of the route.
@@ -33,6 +45,17 @@ NEAR_REPORTS: Final = 0.02
 #: The pace of the reports is believed if so many windows lie near its line, of those near the best.
 AGREEMENT: Final = 0.8
 
+#: A delay that grows by this and never shrinks again is a step; by less, only if sender reports
+#: show the same. Seconds.
+STEP: Final = 0.1
+SMALL_STEP: Final = 0.03
+
+#: So many packets have to come after it, so that it is not just a few that were late.
+STEP_PACKETS: Final = 40
+
+#: What is looked at on both sides of a step to know how high it is. Seconds.
+STEP_VIEW: Final = 15.0
+
 _MOST_WINDOWS: Final = 120
 _FEWEST_REPORTS: Final = 5
 _MOST_PAIRS: Final = 100
@@ -44,19 +67,42 @@ class Placement:
 
     `drift_ppm` is how much longer the stretch lasts than its samples say: positive where the
     publisher's clock is slow. `basis` says what gave it: `reports`, `arrivals`, or `nominal`.
+    `steps`: from each of these granules on, everything is so many seconds later in all.
     """
 
     origin_at: float
     drift_ppm: float = 0.0
     basis: str = "nominal"
+    steps: "tuple[Step, ...]" = ()
 
     def at(self, granule: float) -> float:
         """The moment at which the sample of that granule was to be heard."""
-        return self.origin_at + granule / TICKS * (1 + self.drift_ppm * 1e-6)
+        moment = self.origin_at + granule / TICKS * (1 + self.drift_ppm * 1e-6)
+        return moment + _later(self.steps, granule) if self.steps else moment
 
     def granule(self, at: float) -> float:
-        """The granule that was to be heard at that moment."""
-        return (at - self.origin_at) * TICKS / (1 + self.drift_ppm * 1e-6)
+        """The granule that was to be heard at that moment; in a pause, the one that ends it."""
+        found, before = inf, inf
+        for first, later in (*reversed(self.steps), Step(-inf, 0.0)):
+            ticks = (at - later - self.origin_at) * TICKS
+            found = min(before, ticks / (1 + self.drift_ppm * 1e-6))
+            if found >= first:
+                break
+            before = first
+        return found
+
+
+class Step(NamedTuple):
+    """From this granule on, a stretch is so many seconds later than its samples say."""
+
+    granule: float
+    later: float
+
+
+def _later(steps: Sequence[Step], granule: float) -> float:
+    """By how much a granule is later than the samples say."""
+    n = bisect_right(steps, granule, key=lambda step: step.granule)
+    return steps[n - 1].later if n else 0.0
 
 
 class Point(NamedTuple):
@@ -73,17 +119,68 @@ def place(stretch: Stretch) -> Placement:
     packets were not delayed, and the publisher's clock runs evenly.
     """
     began = stretch.began.at
+    pages = sorted(stretch.pages, key=lambda page: page.granule)
+    steps = _steps(pages, stretch.reports)
     late = [Point(0.0, 0.0)]
-    late += [_point(page.granule, page.arrived - began) for page in stretch.pages]
+    late += [_point(page.granule, page.arrived - began, steps) for page in pages]
     floor = _lowest(sorted(late))
-    slope, basis = _pace(floor, stretch.reports)
-    return Placement(began + _height(floor, slope), slope * 1e6, basis)
+    slope, basis = _pace(floor, stretch.reports, steps)
+    return Placement(began + _height(floor, slope), slope * 1e6, basis, steps)
 
 
-def _point(granule: int, clock: float) -> Point:
-    """How far a clock was ahead of the samples at a granule."""
+def _steps(pages: Sequence[PageKept], reports: Sequence[SenderReport]) -> tuple[Step, ...]:
+    """Where the delay of a stretch grew for good.
+
+    `rest` is the least delay of all that comes later; it only grows, and where it grows at once,
+    nothing was ever in time again.
+    """
+    delays = [page.arrived - page.granule / TICKS for page in pages]
+    rest, packets = inf, 0
+    edges: list[int] = []
+    for n in range(len(pages) - 1, 0, -1):
+        rest = min(rest, delays[n])
+        packets += pages[n].packets
+        if packets >= STEP_PACKETS and rest - delays[n - 1] >= SMALL_STEP:
+            edges.append(n)
+    clock = sorted((r.granule, r.ntp - r.granule / TICKS) for r in reports)
+    steps: list[Step] = []
+    start, later = 0, 0.0
+    for edge in reversed(edges):
+        rise = _least(islice(pages, edge, None)) - _least(reversed(pages[start:edge]))
+        if rise >= _least_step(rise, pages[edge].granule, clock):
+            start, later = edge, later + rise
+            steps.append(Step(pages[edge - 1].until, later))
+    return tuple(steps)
+
+
+def _least(pages: Iterator[PageKept]) -> float:
+    """The least delay of the first pages of some, as far as `STEP_VIEW` reaches. Seconds."""
+    first = next(pages)
+    near = takewhile(lambda page: abs(page.granule - first.granule) < STEP_VIEW * TICKS, pages)
+    return min(page.arrived - page.granule / TICKS for page in (first, *near))
+
+
+def _least_step(rise: float, granule: int, clock: Sequence[tuple[int, float]]) -> float:
+    """How high a step has to be there, by what the publisher's clock did beside its samples.
+
+    A clock that went on while the samples stopped proves a small one; one that did not, that the
+    packets took another way. The report that is made while they stop tells nothing yet, so the
+    next two are looked at.
+    """
+    n = bisect_right(clock, granule, key=lambda report: report[0])
+    before, after = clock[max(0, n - 2) : n], clock[n : n + 2]
+    if not before or not after:
+        return STEP
+    shown = max(ahead for _, ahead in after) - min(ahead for _, ahead in before)
+    if shown >= rise * 2 / 3:
+        return SMALL_STEP
+    return STEP if shown >= rise / 3 else inf
+
+
+def _point(granule: int, clock: float, steps: Sequence[Step]) -> Point:
+    """How far a clock was ahead of the samples at a granule, steps taken off."""
     x = granule / TICKS
-    return Point(x, clock - x)
+    return Point(x, clock - x - _later(steps, granule))
 
 
 def _lowest(points: Sequence[Point]) -> list[Point]:
@@ -97,12 +194,14 @@ def _lowest(points: Sequence[Point]) -> list[Point]:
     return [best[window] for window in sorted(best)]
 
 
-def _pace(floor: Sequence[Point], reports: Sequence[SenderReport]) -> tuple[float, str]:
+def _pace(
+    floor: Sequence[Point], reports: Sequence[SenderReport], steps: Sequence[Step]
+) -> tuple[float, str]:
     """The slope, and what gave it."""
     if floor[-1].x - floor[0].x < SHORTEST_FOR_DRIFT:
         return 0.0, "nominal"
     by_arrivals = _slope_of(floor, NEAR)
-    by_reports = _pace_of(reports, floor)
+    by_reports = _pace_of(reports, floor, steps)
     if by_reports is not None:
         enough = AGREEMENT * len(_cluster(floor, by_arrivals, NEAR))
         if len(_cluster(floor, by_reports, NEAR)) >= enough:
@@ -110,12 +209,14 @@ def _pace(floor: Sequence[Point], reports: Sequence[SenderReport]) -> tuple[floa
     return by_arrivals, "arrivals"
 
 
-def _pace_of(reports: Sequence[SenderReport], floor: Sequence[Point]) -> float | None:
+def _pace_of(
+    reports: Sequence[SenderReport], floor: Sequence[Point], steps: Sequence[Step]
+) -> float | None:
     """The pace of the publisher's clock; None where the reports cover less than half of it."""
     if len(reports) < _FEWEST_REPORTS:
         return None
     first = reports[0].ntp
-    points = sorted(_point(report.granule, report.ntp - first) for report in reports)
+    points = sorted(_point(report.granule, report.ntp - first, steps) for report in reports)
     if points[-1].x - points[0].x < max(SHORTEST_FOR_DRIFT, (floor[-1].x - floor[0].x) / 2):
         return None
     return _slope_of(_thinned(points), NEAR_REPORTS)

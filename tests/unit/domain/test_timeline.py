@@ -33,9 +33,12 @@ def made(
     more: tuple[float, float, float] = (0, 0, 0),
     clock_error: float | None = 3600.0,
     clock_set: tuple[float, float] = (1e9, 0),
+    stops: tuple[tuple[float, float], ...] = (),
     seed: int = 1,
 ) -> Stretch:
     """A stretch whose granule 0 belongs to `AT`, as it is journaled.
+
+    `stops`: when its publisher sends nothing, and does not count either, and for how long.
 
     Each packet comes up to `jitter` late, and `more[2]` more between two moments; `clock_error`:
     how wrong its reports' clock is (None: no reports), which is set by `clock_set[1]` at a moment.
@@ -46,18 +49,21 @@ def made(
     def delay(x: float) -> float:
         return chance.random() * jitter + (more[2] if more[0] <= x < more[1] else 0.0)
 
+    def stopped(x: float) -> float:
+        return sum(length for at, length in stops if at <= x)
+
     stretch = Stretch(StretchBegan(AT + first_late, 1, "f", "TR_1", "PA_1", 1, 0))
     for n in range(int(length * 2)):
         late, x = min(
             (delay(n / 2 + k / 50) if n + k else first_late, n / 2 + k / 50) for k in range(25)
         )
-        came = AT + x * pace + late
+        came = AT + x * pace + stopped(x) + late
         stretch.pages.append(
             PageKept(came, 1, round(x * TICKS), came, (n + 1) * TICKS // 2, 25, 2000)
         )
     if clock_error is not None:
         for x in range(1, int(length), 5):
-            ntp = AT + x * pace + clock_error + chance.uniform(-0.005, 0.005)
+            ntp = AT + x * pace + stopped(x) + clock_error + chance.uniform(-0.005, 0.005)
             ntp += clock_set[1] if x > clock_set[0] else 0.0
             stretch.reports.append(SenderReport(AT + x, 1, x * TICKS, ntp, 0, 0))
     return stretch
@@ -102,6 +108,34 @@ def test_a_publisher_that_sets_its_clock_moves_nothing():
     stretch = made(600.0, ppm=-80, clock_set=(200.0, -7200.0))
 
     assert max(map(abs, errors(stretch, 600.0, -80))) < 0.010
+
+
+@pytest.mark.parametrize("jitter", [0.01, 0.2])
+@pytest.mark.parametrize("clock_error", [3600.0, None])
+def test_a_publisher_that_stops_counting_while_it_is_silent(jitter, clock_error):
+    """LiveKit's SDK sends nothing where an agent says nothing, and its timestamps stand still."""
+    stops = tuple((10.0 + 7.5 * n, 0.15 + 0.1 * (n % 9)) for n in range(20))
+    stretch = made(180.0, ppm=50, jitter=jitter, stops=stops, clock_error=clock_error)
+
+    placed = place(stretch)
+
+    for x in range(5, 180, 5):
+        true = AT + x * (1 + 50e-6) + sum(length for at, length in stops if at <= x)
+        assert placed.at(x * TICKS) == pytest.approx(true, abs=0.02)
+    for x in (1.0, 30.5, 99.0):
+        assert placed.granule(placed.at(x * TICKS)) == pytest.approx(x * TICKS, abs=1)
+    first_stop = placed.steps[0]
+    in_the_pause = placed.at(first_stop.granule) - first_stop.later / 2
+    assert placed.granule(in_the_pause) == pytest.approx(first_stop.granule, abs=1)
+
+
+def test_small_stops_are_believed_where_reports_show_them():
+    """Forty milliseconds, thrice: a change of the route would not be in the publisher's reports."""
+    stops = ((40.0, 0.04), (90.0, 0.04), (130.0, 0.04))
+    stretch = made(180.0, jitter=0.02, stops=stops)
+
+    assert len(place(stretch).steps) == 3
+    assert place(stretch).at(170 * TICKS) == pytest.approx(AT + 170.12, abs=0.01)
 
 
 def test_reports_that_contradict_the_arrivals_are_not_believed():
