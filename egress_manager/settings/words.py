@@ -69,6 +69,12 @@ def shown(settings: Settings, env_file: Path = Path(".env")) -> Iterator[Shown]:
         )
 
 
+def value_of(variable: str, env_file: Path = Path(".env")) -> str:
+    """One variable by itself, wherever it stands; empty where it is not set."""
+    in_file = dotenv_values(env_file) if env_file.is_file() else {}
+    return os.environ.get(variable) or in_file.get(variable) or ""
+
+
 def _origins(env_file: Path) -> Mapping[str, str]:
     """Where each variable that is set comes from, by its name in lower case."""
     in_file = dotenv_values(env_file) if env_file.is_file() else {}

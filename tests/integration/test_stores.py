@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -67,25 +67,14 @@ def read_again(body: bytes, at: datetime) -> Webhook:
     return Webhook("read anew", name, Unrecognised(at, name), body)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Mongod]:
-    """A mongod for this module, restarted where a test stopped it."""
-    mongod = Mongod()
-    asyncio.run(mongod.start())
-    yield mongod
-    asyncio.run(mongod.close())
-
-
 @pytest.fixture
-async def db(server: Mongod, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+async def db(mongo_uri: str, mongo_database: str) -> AsyncIterator[Database]:
     """An empty database, migrated."""
-    client = connect(server.uri)
-    name = f"test_{abs(hash(request.node.name)):x}"[:40]
-    empty = database(client, name)
-    await client.drop_database(name)
+    client = connect(mongo_uri)
+    empty = database(client, mongo_database)
     await migrate(empty)
     yield empty
-    await client.drop_database(name)
+    await client.drop_database(mongo_database)
     await client.close()
 
 
@@ -101,6 +90,7 @@ def stores(request: pytest.FixtureRequest) -> Stores:
 def call(call_id: str, **fields: Any) -> Call:
     """A call of the marsupilami, who joined at noon."""
     sids = fields.pop("participant_sids", (f"PA_{call_id}",))
+    stays = tuple(Stay(sid) for sid in sids)
     room = fields.pop("room", Room("palombia", "RM_1"))
     joined_at = fields.pop("joined_at", NOON)
     stays = tuple(map(Stay, sids))
@@ -588,28 +578,44 @@ class TestMongoAlone:
 
     # PyMongo, closed while its monitor is connecting, leaves that socket to the garbage collector.
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-    @pytest.mark.usefixtures("db")
     async def test_callers_learn_soon_that_mongodb_is_away_and_go_on_when_it_is_back(
-        self, server: Mongod
+        self,
     ) -> None:
         """Every store says so in our words, within seconds, and works again with the server."""
-        client = connect(server.uri)
-        db = database(client, "away")
-        stores = Stores(
-            MongoCalls(db), MongoRecordings(db), MongoInbox(db, read_again), MongoKeys(db)
-        )
-        await server.kill()
-        try:
+        async with Mongod() as server:
+            client = connect(server.uri)
+            db = database(client, "away")
+            stores = Stores(
+                MongoCalls(db), MongoRecordings(db), MongoInbox(db, read_again), MongoKeys(db)
+            )
+            assert await stores.calls.going_on() == []
+
+            await server.kill()
             async with asyncio.timeout(10):
                 await _all_unavailable(stores, db)
-        finally:
             await server.start()
 
-        with contextlib.suppress(StoreUnavailable):  # the first one may find a dead connection
-            await stores.calls.add(call("a"))
-        assert (await stores.calls.get("a")).id == "a"
-        await client.close()
+            with contextlib.suppress(StoreUnavailable):  # it may find a dead connection
+                await stores.calls.add(call("a"))
+            assert (await stores.calls.get("a")).id == "a"
+            await client.close()
         gc.collect()
+
+    async def test_a_mongod_that_stands_still_is_noticed(self) -> None:
+        """It accepts connections and never answers: a full disk, a stopped process."""
+        async with Mongod() as server:
+            client = connect(server.uri)
+            stores = MongoCalls(database(client, "still"))
+            assert await stores.going_on() == []
+
+            server.pause()
+            async with asyncio.timeout(15):
+                with pytest.raises(StoreUnavailable):
+                    await stores.going_on()
+                with pytest.raises(StoreUnavailable):
+                    await ping(client)
+            server.resume()
+            await client.close()
 
 
 async def _all_unavailable(stores: Stores, db: Database) -> None:
