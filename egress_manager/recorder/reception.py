@@ -63,7 +63,7 @@ class Reception:
     Every number from `_next` to `_seen_until` is either held or a gap; none outside is.
     """
 
-    counts: Counts = field(default_factory=Counts)
+    _counts: Counts | None = None
     _next: int = -1
     _seen_until: int = 0
     _timestamp: int = 0
@@ -74,24 +74,25 @@ class Reception:
         """Take one packet as it arrives; the packets that are in order now."""
         if self._next < 0:
             self._begin(packet, arrived)
+        timestamp = _unwrap(packet.timestamp, self._timestamp, 32)
+        if packet.sequence == self._next % _SPAN and not self._held:
+            self._next = self._seen_until = self._next + 1
+            self._timestamp = timestamp
+            return [Kept(timestamp, packet.payload, arrived)]
         sequence = _unwrap(packet.sequence, self._next, 16)
-        kept = Kept(_unwrap(packet.timestamp, self._timestamp, 32), packet.payload, arrived)
-        if sequence == self._next and not self._held:
-            self._next = self._seen_until = sequence + 1
-            self._timestamp = kept.timestamp
-            return [kept]
         if abs(sequence - self._next) > RESTART:
             released = self.drain()
             self._begin(packet, arrived)
             return [*released, *self.take(packet, arrived)]
-        return self._take_out_of_order(sequence, kept)
+        return self._take_out_of_order(sequence, Kept(timestamp, packet.payload, arrived))
 
     def give_up(self, now: float) -> list[Kept]:
         """Stop waiting for what is missing too long; the packets that are in order now."""
         released: list[Kept] = []
         while (gap := self._gaps.get(self._next)) is not None and gap.until <= now:
             del self._gaps[self._next]
-            self.counts.lost += gap.is_certain
+            if gap.is_certain:
+                self._count.lost += 1
             self._next += 1
             released += self._release()
         return released
@@ -112,20 +113,21 @@ class Reception:
             self._gaps[sequence].asked_at = now
         return [sequence % _SPAN for sequence in due]
 
-    @property
-    def has_counts(self) -> bool:
-        """Whether anything was counted since `take_counts`."""
-        counts = self.counts
-        return bool(counts.lost or counts.recovered or counts.late or counts.duplicate)
-
-    def take_counts(self) -> Counts:
-        """The counts since the last call."""
-        counts, self.counts = self.counts, Counts()
+    def take_counts(self) -> Counts | None:
+        """What was counted since the last call, if anything was."""
+        counts, self._counts = self._counts, None
         return counts
 
     def unwrap(self, timestamp: int) -> int:
         """The unwrapped timestamp nearest to the packet that came last."""
         return _unwrap(timestamp, self._timestamp, 32)
+
+    @property
+    def _count(self) -> Counts:
+        """What is counted into; most packets need nothing counted."""
+        if self._counts is None:
+            self._counts = Counts()
+        return self._counts
 
     def _begin(self, packet: RtpPacket, arrived: float) -> None:
         """Count from this packet, with room for some that may have been sent before it."""
@@ -137,14 +139,14 @@ class Reception:
 
     def _take_out_of_order(self, sequence: int, kept: Kept) -> list[Kept]:
         if sequence < self._next:
-            self.counts.late += 1
+            self._count.late += 1
             return []
         if sequence in self._held:
-            self.counts.duplicate += 1
+            self._count.duplicate += 1
             return []
         gap = self._gaps.pop(sequence, None)
         if gap is not None and gap.asked_at and gap.is_certain:
-            self.counts.recovered += 1
+            self._count.recovered += 1
         for missing in range(self._seen_until, sequence):
             self._gaps[missing] = _Gap(kept.arrived + PATIENCE)
         self._seen_until = max(self._seen_until, sequence + 1)

@@ -67,8 +67,8 @@ class Stream:
                 if writer is None:
                     return
             writer.add(kept)
-        if self._writer is not None and self._reception.has_counts:
-            self._writer.note(self._reception.take_counts())
+        if self._writer is not None and (counts := self._reception.take_counts()) is not None:
+            self._writer.note(counts)
 
     def _next_writer(self, first: Kept, capture: Capture) -> StretchWriter | None:
         if self._writer is not None:

@@ -36,6 +36,7 @@ class StretchWriter:
         self.began = began
         self.file = AppendFile(path)
         self._tell = tell
+        self._base = began.rtp
         self._serial = began.ssrc
         self._sequence = 0
         self.is_closed = False
@@ -49,15 +50,15 @@ class StretchWriter:
 
     def fits(self, kept: Kept) -> bool:
         """Whether a packet goes on where this stretch stands, by its timestamp and arrival."""
-        step = kept.timestamp - self.began.rtp - self._end
-        if -OVERLAP <= step < 0:
+        step = kept.timestamp - self._base - self._end
+        if -OVERLAP <= step <= 0:
             return True
-        return step >= 0 and abs(step - (kept.arrived - self._arrived) * TICKS) < LEAP
+        return step > 0 and abs(step - (kept.arrived - self._arrived) * TICKS) < LEAP
 
     def add(self, kept: Kept) -> None:
         """Take the next packet. One that is no Opus, or whose time is taken, is passed over."""
         ticks = opus.duration(kept.payload)
-        granule = kept.timestamp - self.began.rtp
+        granule = kept.timestamp - self._base
         if not ticks or granule < self._end:
             return
         segments = ogg.segments(len(kept.payload))
@@ -84,7 +85,7 @@ class StretchWriter:
 
     def report(self, report: Report, timestamp: int, now: float) -> None:
         """Journal a sender report whose unwrapped timestamp is given."""
-        granule = timestamp - self.began.rtp
+        granule = timestamp - self._base
         self._tell(
             SenderReport(
                 now, self.began.stretch, granule, report.ntp, report.packets, report.octets

@@ -172,7 +172,8 @@ def test_a_packet_fits_where_timestamp_and_clock_agree(tmp_path):
     assert fits(kept(FRAME - opus.LONGEST))
     assert not fits(kept(FRAME - opus.LONGEST - 1))
     assert not fits(kept(60 * TICKS, late=-60.0))
-    assert not fits(kept(FRAME, late=LEAP / TICKS + 1.0))
+    assert fits(kept(FRAME, late=LEAP / TICKS + 1.0))
+    assert not fits(kept(2 * FRAME, late=LEAP / TICKS + 1.0))
 
 
 def test_a_stereo_track_is_said_to_be_stereo(tmp_path):
