@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from egress_manager.domain.recordings import Recording, State
@@ -29,8 +30,8 @@ STEPS: Final[Mapping[State, Step]] = {
     State.CAPTURED: render.render,
 }
 
-#: So many recordings are worked on at once.
-WORKERS: Final = 4
+#: A recording takes at most so many steps in one go: more than there are states.
+MOST_STEPS: Final = 10
 #: A step that failed is tried again after this long.
 RETRY: Final = timedelta(seconds=5)
 #: No step and no turn of a sweep may take longer. Seconds.
@@ -64,8 +65,7 @@ async def run(doors: Doors, pace: Pace) -> None:
     async with asyncio.TaskGroup() as group:
         for name, sweep in sweeps(doors, pace).items():
             group.create_task(_sweep_forever(name, sweep))
-        for _ in range(WORKERS):
-            group.create_task(_work_forever(doors))
+        group.create_task(doors.queue.serve(partial(work_on, doors=doors)))
 
 
 def sweeps(doors: Doors, pace: Pace) -> Mapping[str, Callable[[], Awaitable[float]]]:
@@ -115,27 +115,33 @@ async def finish(doors: Doors) -> None:
         await asyncio.sleep(FINISH_TIMEOUT / FINISH_LOOKS)
 
 
-async def work_once(recording_id: str, doors: Doors) -> None:
-    """Take a recording one step further, if its state has a step; a failure is tried again."""
-    recording = await doors.recordings.get(recording_id)
+async def work_on(recording_id: str, doors: Doors) -> None:
+    """Take a recording as far as it goes now; what fails is tried again later."""
+    try:
+        for _ in range(MOST_STEPS):
+            recording = await doors.recordings.get(recording_id)
+            if not await _step(recording, doors):
+                return
+    except EgressManagerError as error:
+        log.warning("step_put_off", extra={"recording": recording_id, "why": error.code})
+    except Exception:
+        log.exception("step_failed", extra={"recording": recording_id})
+
+
+async def _step(recording: Recording, doors: Doors) -> bool:
+    """One step, if the state has one; whether there may be another at once."""
     step = STEPS.get(recording.state)
     if step is None:
-        return
+        return False
     try:
         async with asyncio.timeout(STEP_TIMEOUT):
-            await step(recording, doors)
+            after = await step(recording, doors)
+    except EgressManagerError:
+        raise
     except Exception:
-        log.exception("step_failed", extra={"recording": recording.id, "state": recording.state})
         await record.postpone(recording, RETRY, doors)
-
-
-async def _work_forever(doors: Doors) -> None:
-    while True:
-        async with doors.queue.take() as recording_id:
-            try:
-                await work_once(recording_id, doors)
-            except EgressManagerError as error:
-                log.warning("step_put_off", extra={"recording": recording_id, "why": error.code})
+        raise
+    return after.state is not recording.state
 
 
 async def _sweep_forever(name: str, sweep: Callable[[], Awaitable[float]]) -> None:

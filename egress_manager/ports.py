@@ -6,7 +6,6 @@ Stores keep moments to the millisecond, and return what they keep (`domain/momen
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -238,6 +237,10 @@ class Captures(Protocol):
         ...
 
 
+#: One recording's steps, by its id.
+Work = Callable[[str], Awaitable[None]]
+
+
 class Queue(Protocol):
     """Work that is due now. The truth is in the stores: a lost queue costs a delay, not more."""
 
@@ -245,8 +248,11 @@ class Queue(Protocol):
         """Have the recording's next step done as soon as may be; harmless to repeat."""
         ...
 
-    def take(self) -> AbstractAsyncContextManager[str]:
-        """The id of the next recording to work on; waits for one. Nobody else gets it meanwhile."""
+    async def serve(self, work: Work) -> None:
+        """Have what is waiting worked on, several at once, until cancelled.
+
+        One recording is worked on by one worker at a time. `work` never raises.
+        """
         ...
 
 

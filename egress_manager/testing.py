@@ -9,8 +9,7 @@ every verb raises `StoreUnavailable`, as when MongoDB can't be reached.
     calls.away = True          # from here on: StoreUnavailable
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -27,7 +26,7 @@ from egress_manager.errors import (
     RenderFailed,
     StoreUnavailable,
 )
-from egress_manager.ports import CallFilter, Page, RecordingFilter
+from egress_manager.ports import CallFilter, Page, RecordingFilter, Work
 
 Item = TypeVar("Item")
 
@@ -342,7 +341,7 @@ class MemoryRenderer:
 
 @dataclass
 class MemoryQueue:
-    """`Queue` that a test empties by hand."""
+    """`Queue`; `serve` ends when nothing is waiting any more."""
 
     waiting: list[str] = field(default_factory=list)
 
@@ -350,9 +349,9 @@ class MemoryQueue:
         if recording_id not in self.waiting:
             self.waiting.append(recording_id)
 
-    @asynccontextmanager
-    async def take(self) -> AsyncIterator[str]:
-        yield self.waiting.pop(0)
+    async def serve(self, work: Work) -> None:
+        while self.waiting:
+            await work(self.waiting.pop(0))
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from egress_manager.adapters import livekit_tokens, mongo_client, mongo_schema
 from egress_manager.adapters.builtin_captures import DiskCaptures
 from egress_manager.adapters.builtin_clock import OneClock
 from egress_manager.adapters.builtin_recorder import BuiltinRecorder
+from egress_manager.adapters.docket_queue import DocketQueue
+from egress_manager.adapters.given_key import GivenKey
 from egress_manager.adapters.livekit_rooms import LiveKitRooms
 from egress_manager.adapters.livekit_webhooks import LiveKitWebhooks
 from egress_manager.adapters.local_files import LocalFiles
@@ -20,16 +23,16 @@ from egress_manager.adapters.mongo_calls import MongoCalls
 from egress_manager.adapters.mongo_client import Client, Database
 from egress_manager.adapters.mongo_inbox import MongoInbox
 from egress_manager.adapters.mongo_keys import MongoKeys
-from egress_manager.adapters.mongo_process import FOLDER, open_mongo
+from egress_manager.adapters.mongo_process import FOLDER, NOT_FOUND, find_mongod, open_mongo
 from egress_manager.adapters.mongo_recordings import MongoRecordings
 from egress_manager.adapters.process_renderer import ProcessRenderer
 from egress_manager.domain import captures
 from egress_manager.domain.incoming import News
 from egress_manager.domain.policy import Policy
-from egress_manager.errors import RenderFailed, StorageFailed
+from egress_manager.errors import RenderFailed, SettingsWrong, StorageFailed
 from egress_manager.flows import ingest
 from egress_manager.flows.doors import Doors, House
-from egress_manager.ports import Keys
+from egress_manager.ports import Keys, Queue
 from egress_manager.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -52,6 +55,12 @@ class Services:
     prepare: Callable[[], Awaitable[None]]
 
 
+def check_settings(settings: Settings) -> None:
+    """Raises `SettingsWrong` where MongoDB is neither configured nor to be had."""
+    if not settings.mongo_uri and find_mongod() is None:
+        raise SettingsWrong(NOT_FOUND)
+
+
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Everything opened, and closed again in the opposite order.
@@ -72,6 +81,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         recorder = _recorder(settings)
         stack.push_async_callback(recorder.aclose)
         webhooks = _webhooks(settings)
+        queue = _queue(settings)
         files = LocalFiles(directory)
         doors = Doors(
             house=_house(settings),
@@ -85,14 +95,14 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             recorder=recorder,
             captures=DiskCaptures(directory / captures.FOLDER),
             renderer=renderer,
-            queue=LocalQueue(),
+            queue=queue,
             files=files,
-            standing_rooms=set(settings.standing_rooms) - {"auto"},
+            standing_rooms=set(settings.standing_rooms),
         )
         recorder.listener = partial(_listen, doors=doors)
         yield Services(
             doors=doors,
-            keys=MongoKeys(database),
+            keys=_keys(settings, database),
             files=files,
             recorder=recorder,
             health_checks={
@@ -129,6 +139,13 @@ def _recorder(settings: Settings) -> BuiltinRecorder:
     )
 
 
+def _queue(settings: Settings) -> Queue:
+    if not settings.redis_url:
+        return LocalQueue()
+    # The files to be worked on lie on this host: so does the queue's other end.
+    return DocketQueue(settings.redis_url, f"egress-manager-{socket.gethostname()}")
+
+
 async def _listen(news: News, *, doors: Doors) -> None:
     await ingest.take(news, doors)
 
@@ -159,17 +176,32 @@ async def _rendering(renderer: ProcessRenderer) -> str:
     return "ok"
 
 
+@asynccontextmanager
+async def open_keys(settings: Settings) -> AsyncIterator[Keys]:
+    """The API's key alone, for the command line; shares the mongod of a service that runs."""
+    async with open_mongo(settings.mongo_uri, settings.recordings_dir.absolute() / FOLDER) as uri:
+        client = mongo_client.connect(uri)
+        try:
+            yield _keys(settings, mongo_client.database(client, settings.mongo_db))
+        finally:
+            await client.close()
+
+
+def _keys(settings: Settings, database: Database) -> Keys:
+    given = settings.api_key.get_secret_value()
+    return GivenKey(given) if given else MongoKeys(database)
+
+
 def recorder_token(settings: Settings, room_name: str, ttl_seconds: int) -> str:
     """The token of the user's document, for the Egress API."""
     return livekit_tokens.recorder_token(*_key_of(settings), room_name, ttl_seconds)
 
 
 def _webhooks(settings: Settings) -> LiveKitWebhooks:
-    secret = settings.webhook_secret.get_secret_value()
     if settings.allow_unsigned_webhooks:
         log.warning("unsigned_webhooks_allowed")
     return LiveKitWebhooks(
-        secret or settings.livekit_api_secret.get_secret_value(),
+        settings.webhook_signing_secret,
         key_name=settings.webhook_key,
         allow_unsigned=settings.allow_unsigned_webhooks,
     )

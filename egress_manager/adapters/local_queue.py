@@ -1,8 +1,12 @@
 """Work that is due, handed over inside this process (port `Queue`)."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+from typing import Final
+
+from egress_manager.ports import Work
+
+#: So many recordings are worked on at once.
+WORKERS: Final = 4
 
 
 class LocalQueue:
@@ -17,15 +21,20 @@ class LocalQueue:
         self._waiting[recording_id] = None
         self._has_work.set()
 
-    @contextlib.asynccontextmanager
-    async def take(self) -> AsyncIterator[str]:
-        recording_id = await self._next()
-        self._taken.add(recording_id)
-        try:
-            yield recording_id
-        finally:
-            self._taken.discard(recording_id)
-            self._has_work.set()
+    async def serve(self, work: Work) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._work_forever(work))
+
+    async def _work_forever(self, work: Work) -> None:
+        while True:
+            recording_id = await self._next()
+            self._taken.add(recording_id)
+            try:
+                await work(recording_id)
+            finally:
+                self._taken.discard(recording_id)
+                self._has_work.set()
 
     async def _next(self) -> str:
         while True:

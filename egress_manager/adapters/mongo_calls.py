@@ -33,7 +33,9 @@ class MongoCalls:
         return await self._calls.all({"left_at": None} | equal(room_name=room_name))
 
     async def by_participant(self, room_name: str, participant_sid: str) -> Sequence[Call]:
-        return await self._calls.all({"room_name": room_name, "stays.participant_sid": participant_sid})
+        return await self._calls.all(
+            {"room_name": room_name, "stays.participant_sid": participant_sid}
+        )
 
     async def page(self, where: CallFilter, *, cursor: str | None, limit: int) -> Page[Call]:
         query = equal(room_name=where.room_name, caller_number=where.caller_number)

@@ -79,7 +79,8 @@ async def end(call: Call, doors: Doors, *, is_written: bool) -> None:
     recording = await update(doors.recordings, call.recording_id, change)
     if recording.reason in HASTY and recording.captures:
         await close(recording, doors)
-    elif is_written:
+        is_written = True
+    if is_written:
         await doors.queue.soon(call.recording_id)
 
 
@@ -91,9 +92,7 @@ async def close(recording: Recording, doors: Doors) -> Recording:
     ending = ending_of(call, recording)
     report = Observation(ending.state, doors.clock.now(), ending.reason, take=call.take)
     closed = await update(doors.recordings, recording.id, lambda r: r.observe(report))
-    if ending.state is State.CAPTURED:
-        await doors.queue.soon(recording.id)
-    else:
+    if ending.state is not State.CAPTURED:
         await doors.renderer.forget(recording.id)
     if call.reason != ending.reason:
         await update(doors.calls, call.id, lambda c: replace(c, reason=ending.reason))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -103,8 +104,7 @@ class Tale:
                 await self.queue.soon(due.id)
             if not self.queue.waiting:
                 return
-            async with self.queue.take() as recording_id:
-                await jobs.work_once(recording_id, self.doors)
+            await self.queue.serve(partial(jobs.work_on, doors=self.doors))
 
     async def recording(self) -> Recording:
         """The only recording there is."""

@@ -178,7 +178,7 @@ async def test_a_store_that_is_away_costs_no_audio(tale: Tale) -> None:
 
 
 async def test_a_capture_that_was_left_behind_is_heard_out(tale: Tale) -> None:
-    """Killed, or MongoDB away until after the call: the journal tells it all, then it is settled."""
+    """Killed, or MongoDB away until after the call: the journal tells all, then it is settled."""
     caller = tale.caller()
     tale.captures.told["cap_1"] = [
         ingest.ParticipantSeen(tale.clock.now(), ROOM, caller, Source.CAPTURE, "cap_1"),
@@ -227,7 +227,7 @@ async def test_quick_leave_is_kept_with_its_reason(tale: Tale) -> None:
 
 
 async def test_the_simulated_egress_completed_completes_the_recording(tale: Tale) -> None:
-    """Checklist step 5: status completed, the path as told, and the verdict that no file is there."""
+    """Checklist step 5: status completed, the path as told, the verdict that no file is there."""
     joined = await tale.sees(tale.caller(attributes={"sip.callID": ""}))
     path = "/recordings/friday-assistant-room-sip_1001-2025-10-17T06-15-13.mp4"
     assert (await tale.recording()).status == "starting"
@@ -259,7 +259,7 @@ async def test_a_caller_nobody_ever_saw_is_given_up(tale: Tale) -> None:
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32))
 async def test_order_and_repetition_of_news_never_matter(seed: int) -> None:
-    """However what LiveKit and the capture say is shuffled and doubled, the recording is the same."""
+    """However the news are shuffled and doubled, the recording is the same."""
     from tests.story.conftest import tale as make
 
     tale: Tale = make.__wrapped__(Policy())  # type: ignore[attr-defined]
