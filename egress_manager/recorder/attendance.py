@@ -43,6 +43,8 @@ TICK: Final = 0.1
 BACKOFF: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 3.0)
 #: After this long without any connection, an attendance gives up; polling finds the room again.
 GIVE_UP: Final = 60.0
+#: To join again after these would bring a room back to life that somebody has closed.
+ROOM_OVER: Final = frozenset({"server_said_room_deleted", "server_said_room_closed"})
 #: How long saying goodbye may take. Seconds.
 GOODBYE: Final = 0.5
 
@@ -212,12 +214,15 @@ class Attendance:
                     await connection.leave()
             return "left"
         try:
-            return serving.result()
+            reason = serving.result()
         except LiveKitRefused as error:
             self.stop("refused")
             return str(error)
         except CaptureFailed as error:
             return str(error)
+        if reason in ROOM_OVER:
+            self.stop(reason)
+        return reason
 
     def _part_with(self, connection: Connection, reason: str) -> None:
         """Its signal is gone; its media may go on until another brings what flows."""

@@ -23,7 +23,7 @@ from egress_manager.recorder.ice_tcp import bridge_candidate
 from egress_manager.recorder.peer import Peer
 from egress_manager.recorder.rtp import nack, read_packet, read_reports
 from egress_manager.recorder.sdp import read_offer, write_answer
-from egress_manager.recorder.signalling import Signalling, signal
+from egress_manager.recorder.signalling import Signalling, name_of, signal
 from egress_manager.recorder.streams import Streams
 
 log = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ class Connection:
                 await self._add_candidate(message.trickle)
             case "leave":
                 reason = message.leave.reason
-                self.end("server_said_" + models.DisconnectReason.Name(reason).lower())
+                self.end("server_said_" + name_of(models.DisconnectReason, reason).lower())
 
     async def _answer(self, description: rtc.SessionDescription, signalling: Signalling) -> None:
         if self._peer is None:

@@ -6,7 +6,7 @@ roster for a moment, because what was sent last arrives after the news that its 
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from livekit.protocol import models
 
@@ -16,6 +16,7 @@ from egress_manager.domain.captures import (
     TrackChanged,
     TrackGone,
 )
+from egress_manager.recorder.signalling import name_of
 
 News = ParticipantChanged | ParticipantGone | TrackChanged | TrackGone
 
@@ -37,7 +38,7 @@ class Roster:
     def see(self, info: models.ParticipantInfo, moment: float) -> list[News]:
         """One participant as the server describes it; that one is gone is told by `due`."""
         if info.state == models.ParticipantInfo.DISCONNECTED:
-            reason = _name(models.DisconnectReason, info.disconnect_reason)
+            reason = name_of(models.DisconnectReason, info.disconnect_reason)
             self._leave(info.sid, moment, reason.lower())
             self._left.append(info.sid)
             return []
@@ -105,17 +106,9 @@ class Roster:
         return [*tracks, entry]
 
 
-def _name(enum: Any, value: int) -> str:
-    """The name of an enum's value; the number where a newer server has one that we don't know."""
-    try:
-        return str(enum.Name(value))
-    except ValueError:
-        return str(value)
-
-
 def _person(info: models.ParticipantInfo, moment: float) -> ParticipantChanged:
     """LiveKit's participant in the journal's words."""
-    kind = _name(models.ParticipantInfo.Kind, info.kind)
+    kind = name_of(models.ParticipantInfo.Kind, info.kind)
     return ParticipantChanged(
         at=moment,
         participant_sid=info.sid,

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from livekit.protocol import rtc
@@ -89,6 +89,14 @@ class Signalling:
                 await self._socket.send_bytes(request.SerializeToString())
         except (ConnectionError, aiohttp.ClientError, TimeoutError) as error:
             raise CaptureFailed("the signal connection to LiveKit is gone") from error
+
+
+def name_of(enum: Any, value: int) -> str:
+    """The name of a protobuf enum's value; its number where a newer server has one more."""
+    try:
+        return str(enum.Name(value))
+    except ValueError:
+        return str(value)
 
 
 def _response(message: aiohttp.WSMessage) -> rtc.SignalResponse | None:

@@ -14,7 +14,7 @@ from egress_manager.domain.captures import (
     TrackChanged,
     TrackGone,
 )
-from lab.phones import Agent, Answer, Phone
+from lab.phones import Agent, Answer, Manner, Phone
 from lab.sounds import RATE, beeps, chirp, find_beeps, locate
 
 WORDS = chirp(1.5)
@@ -183,6 +183,27 @@ async def test_people_who_come_late_and_leave_early_are_kept_for_their_stay(
     assert stay[0].at < stay[1].at < kept.story.ended.at
 
 
+async def test_a_track_that_is_sent_redundantly_is_kept_as_plain_opus(
+    livekit_server, room_name, tmp_path
+):
+    """Browsers and agents send RED; the server unwraps it for us."""
+    async with studio(livekit_server, tmp_path) as recorder:
+        recorder.attend(room_name)
+        manner = Manner(red=True)
+        async with (
+            Agent(livekit_server, room_name, identity="agent", manner=manner) as agent,
+            Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE),
+        ):
+            sid = agent.track_sid
+            await recorder.until_told(StretchBegan, track_sid=sid)
+            await agent.say(WORDS)
+        [kept] = await recorder.over()
+
+    assert kept.story.tracks[sid].mime == "audio/red"
+    assert share_heard(kept.sound(sid), WORDS) == 1.0
+    assert kept.story.troubles == []
+
+
 async def test_keys_that_a_caller_presses_are_journaled(livekit_server, room_name, tmp_path):
     """DTMF digits travel as data; they reach a participant that may not speak itself."""
     async with studio(livekit_server, tmp_path) as recorder:
@@ -200,7 +221,7 @@ async def test_keys_that_a_caller_presses_are_journaled(livekit_server, room_nam
 
 
 async def test_a_room_that_is_deleted_ends_its_capture(livekit_server, room_name, tmp_path):
-    """DeleteRoom throws everybody out, us as well: what was said is kept and the journal ends."""
+    """DeleteRoom throws everybody out, us as well; we do not bring the room back to life."""
     async with studio(livekit_server, tmp_path) as recorder:
         recorder.attend(room_name)
         async with (
@@ -212,11 +233,12 @@ async def test_a_room_that_is_deleted_ends_its_capture(livekit_server, room_name
             await phone.say(WORDS)
             await server.room.delete_room(api.DeleteRoomRequest(room=room_name))
             await phone.left()
-            await recorder.until_told(Ended)
-        kept = await recorder.stopped()
+            [kept] = await recorder.over()
+            rooms = await server.room.list_rooms(api.ListRoomsRequest(names=[room_name]))
 
-    assert share_heard(kept[0].sound(sid), WORDS) == 1.0
-    assert kept[0].story.ended is not None
+    assert share_heard(kept.sound(sid), WORDS) == 1.0
+    assert kept.story.ended.reason == "server_said_room_deleted"
+    assert list(rooms.rooms) == []
 
 
 async def test_a_recorder_that_is_removed_comes_back(livekit_server, room_name, tmp_path):
