@@ -17,6 +17,9 @@ FADE: Final = 144
 #: Up to so much is made up where packets were lost; a longer hole is silent: 60 ms. Ticks.
 CONCEALED: Final = 2880
 
+#: A run that is further from its place is not drawn there, but begun anew: 15 ms. Samples.
+JUMP: Final = 720
+
 #: Above this the sum of several voices is bent softly to full scale; below it is what it is.
 KNEE: Final = 0.9
 
@@ -98,7 +101,7 @@ class Voice:
     def hear(self, piece: Piece) -> None:
         """Add a piece to the sum. Raises `Late`."""
         wanted = self.wanted(piece.start_at, piece.start)
-        if not self._goes_on(piece):
+        if not self._goes_on(piece, wanted):
             self.rest()
             if piece.after_loss:
                 self._decoder.reset()
@@ -107,7 +110,7 @@ class Voice:
             self._fades_in = True
         sound = self._decoder.decode(piece.packets)
         self._put(self._slew.follow(sound, wanted))
-        self.used.append((piece.end, self._slew.shift))
+        self.used.append((piece.end - 1, self._slew.shift))
         self._next = piece.end
 
     def wanted(self, at: float, granule: int) -> float:
@@ -127,9 +130,9 @@ class Voice:
         if self._next is not None and self._at + len(self._held) <= position:
             self.rest()
 
-    def _goes_on(self, piece: Piece) -> bool:
+    def _goes_on(self, piece: Piece, wanted: float) -> bool:
         """Whether a piece continues the open run, if need be over a few packets that were lost."""
-        if self._next is None:
+        if self._next is None or abs(wanted - self._slew.shift) > JUMP:
             return False
         lost = piece.start - self._next
         if piece.after_loss and 0 < lost <= CONCEALED:

@@ -50,6 +50,7 @@ class Mixing:
         is_final: bool = False,
     ) -> None:
         self.plan = plan
+        self._is_final = is_final
         self._captures = captures
         self._weaves: dict[str, Weave] = {}
         self._voices: dict[Strand, Voice] = {}
@@ -115,6 +116,8 @@ class Mixing:
 
     def _compare(self) -> None:
         """Raise `Doubt` where anything stands elsewhere than it is now known to belong."""
+        if self._is_final:
+            return
         for strand, voice in self._voices.items():
             at = strand.placement.at
             for granule, shift in voice.used:

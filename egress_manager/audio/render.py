@@ -15,8 +15,9 @@ from egress_manager.domain.recordings import Channel, Hole, Rendered, RenderPlan
 from egress_manager.domain.timeline import Sides, sides
 
 #: The mix is so far behind the newest thing that the journals tell: pages take half a second to
-#: come, and packets that were lost are waited for. Seconds.
-BEHIND: Final = 4.5
+#: come, packets that were lost are waited for, and a sender report, every five seconds, may tell
+#: where the last words belong. Seconds.
+BEHIND: Final = 7.0
 
 #: Causes of a hole that concern everybody in the room.
 EVERYBODY: Final = frozenset({"recorder down", "connection", "disk"})

@@ -21,7 +21,7 @@ NEAR: Final = 12
 SPACING: Final = 2000
 
 #: Length of the fade by which one is put in or taken out. Samples.
-BLEND: Final = 64
+BLEND: Final = 240
 
 
 class Slew:
@@ -56,7 +56,7 @@ def stretched(sound: Sound, samples: int) -> Sound:
     length = len(sound) + samples
     steps = np.zeros(length)
     for n in range(abs(samples)):
-        start = n * share + quietest(sound[n * share : (n + 1) * share - 2 * BLEND])
+        start = n * share + quietest(sound[n * share : (n + 1) * share - BLEND - 1])
         steps[start : start + BLEND] += ramp
         steps[start + BLEND :] += 1
     read_at = np.arange(length) - np.sign(samples) * steps

@@ -31,6 +31,10 @@ DEAD_AFTER: Final = 10.0
 GROWTH: Final = 0.1
 SHORTEST_GROWTH: Final = 4.0
 
+#: It is also made anew when the last pages all come so much later than it says. Seconds.
+LATER: Final = 0.025
+LAST_PAGES: Final = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -66,11 +70,17 @@ class Strand:
         """Place it again if enough has come since; whether it was."""
         grown = (self.stretch.until - self._placed_until) / TICKS
         enough = max(SHORTEST_GROWTH, GROWTH * self._placed_until / TICKS)
-        if not (grown >= enough or (fully and grown)):
+        if not grown or not (fully or grown >= enough or self._comes_later()):
             return False
         self.placement = place(self.stretch)
         self._placed_until = self.stretch.until
         return True
+
+    def _comes_later(self) -> bool:
+        """Whether what came last is more delayed: the publisher may have stopped counting."""
+        last = self.stretch.pages[-LAST_PAGES:]
+        delay = min(page.arrived - self.placement.at(page.granule) for page in last)
+        return delay > LATER
 
     def read(self) -> None:
         """Take in what the journal says of pages that are new."""
@@ -83,9 +93,13 @@ class Strand:
         while True:
             if not self._pages:
                 self._pages.extend(self._file.read())
-            if not self._pages or self.placement.at(self._pages[0].end) > until:
+            if not self._pages or self.ends_at(self._pages[0].end) > until:
                 return
             yield self._pages.popleft()
+
+    def ends_at(self, granule: int) -> float:
+        """When the last sample before a granule is heard, which may be well before the next one."""
+        return self.placement.at(granule - 1)
 
     def lost_before(self, page: SoundPage) -> int:
         """How many packets are known to be lost just before that page."""
@@ -134,13 +148,15 @@ class Weave:
         """What of a page has not been covered yet, and cover it."""
         at = strand.placement.at
         lost = strand.lost_before(page)
-        start_at, end_at = at(page.start), at(page.end)
+        start_at, end_at = at(page.start), strand.ends_at(page.end)
         if not self._overlaps(start_at, end_at):
             whole = Piece(strand, page.start, page.end, start_at, end_at, page.packets, lost)
             yield self._cover(whole)
             return
         for start, end, packets in self._runs(strand, page):
-            yield self._cover(Piece(strand, start, end, at(start), at(end), tuple(packets), lost))
+            yield self._cover(
+                Piece(strand, start, end, at(start), strand.ends_at(end), tuple(packets), lost)
+            )
 
     def _runs(self, strand: Strand, page: SoundPage) -> list[tuple[int, int, list[bytes]]]:
         """The runs of a page's packets that overlap nothing, with their granules."""
@@ -148,7 +164,7 @@ class Weave:
         granule = page.start
         for packet in page.packets:
             end = granule + opus.duration(packet)
-            if not self._overlaps(strand.placement.at(granule), strand.placement.at(end)):
+            if not self._overlaps(strand.placement.at(granule), strand.ends_at(end)):
                 if runs and runs[-1][1] == granule:
                     start, _, packets = runs.pop()
                     runs.append((start, end, [*packets, packet]))

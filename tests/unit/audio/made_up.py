@@ -55,6 +55,8 @@ class Line:
     packet takes the delay, and up to the jitter more; `late` adds to those in spans of time.
     `loss`: this part of packets is lost; `holes`: all packets in these spans. `dtx`: frames of
     digital silence are not sent. `clock_error`: its sender reports' clock is off by so much.
+    `stops`: spans, in the time of the room, in which the publisher sends nothing and does not count
+    either; its `sound` has to be silent there.
     """
 
     identity: str
@@ -68,6 +70,7 @@ class Line:
     loss: float = 0.0
     holes: Sequence[tuple[float, float]] = ()
     dtx: bool = False
+    stops: Sequence[tuple[float, float]] = ()
     stereo: bool = False
     clock_error: float = 0.0
     reports: bool = True
@@ -113,6 +116,7 @@ class Sent:
     """A packet that reached the recorder. Granules count from the publisher's first sample."""
 
     granule: int
+    sent: float
     arrived: float
     payload: bytes
     lost_before: int
@@ -162,9 +166,13 @@ def arrivals(line: Line) -> Iterator[Sent]:
     """The packets of a line as they come, in order."""
     chance = random.Random(line.seed)
     pace = 1 + line.drift_ppm * 1e-6
-    newest, lost = 0.0, 0
-    for n, payload in enumerate(payloads(line)):
-        at = n * FRAME / TICKS * pace
+    newest, lost, skipped = 0.0, 0, 0
+    for frame, payload in enumerate(payloads(line)):
+        n = frame - skipped
+        at = frame * FRAME / TICKS * pace
+        if any(start <= at < end for start, end in line.stops):
+            skipped += 1
+            continue
         delay = line.delay + chance.random() * line.jitter
         delay += sum(more for start, end, more in line.late if start <= at < end)
         in_hole = any(start <= at < end for start, end in line.holes)
@@ -172,7 +180,7 @@ def arrivals(line: Line) -> Iterator[Sent]:
             lost += payload is not None
             continue
         newest = max(newest, BEGINS_AT + line.published + at + delay)
-        yield Sent(n * FRAME, newest, payload, lost)
+        yield Sent(n * FRAME, at, newest, payload, lost)
         lost = 0
 
 
@@ -271,13 +279,12 @@ def _pages(packets: list[Sent]) -> Iterator[list[Sent]]:
 def _reports(line: Line, number: int, packets: list[Sent]) -> Iterator[SenderReport]:
     """A sender report every five seconds, by the publisher's wall clock, give or take 3 ms."""
     chance = random.Random(line.seed + 1)
-    pace = 1 + line.drift_ppm * 1e-6
     first = packets[0]
     due = first.granule
     for packet in packets:
         if packet.granule >= due:
             due = packet.granule + 5 * TICKS
-            true = BEGINS_AT + line.published + packet.granule / TICKS * pace
+            true = BEGINS_AT + line.published + packet.sent
             ntp = true + line.clock_error + chance.uniform(-0.003, 0.003)
             yield SenderReport(packet.arrived, number, packet.granule - first.granule, ntp, 0, 0)
 

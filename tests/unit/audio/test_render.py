@@ -285,6 +285,23 @@ def test_a_call_is_mixed_again_when_its_clocks_are_known_better(tmp_path):
     assert off(made_up.decoded(tmp_path / made.filepath)[LEFT], marks) < 0.005
 
 
+@pytest.mark.parametrize("reports", [True, False])
+def test_an_agent_whose_timestamps_stand_still_between_its_sentences(tmp_path, reports):
+    """It sends nothing while it says nothing; each answer is heard when it was given."""
+    marks = [1.0, 5.0, 9.0, 14.0, 21.0, 26.0]
+    stops = [(2.0, 2.9), (6.0, 7.96), (10.0, 10.4), (15.0, 16.5), (22.0, 23.0)]
+    lines = [
+        chirping("caller", 30.0, [3.0]),
+        chirping("agent", 30.0, marks, stops=stops, jitter=0.02, reports=reports),
+    ]
+    written = made_up.capture(lines, ends_at=30.0)
+
+    made = finished(played(tmp_path, written, 30.0))
+
+    assert off(made_up.decoded(tmp_path / made.filepath)[RIGHT], marks) < 0.020
+    assert off(made_up.decoded(tmp_path / made.tracks[1].filepath)[0], marks) < 0.020
+
+
 def test_a_capture_that_turns_up_late_is_mixed_in(tmp_path):
     """Another recorder had the first half; its files come when the call is over."""
     marks = [2.0, 8.0, 14.0]
