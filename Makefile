@@ -34,7 +34,11 @@ bench: setup ## Measure speed, memory and precision
 	$(PYTHON) -m benchmarks $(ARGS)
 
 docs: setup ## Write the generated parts of docs/ anew
-	$(PYTHON) -m docs
+	$(PYTHON) -m docs.states
+	.venv/bin/egress-manager settings --markdown > docs/settings.new
+	mv docs/settings.new docs/settings.md
+	.venv/bin/egress-manager settings --env-example > .env.new
+	mv .env.new .env.example
 
 requirements: setup ## Compile requirements*.txt from pyproject.toml
 	scripts/requirements

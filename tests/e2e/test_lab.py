@@ -16,9 +16,10 @@ from lab import programs
 from lab.disk import NoDisk, disk, fill
 from lab.listeners import Listener
 from lab.phones import Agent, Answer, Manner, Phone
-from lab.plans import Line, Part
+from lab.plans import Address, Line, Part, Plan
 from lab.ports import LOOPBACK
 from lab.processes import ServerFailed
+from lab.relay import Weather
 from lab.servers import LiveKit, Mongod, Redis
 from lab.sounds import RATE, beeps, chirp, find_beeps, follow, locate, silence, speech
 from lab.theatre import Stage
@@ -212,6 +213,24 @@ def test_servers_end_with_the_process_that_started_them():
         subprocess.run(["rm", "-r", directory], check=True)
 
 
+def test_a_plan_is_the_same_after_it_was_written_down():
+    """What the other process reads is what was meant."""
+    line = Line(sound="chirp:2", pause=0.5)
+    part = Part(room="call", number="+15550100", lines=(line,), attributes={"tenant": "acme"})
+    plan = Plan(Address("ws://127.0.0.1:7880", "key", "secret"), (part,))
+
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_the_same_seed_loses_the_same_packets():
+    """A failure that was seen once can be seen again."""
+    once, again, other = (_fates(Weather(lost=0.3, doubled=0.2, seed=seed)) for seed in (1, 1, 2))
+
+    assert once == again
+    assert once != other
+    assert once.count([]) == pytest.approx(300, abs=50)
+
+
 def test_beeps_are_found_and_numbered():
     """To a millisecond."""
     recording = np.concatenate([silence(0.25), beeps(3)])
@@ -246,6 +265,10 @@ def test_a_disk_is_full_when_it_is_full():
         (path / "more").write_bytes(b"x" * 4096)
 
     assert not path.exists()
+
+
+def _fates(weather):
+    return [weather.delays() for _ in range(1000)]
 
 
 @contextmanager
