@@ -1,4 +1,4 @@
-"""How soon a capture is ready, and how much speech it loses: `python benchmarks/joining.py [CALLS]`.
+"""How soon a capture is ready, and what speech it loses: `python benchmarks/joining.py [CALLS]`.
 
 The hardest case: an agent waits in the room, so that the phone is answered the moment it is there,
 and the caller speaks at once. The recorder is told when the phone has joined. Prints one JSON
@@ -19,7 +19,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "e2e"))
 import uvloop
 from attending import Studio, studio
 
-from egress_manager.domain.captures import ConnectionChanged
 from lab.phones import Agent, Happening, Phone
 from lab.servers import LiveKit
 from lab.sounds import RATE, chirp, locate

@@ -154,6 +154,9 @@ class Connection:
                 await self._heed(message, signalling)
         except CaptureFailed as error:
             reason = str(error)
+        except Exception:
+            # A library's error, not ours; another connection is tried all the same.
+            log.exception("signal_failed")
         finally:
             self.end(reason)
 
