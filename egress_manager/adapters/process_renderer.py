@@ -86,7 +86,12 @@ class ProcessRenderer:
             await life
 
     async def follow(self, plan: RenderPlan) -> None:
-        """Begin, and keep going while the call goes on; harmless to repeat with a newer plan."""
+        """Begin, and keep going while the call goes on; harmless to repeat with a newer plan.
+
+        A call that is over is not followed: `finish` is what is wanted.
+        """
+        if plan.ends_at is not None:
+            return
         self._followed[plan.recording_id] = plan
         await self._ask("follow", plan=messages.plan_to_json(plan))
 
