@@ -38,6 +38,7 @@ _QUIET: Final = {
     "aioice": logging.WARNING,
     "aiortc": logging.WARNING,
     "asyncio": logging.WARNING,
+    "docket": logging.WARNING,
     "httpx2": logging.WARNING,
     "pymongo": logging.WARNING,
 }

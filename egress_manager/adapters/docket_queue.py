@@ -49,6 +49,7 @@ class DocketQueue:
         while True:
             try:
                 await self._serve(work)
+                return  # pydocket's worker answers a cancellation by ending in good order
             except (redis.exceptions.RedisError, OSError) as error:
                 log.warning("redis_away", extra={"why": type(error).__name__})
             await asyncio.sleep(TRY_AGAIN)

@@ -1,0 +1,100 @@
+"""The queues hold to their port: in this process, and through a real Redis."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from egress_manager.adapters.docket_queue import DocketQueue
+from egress_manager.adapters.local_queue import LocalQueue
+from egress_manager.ports import Queue
+from lab.servers import Redis
+
+TIMEOUT = 20.0
+
+
+@pytest.fixture(params=["local", "docket"])
+def queue(request: pytest.FixtureRequest) -> Queue:
+    """The queues to be held to the contract."""
+    if request.param == "local":
+        return LocalQueue()
+    server: Redis = request.getfixturevalue("redis_server")
+    return DocketQueue(server.url, f"test-{uuid.uuid4().hex}")
+
+
+@contextlib.asynccontextmanager
+async def serving(queue: Queue, work: Callable[[str], Awaitable[None]]) -> AsyncIterator[None]:
+    """The queue's other end, for as long as the block lasts."""
+    task = asyncio.create_task(queue.serve(work))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task], timeout=TIMEOUT)
+
+
+async def handed_over(queue: Queue, recording_id: str, done: asyncio.Event) -> None:
+    """Hand it over until it was worked on: one that comes before the other end is open is lost."""
+    async with asyncio.timeout(TIMEOUT):
+        while not done.is_set():
+            await queue.soon(recording_id)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(done.wait(), 0.2)
+
+
+async def test_what_is_handed_over_is_worked_on(queue: Queue) -> None:
+    """Each id reaches the worker."""
+    worked: set[str] = set()
+    done = {name: asyncio.Event() for name in ("rec_1", "rec_2")}
+
+    async def work(recording_id: str) -> None:
+        worked.add(recording_id)
+        done[recording_id].set()
+
+    async with serving(queue, work):
+        for name, event in done.items():
+            await handed_over(queue, name, event)
+
+    assert worked == {"rec_1", "rec_2"}
+
+
+async def test_one_recording_is_worked_on_by_one_worker_at_a_time(queue: Queue) -> None:
+    """However often it is handed over meanwhile."""
+    running, most, begun, go_on = 0, 0, asyncio.Event(), asyncio.Event()
+
+    async def work(_: str) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        begun.set()
+        await go_on.wait()
+        running -= 1
+
+    async with serving(queue, work):
+        await handed_over(queue, "rec_1", begun)
+        for _ in range(5):
+            await queue.soon("rec_1")
+        go_on.set()
+
+    assert most == 1
+
+
+async def test_a_lost_redis_is_waited_for() -> None:
+    """Killed and started again: work handed over afterwards is done."""
+    async with Redis() as server:
+        queue, done = DocketQueue(server.url, "test"), asyncio.Event()
+
+        async def work(_: str) -> None:
+            done.set()
+
+        async with serving(queue, work):
+            await handed_over(queue, "rec_1", done)
+            done.clear()
+            await server.kill()
+            await queue.soon("rec_2")
+            await server.start()
+            await handed_over(queue, "rec_3", done)
+
+        assert done.is_set()
