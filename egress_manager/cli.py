@@ -3,6 +3,8 @@
 `calls` and `recordings` ask the running service over HTTP. Tables are for people; `--json` prints
 what the API says, for scripts. What goes wrong is one sentence on stderr and an exit code: 1, or 2
 for settings that can't be used.
+
+What runs the service is imported where it is needed only: a list should not wait for it.
 """
 
 import asyncio
@@ -15,16 +17,13 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import httpx2
-import uvicorn
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
 from egress_manager import telemetry
-from egress_manager.api import auth
 from egress_manager.errors import EgressManagerError, SettingsWrong
 from egress_manager.settings import load_settings, words
-from egress_manager.wiring import open_keys
 
 #: The most that the API gives at once.
 PAGE: Final = 200
@@ -81,6 +80,8 @@ def serve(*, host: str = "0.0.0.0", port: int = 5000) -> None:
     port
         The port to listen on.
     """
+    import uvicorn
+
     telemetry.set_up(load_settings().log_level)
     uvicorn.run("egress_manager.app:app", host=host, port=port, log_config=None, access_log=False)
 
@@ -198,6 +199,9 @@ def new_key() -> None:
 
 
 async def _new_key() -> str:
+    from egress_manager.api import auth
+    from egress_manager.wiring import open_keys
+
     async with open_keys(load_settings()) as kept:
         return await auth.make_new_key(kept, _Now())
 

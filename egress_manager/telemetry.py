@@ -41,6 +41,7 @@ _QUIET: Final = {
     "docket": logging.WARNING,
     "httpx2": logging.WARNING,
     "pymongo": logging.WARNING,
+    "uvicorn.access": logging.WARNING,  # queries have numbers in them; a proxy can keep that log
 }
 
 
@@ -84,4 +85,5 @@ def _formatter(plain: bool) -> logging.Formatter:
 
 def mark_personal(_: Any, __: str, event: EventDict) -> EventDict:
     """Put the mark before the names of fields that are about people."""
+    event.pop("color_message", None)  # uvicorn's, for terminals
     return {f"{MARK}{name}" if name in PERSONAL else name: value for name, value in event.items()}
