@@ -77,7 +77,7 @@ class Checkout(Server):
         subprocess.run(
             ["sh", "-c", INSTALL],
             cwd=self.directory / "checkout",
-            env={**os.environ, "PATH": self._path, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+            env={**os.environ, "PATH": self._path, "PIP_QUIET": "1"},
             check=True,
             timeout=INSTALL_TIMEOUT,
         )
@@ -96,13 +96,20 @@ class Checkout(Server):
         except httpx2.HTTPError:
             return False
 
-    def client(self) -> httpx2.AsyncClient:
-        """Asks the API, with the key."""
-        return httpx2.AsyncClient(
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {KEY}"},
-            timeout=ASK_TIMEOUT,
-        )
+    async def tell(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Post an event as `curl` would, unsigned; what came of it."""
+        async with httpx2.AsyncClient(timeout=ASK_TIMEOUT) as client:
+            answer = await client.post(f"{self.url}/webhook", json=event)
+        said: dict[str, Any] = answer.raise_for_status().json()
+        return said
+
+    async def recording(self, recording_id: str) -> dict[str, Any]:
+        """A recording as the API shows it to who has the key."""
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with httpx2.AsyncClient(timeout=ASK_TIMEOUT, headers=headers) as client:
+            answer = await client.get(f"{self.url}/recordings/{recording_id}")
+        shown: dict[str, Any] = answer.raise_for_status().json()
+        return shown
 
     @property
     def _path(self) -> str:
@@ -116,20 +123,19 @@ async def test_the_checklist_works_to_the_letter_from_inside_egress_manager(
     async with (
         LiveKit() as livekit,
         _serving(livekit, mongod_server, mongo_database) as checkout,
-        checkout.client() as client,
     ):
-        answer = await client.post("/webhook", json=PARTICIPANT_JOINED)
-        began = await _recording(client, answer)
+        answer = await checkout.tell(PARTICIPANT_JOINED)
+        began = await checkout.recording(answer["recording_id"])
         document = await _document(mongod_server, mongo_database, began["egress_id"])
 
-        assert answer.json()["egress_id"] == began["egress_id"]
+        assert answer["egress_id"] == began["egress_id"]
         assert began["status"] == document["status"] == "starting"
         assert document["room_name"] == "friday-assistant-room"
         assert document["caller_number"] == "+911234567890"
         assert document["filepath"] is None
 
-        ended = await client.post("/webhook", json=egress_completed(began["egress_id"]))
-        finished = await _recording(client, ended)
+        await checkout.tell(egress_completed(began["egress_id"]))
+        finished = await checkout.recording(began["id"])
         document = await _document(mongod_server, mongo_database, began["egress_id"])
 
         assert finished["id"] == began["id"]
@@ -161,14 +167,6 @@ async def _serving(livekit: LiveKit, mongod: Mongod, database: str) -> AsyncIter
         await checkout.stop(timeout=20.0)
     finally:
         await checkout.close()
-
-
-async def _recording(client: httpx2.AsyncClient, answer: httpx2.Response) -> dict[str, Any]:
-    """The recording that a webhook's answer names, as the API shows it."""
-    recording_id = answer.raise_for_status().json()["recording_id"]
-    shown = (await client.get(f"/recordings/{recording_id}")).raise_for_status()
-    recording: dict[str, Any] = shown.json()
-    return recording
 
 
 async def _document(mongod: Mongod, database: str, egress_id: str) -> dict[str, Any]:
