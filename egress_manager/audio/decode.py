@@ -60,7 +60,7 @@ class Decoder:
         samples = np.zeros(sum(lengths), np.int16)
         at = 0
         for packet, length in zip(packets, lengths, strict=True):
-            self._silent = self._silent + 1 if len(packet) < 4 and opus.is_silent(packet) else 0
+            self._silent = self._silent + 1 if opus.is_silent(packet) else 0
             if self._silent <= FADES_WITHIN:
                 self._into(samples[at : at + length], packet)
             at += length

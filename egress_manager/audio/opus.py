@@ -58,9 +58,11 @@ def is_dtx(packet: bytes) -> bool:
 
 def is_silent(packet: bytes) -> bool:
     """Whether it holds no sound for certain: nothing was coded, or the silence flag."""
-    return is_dtx(packet) or (
-        len(packet) == 3 and packet[0] in _CELT_TOCS and packet[1:] == _SILENT_BODY
-    )
+    if len(packet) <= 2:
+        return True
+    if packet[1:3] != _SILENT_BODY or packet[0] not in _CELT_TOCS:
+        return False
+    return len(packet) == 3 or not any(packet[3:])  # LiveKit's own are padded with zeros
 
 
 def silence(ticks: int, *, stereo: bool = False) -> list[bytes]:

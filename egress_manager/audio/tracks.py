@@ -30,7 +30,7 @@ class Tally:
         for piece in pieces:
             if piece.end_at > begins_at and piece.start_at < ends_at:
                 self.packets += len(piece.packets)
-                self.speech += sum(len(p) > 3 or not opus.is_silent(p) for p in piece.packets)
+                self.speech += sum(not opus.is_silent(p) for p in piece.packets)
                 self.lost += piece.lost
                 yield piece
 

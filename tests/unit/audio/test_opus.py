@@ -30,6 +30,27 @@ def test_a_silent_packet_decodes_to_nothing(length, stereo):
     assert not sound.any()
 
 
+@pytest.mark.parametrize(
+    ("packet", "silent"),
+    [
+        (b"\xf8\xff\xfe", True),
+        (b"\xf8\xff\xfe" + bytes(77), True),  # as LiveKit's server makes it
+        (b"\xf8\xff\xfe" + bytes(76) + b"\x01", False),
+        (b"\x78\xff\xfe", False),  # hybrid
+        (b"\x78", True),
+        (b"\xf8\xff\xfd", False),
+    ],
+)
+def test_silent_packets_are_told_from_sound(packet, silent):
+    """Without decoding them."""
+    assert opus.is_silent(packet) is silent
+
+
+def test_the_silence_that_livekit_makes_decodes_to_nothing():
+    """Three octets that matter, and zeros behind them."""
+    assert not decoded([b"\xf8\xff\xfe" + bytes(77)] * 5).any()
+
+
 @given(st.integers(0, 100_000), st.booleans())
 def test_silence_is_measured_out_to_two_and_a_half_milliseconds(ticks, stereo):
     """Nothing is too long, and less than the shortest frame is left over."""

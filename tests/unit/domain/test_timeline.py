@@ -149,6 +149,17 @@ def test_reports_that_contradict_the_arrivals_are_not_believed():
     assert max(map(abs, errors(stretch, 600.0, 0))) < 0.005
 
 
+def test_silence_that_livekit_makes_itself_says_nothing_of_the_publisher():
+    """Its server ends a track with frames that come 20 ms sooner than all that was published."""
+    stretch = made(10.0, jitter=0.005, first_late=0.0)
+    for n in range(500, 510):
+        came = AT + n / 50 - 0.02
+        end = (n + 1) * 960
+        stretch.pages.append(PageKept(came, 1, n * 960, came, end, 1, 80))
+
+    assert max(map(abs, errors(stretch, 10.0, 0))) < 0.003
+
+
 def test_a_stretch_of_which_nothing_is_known_lies_where_it_began():
     """Its first packet has come, and no page is complete."""
     placed = place(Stretch(StretchBegan(AT, 1, "f", "TR_1", "PA_1", 1, 0)))
