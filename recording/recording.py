@@ -13,9 +13,9 @@ from pathlib import Path
 def main() -> None:
     """Hand over to the command line."""
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from egress_manager import cli
+    from egress_manager.cli import main as command_line
 
-    cli.main()
+    command_line()
 
 
 if __name__ == "__main__":
