@@ -20,7 +20,9 @@ from egress_manager.domain.timeline import Sides, sides
 BEHIND: Final = 7.0
 
 #: Causes of a hole that concern everybody in the room.
-EVERYBODY: Final = frozenset({"recorder down", "connection", "disk"})
+EVERYBODY: Final = frozenset({"recorder down", "connection", "disk", "joining"})
+#: Joining takes a moment with every call; it is told of the whole where it took longer. Seconds.
+LATE_JOIN: Final = 1.0
 
 
 class Render:
@@ -150,12 +152,15 @@ def channels(stories: list[Story], seats: Sides) -> tuple[Channel, ...]:
     )
 
 
+def _concerns_everybody(hole: Hole) -> bool:
+    late = hole.cause != "joining" or hole.end_sec - hole.start_sec >= LATE_JOIN
+    return hole.cause in EVERYBODY and late
+
+
 def _common(found: list[Hole]) -> tuple[Hole, ...]:
     """The holes that concern everybody, each once, those that overlap as one."""
     merged: list[Hole] = []
-    for hole in sorted(
-        (h for h in found if h.cause in EVERYBODY), key=lambda h: (h.cause, h.start_sec)
-    ):
+    for hole in sorted(filter(_concerns_everybody, found), key=lambda h: (h.cause, h.start_sec)):
         last = merged[-1] if merged else None
         if last and last.cause == hole.cause and hole.start_sec <= last.end_sec:
             merged[-1] = replace(last, end_sec=max(last.end_sec, hole.end_sec))

@@ -107,11 +107,16 @@ class TrackSeen:
 
 @dataclass(frozen=True, slots=True)
 class RoomListed:
-    """The room holds these participants and nobody else (the answer to a poll)."""
+    """The room holds these participants and nobody else (the answer to a poll).
+
+    `asked_at` and `at` are when it was asked and when it was answered: who came before the first is
+    gone if not listed.
+    """
 
     at: datetime
     room: Room
     participants: tuple[Participant, ...]
+    asked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,7 @@ async def _listed(news: RoomListed, doors: Doors) -> None:
     here = {participant.sid for participant in news.participants}
     for call in await doors.calls.going_on(news.room.name):
         hearsay = not call.seen_firsthand and news.at - call.seen_at < HEARSAY
-        if call.joined_at < news.at and not hearsay:
+        if call.joined_at < news.asked_at and not hearsay:
             await _lose_stays(
                 call, (s for s in call.participant_sids if s not in here), news, doors
             )

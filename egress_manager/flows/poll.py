@@ -24,14 +24,14 @@ async def poll(doors: Doors) -> int:
     async def look(room: Room) -> None:
         async with gate:
             people = tuple(await doors.rooms.participants(room.name))
-        await ingest.take(RoomListed(asked_at, room, people), doors)
+        await ingest.take(RoomListed(doors.clock.now(), room, people, asked_at), doors)
 
     async with asyncio.TaskGroup() as group:
         for room in rooms.values():
             group.create_task(look(room))
     going_on = await doors.calls.going_on()
     for name in {call.room.name for call in going_on} - rooms.keys():
-        await ingest.take(RoomListed(asked_at, Room(name), ()), doors)
+        await ingest.take(RoomListed(doors.clock.now(), Room(name), (), asked_at), doors)
     return len(going_on)
 
 

@@ -40,7 +40,7 @@ async def begin(call: Call, at: datetime, doors: Doors) -> tuple[Call, Recording
                 doors.calls, call.id, lambda c: replace(c, reason=decision.reason)
             ), None
         call = await update(doors.calls, call.id, lambda c: replace(c, recording_id=recording_id))
-    report = Observation(State.STARTING, call.joined_at, take=call.take)
+    report = Observation(State.STARTING, at if call.take else call.joined_at, take=call.take)
     recording = await upsert(
         doors.recordings,
         recording_id,

@@ -16,7 +16,7 @@ PLACE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A finished file: `left` and `right` at 48 kHz, what its container and a decoder say. Seconds."""
+    """A finished file: both sides at 48 kHz, how long its container says it is (seconds), codec."""
 
     left: NDArray[np.int16]
     right: NDArray[np.int16]

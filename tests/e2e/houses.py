@@ -1,0 +1,82 @@
+"""A livekit-server and a manager that know each other, for tests that make calls."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.manager import Facts, Manager
+from lab.phones import Phone
+from lab.ports import LOOPBACK, free_port
+from lab.servers import LiveKit, Mongod
+from lab.theatre import Report, Stage
+from tests.e2e.listening import Heard, listen, moment
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Both servers, running."""
+
+    livekit: LiveKit
+    manager: Manager
+
+    async def finished(self, phone: Phone | None = None, **params: str) -> Facts:
+        """The completed recording, of that phone's call where one is given."""
+        if phone is not None:
+            params["caller_number"] = phone.number
+        return await self.manager.recording("completed", **params)
+
+    async def capturing(self, phone: Phone) -> Facts:
+        """Wait until the phone's call is being captured."""
+        return await self.manager.recording("recording", caller_number=phone.number)
+
+    async def call_of(self, phone: Phone) -> Facts:
+        """What the API says of the phone's call."""
+        (call,) = await self.manager.calls(caller_number=phone.number)
+        return call
+
+
+@contextlib.asynccontextmanager
+async def house(
+    mongod: Mongod,
+    database: str,
+    recordings: Path,
+    *,
+    webhooks: bool = True,
+    settings: Mapping[str, str] | None = None,
+    **livekit_options: Any,
+) -> AsyncIterator[House]:
+    """A house of one's own; its recordings stay when it is gone."""
+    port = free_port()
+    urls = [f"http://{LOOPBACK}:{port}/webhook"] if webhooks else []
+    livekit = LiveKit(webhook_urls=urls, **livekit_options)
+    manager = Manager(
+        livekit_url=livekit.http_url,
+        mongo_uri=mongod.uri,
+        mongo_db=database,
+        port=port,
+        recordings=recordings,
+        settings=settings,
+    )
+    async with livekit, manager:
+        yield House(livekit, manager)
+
+
+def said(reports: list[Report], who: str) -> float:
+    """When somebody's first words began, in seconds since 1970."""
+    at = next(r["started_at"] for r in reports if r["what"] == "said" and r.get("who") == who)
+    return float(at)
+
+
+def began(recording: Facts) -> float:
+    """When a recording begins, in seconds since 1970."""
+    return moment(recording["started_at"])
+
+
+def heard(recording: Facts) -> Heard:
+    """The mix of a recording."""
+    return listen(recording["filepath"])
+
+
+__all__ = ["Facts", "House", "Stage", "began", "heard", "house", "said"]
