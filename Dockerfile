@@ -6,11 +6,14 @@
 
 FROM python:3.11.14-slim-bookworm AS build
 WORKDIR /src
+# The versions that were tested, checked by their hashes.
+COPY requirements.txt ./
+RUN python -m venv /opt/egress-manager \
+    && /opt/egress-manager/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
 # What the package is made of, and nothing else: see .dockerignore.
 COPY pyproject.toml README.md LICENSE ./
 COPY egress_manager egress_manager
-RUN python -m venv /opt/egress-manager \
-    && /opt/egress-manager/bin/pip install --no-cache-dir .
+RUN /opt/egress-manager/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.11.14-slim-bookworm
 COPY --from=build /opt/egress-manager /opt/egress-manager
