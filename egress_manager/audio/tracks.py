@@ -124,7 +124,11 @@ class TrackRender:
             return
         made = Unfinished(self._recordings_dir / self._filepath)
         writer = TrackWriter(made.temporary, self._plan.begins_at, self._plan.ends_at)
-        yield from writer.write(_chained(first, pieces))
+        try:
+            yield from writer.write(_chained(first, pieces))
+        except BaseException:  # also where the generator is closed half-way
+            made.drop()
+            raise
         self.made = made
 
 
