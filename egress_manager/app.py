@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -16,7 +15,7 @@ from egress_manager import api, jobs, telemetry
 from egress_manager.api.auth import make_first_key
 from egress_manager.api.services import ApiServices
 from egress_manager.errors import EgressManagerError, SettingsWrong
-from egress_manager.flows.receive import receive
+from egress_manager.flows.receive import Intake
 from egress_manager.settings import Settings, load_settings
 from egress_manager.wiring import Services, check_settings, open_services, recorder_token
 
@@ -57,7 +56,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     telemetry.set_up(settings.log_level)
     async with open_services(settings) as services:
-        app.state.services = _api_services(services)
+        intake = Intake(services.doors)
+        app.state.services = _api_services(services, intake)
         background = [
             asyncio.create_task(_prepare(services)),
             asyncio.create_task(jobs.run(services.doors, _pace(settings))),
@@ -65,6 +65,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             yield
         finally:
+            await intake.aclose()
             await services.recorder.aclose()
             await jobs.finish(services.doors)
             for task in background:
@@ -72,14 +73,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             await asyncio.wait(background)
 
 
-def _api_services(services: Services) -> ApiServices:
+def _api_services(services: Services, intake: Intake) -> ApiServices:
     doors = services.doors
     return ApiServices(
         calls=doors.calls,
         recordings=doors.recordings,
         keys=services.keys,
         clock=doors.clock,
-        receive=partial(receive, doors=doors),
+        receive=intake.receive,
         recordings_dir=services.files.directory,
         health_checks=services.health_checks,
     )

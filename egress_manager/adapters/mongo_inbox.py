@@ -7,14 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from pymongo.errors import DuplicateKeyError
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
 
+from egress_manager.adapters.group_commit import GroupCommit
 from egress_manager.adapters.mongo_client import Database, Document
 from egress_manager.adapters.translating import translating
 from egress_manager.domain.incoming import Unrecognised, Webhook
 from egress_manager.errors import BadRequest
 
 COLLECTION: Final = "inbox"
+
+#: The server's code for: that id is taken.
+_DUPLICATE: Final = 11000
 
 #: Reads a body that was checked when it came; the moment is when that was.
 Reading = Callable[[bytes, datetime], Webhook]
@@ -26,6 +31,8 @@ class MongoInbox:
     def __init__(self, database: Database, read: Reading) -> None:
         self._inbox = database[COLLECTION]
         self._read = read
+        self._keeping = GroupCommit(self._insert)
+        self._noting = GroupCommit(self._note)
 
     async def keep(self, webhook: Webhook, at: datetime) -> bool:
         document = {
@@ -35,18 +42,29 @@ class MongoInbox:
             "kept_at": at,
             "done_at": None,
         }
-        with translating():
-            try:
-                await self._inbox.insert_one(document)
-            except DuplicateKeyError:
-                return False
-        return True
+        return await self._keeping.add(document)
 
     async def done(self, event_id: str, at: datetime, outcome: Mapping[str, Any]) -> None:
+        change = {"$set": {"done_at": at, "outcome": dict(outcome)}}
+        await self._noting.add(UpdateOne({"_id": event_id}, change))
+
+    async def _insert(self, documents: Sequence[Document]) -> list[bool]:
+        """Store them; for each whether it was new."""
+        known: set[int] = set()
         with translating():
-            await self._inbox.update_one(
-                {"_id": event_id}, {"$set": {"done_at": at, "outcome": dict(outcome)}}
-            )
+            try:
+                await self._inbox.insert_many(documents, ordered=False)
+            except BulkWriteError as error:
+                errors = (error.details or {}).get("writeErrors", [])
+                if any(e["code"] != _DUPLICATE for e in errors) or not errors:
+                    raise
+                known = {e["index"] for e in errors}
+        return [index not in known for index in range(len(documents))]
+
+    async def _note(self, changes: Sequence[UpdateOne]) -> list[None]:
+        with translating():
+            await self._inbox.bulk_write(changes, ordered=False)
+        return [None] * len(changes)
 
     async def waiting(self, limit: int) -> Sequence[Webhook]:
         with translating():

@@ -1,37 +1,102 @@
-"""A webhook arrives: durable in the inbox before LiveKit hears 200; the work begins at once."""
+"""Webhooks arrive: durable in the inbox before LiveKit hears 200; the work begins at once, beside.
 
-from egress_manager.errors import StoreUnavailable
+LiveKit sends one event of a room after the other and drops those that waited for half a minute, so
+an answer must not wait for work that others can wait for too.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from egress_manager.domain.calls import call_id_of, egress_id_of, is_caller, recording_id_of
+from egress_manager.domain.incoming import News, ParticipantSeen, Webhook
+from egress_manager.domain.policy import Policy, decide
+from egress_manager.errors import EgressManagerError
 from egress_manager.flows import ingest
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.ingest import Outcome
 
+log = logging.getLogger(__name__)
 
-async def receive(body: bytes, authorization: str | None, doors: Doors) -> Outcome:
-    """Check it, have the recorder go, keep it, fold it in; what came of it.
+#: So many webhooks are worked on at once; more wait their turn.
+AT_ONCE: Final = 8
+#: With more than so many waiting, no answer waits for its work.
+BUSY: Final = 8
+#: An answer waits for its work for this long at most. Seconds.
+PATIENCE: Final = 0.5
+#: More than so many stay in the inbox, until the sweep takes them from there.
+MOST_WAITING: Final = 2_000
 
-    Raises `SignatureRefused`, `BadRequest`, and `StoreUnavailable` where it could not be kept: the
-    capture begins all the same.
-    """
-    at = doors.clock.now()
-    webhook = doors.webhooks.read(body, authorization, at)
-    await ingest.attend_if_wanted(webhook.news, doors)
-    await doors.inbox.keep(webhook, at)
-    try:
-        outcome = await ingest.take(webhook.news, doors)
-        await doors.inbox.done(webhook.event_id, doors.clock.now(), _facts(outcome))
-    except StoreUnavailable:
-        return Outcome("kept")  # it is in the inbox: the sweep takes it from there
-    return outcome
+
+class Intake:
+    """The webhook's way in; `aclose` lets what was begun be finished."""
+
+    def __init__(self, doors: Doors) -> None:
+        self._doors = doors
+        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._work: set[asyncio.Task[Outcome]] = set()
+
+    async def receive(self, body: bytes, authorization: str | None) -> Outcome:
+        """Check it, have the recorder go, keep it, have it folded in; what it leads to.
+
+        Raises `SignatureRefused`, `BadRequest`, and `StoreUnavailable` where it could not be kept:
+        the capture begins all the same.
+        """
+        doors, at = self._doors, self._doors.clock.now()
+        webhook = doors.webhooks.read(body, authorization, at)
+        await ingest.attend_if_wanted(webhook.news, doors)
+        await doors.inbox.keep(webhook, at)
+        foreseen = foresee(webhook.news, doors.house.policy)
+        if len(self._work) >= MOST_WAITING:
+            return foreseen
+        work = asyncio.create_task(self._take(webhook, foreseen))
+        self._work.add(work)
+        work.add_done_callback(self._work.discard)
+        if len(self._work) > BUSY:
+            return foreseen
+        done, _ = await asyncio.wait([work], timeout=PATIENCE)
+        return work.result() if done else foreseen
+
+    async def aclose(self) -> None:
+        """Stop; what is not done stays in the inbox for the next start."""
+        for work in self._work:
+            work.cancel()
+        if self._work:
+            await asyncio.wait(self._work)
+
+    async def _take(self, webhook: Webhook, foreseen: Outcome) -> Outcome:
+        async with self._gate:
+            try:
+                return await _take_and_note(webhook, self._doors)
+            except EgressManagerError as error:
+                log.warning(
+                    "webhook_put_off", extra={"event_id": webhook.event_id, "why": error.code}
+                )
+            except Exception:
+                log.exception("webhook_failed", extra={"event_id": webhook.event_id})
+            return foreseen
 
 
 async def take_waiting(doors: Doors, limit: int = 100) -> int:
     """Fold in webhooks that were kept and not worked on; how many there were."""
     waiting = await doors.inbox.waiting(limit)
     for webhook in waiting:
-        outcome = await ingest.take(webhook.news, doors)
-        await doors.inbox.done(webhook.event_id, doors.clock.now(), _facts(outcome))
+        await _take_and_note(webhook, doors)
     return len(waiting)
 
 
-def _facts(outcome: Outcome) -> dict[str, str | None]:
-    return {"outcome": outcome.outcome, "call_id": outcome.call_id}
+def foresee(news: News, policy: Policy) -> Outcome:
+    """What news lead to, as far as their own words tell: ids come of what LiveKit says. Pure."""
+    if not isinstance(news, ParticipantSeen) or not is_caller(news.participant):
+        return Outcome("kept")
+    call_id = call_id_of(news.room, news.participant)
+    if not decide(policy, news.room.name).record:
+        return Outcome("call", call_id)
+    return Outcome("call", call_id, recording_id_of(call_id), egress_id_of(call_id))
+
+
+async def _take_and_note(webhook: Webhook, doors: Doors) -> Outcome:
+    outcome = await ingest.take(webhook.news, doors)
+    facts = {"outcome": outcome.outcome, "call_id": outcome.call_id}
+    await doors.inbox.done(webhook.event_id, doors.clock.now(), facts)
+    return outcome

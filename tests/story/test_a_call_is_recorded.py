@@ -168,7 +168,7 @@ async def test_a_store_that_is_away_costs_no_audio(tale: Tale) -> None:
     tale.inbox.away = tale.calls.away = True
 
     with pytest.raises(StoreUnavailable):
-        await receive.receive(b"1", "signed", tale.doors)
+        await receive.Intake(tale.doors).receive(b"1", "signed")
     assert tale.recorder.attended == [ROOM.name]
 
     tale.rooms.people[ROOM.name] = [tale.caller()]
