@@ -17,7 +17,7 @@ FUNCTION_P90, FUNCTION_MOST, MODULE_MOST = 30, 50, 400
 
 #: Names that say nothing about what is inside.
 EMPTY_MODULES = {"base", "common", "core", "helper", "helpers", "misc", "tools", "util", "utils"}
-EMPTY_ENDINGS = ("Manager", "Helper", "Handler", "Util", "Utils", "Service")
+EMPTY_ENDINGS = ("Manager", "Helper", "Handler", "Util", "Utils")
 #: The product's own name is not such an ending.
 PRODUCT = {"EgressManager"}
 

@@ -127,6 +127,14 @@ def test_the_diagram_of_states_is_what_the_tables_say() -> None:
     assert page == page_with_states(page)
 
 
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_diagrams_have_nothing_that_ends_a_line_early(document: Path) -> None:
+    """A semicolon ends a statement of Mermaid, and what follows it breaks the diagram."""
+    diagrams = re.findall(r"(?ms)^```mermaid\n(.*?)^```", document.read_text(encoding="utf-8"))
+
+    assert not [line for text in diagrams for line in text.splitlines() if ";" in line]
+
+
 def examples(name: str) -> list[Any]:
     """The JSON examples of the design document, below the heading of that name."""
     text = DESIGN.read_text(encoding="utf-8")
