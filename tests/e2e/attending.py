@@ -76,6 +76,19 @@ class Studio:
         await until(lambda: len(self.told(kind, **fields)) >= times)
         return self.told(kind, **fields)[times - 1]
 
+    async def until_offered(self, track_sid: str) -> None:
+        """Wait until the server has offered us a track: what it brings from now on is kept.
+
+        LiveKit makes an offer 10 ms after a track came, but 150 ms after where it made one just
+        before; so whoever speaks the moment they come may not be heard at once.
+        """
+
+        def offered() -> bool:
+            connections = (c for a, _ in self.running for c in a._connections())
+            return any(s.track_sid == track_sid for c in connections for s in c.streams)
+
+        await until(offered)
+
     async def until_kept(self, track_sid: str, seconds: float = 0.0) -> None:
         """Wait until pages that were written from now on hold so much of a track."""
         seen = len(self.entries)

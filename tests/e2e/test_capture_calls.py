@@ -14,7 +14,7 @@ from egress_manager.domain.captures import (
     TrackChanged,
     TrackGone,
 )
-from lab.phones import Agent, Answer, Manner, Phone
+from lab.phones import Agent, Answer, Browser, Manner, Phone
 from lab.sounds import RATE, beeps, chirp, find_beeps, locate
 
 WORDS = chirp(1.5)
@@ -29,8 +29,11 @@ async def test_a_standing_attendance_keeps_both_sides_from_the_first_sample(
     async with studio(livekit_server, tmp_path) as recorder:
         attendance = recorder.attend(room_name, is_standing=True)
         async with Agent(livekit_server, room_name, identity="agent") as agent:
-            async with Phone(livekit_server, room_name, number="+15550100", says=words) as phone:
-                await phone.answered()
+            async with Phone(
+                livekit_server, room_name, number="+15550100", says=words, answer=Answer.NEVER
+            ) as phone:
+                await recorder.until_offered(phone.track_sid)
+                await phone.answer()
                 spoken = await agent.say(words)
                 await phone.said()
                 sids = phone.track_sid, agent.track_sid
@@ -54,9 +57,11 @@ async def test_a_second_caller_is_kept_like_the_first(livekit_server, room_name,
         async with Agent(livekit_server, room_name, identity="agent"):
             for number in range(2):
                 async with Phone(
-                    livekit_server, room_name, number=f"+1555010{number}", says=WORDS
+                    livekit_server, room_name, number=f"+1555010{number}", answer=Answer.NEVER
                 ) as phone:
-                    await phone.said()
+                    await recorder.until_offered(phone.track_sid)
+                    await phone.answer()
+                    await phone.say(WORDS)
                     sids.append(phone.track_sid)
                 await recorder.until_told(TrackGone, track_sid=sids[-1])
         kept = await recorder.over()
@@ -72,16 +77,18 @@ async def test_ten_callers_one_after_another_leave_nothing_behind(
     sids, streams = [], []
     async with studio(livekit_server, tmp_path) as recorder:
         attendance = recorder.attend(room_name, is_standing=True)
-        async with Agent(livekit_server, room_name, identity="agent") as agent:
+        async with Browser(livekit_server, room_name, identity="host") as host:
             for number in range(10):
                 async with Phone(
-                    livekit_server, room_name, number=f"+1555010{number}", says=words
+                    livekit_server, room_name, number=f"+1555010{number}", answer=Answer.NEVER
                 ) as phone:
-                    await phone.said()
+                    await recorder.until_offered(phone.track_sid)
+                    await phone.answer()
+                    await phone.say(words)
                     sids.append(phone.track_sid)
                 await recorder.until_told(TrackGone, track_sid=sids[-1])
             connection = attendance._current
-            await until(lambda: [s.track_sid for s in connection.streams] == [agent.track_sid])
+            await until(lambda: [s.track_sid for s in connection.streams] == [host.track_sid])
             streams = list(connection.streams)
         kept = await recorder.over()
 

@@ -84,6 +84,7 @@ async def test_a_file_in_the_directorys_place_before_a_call_is_named(
     ):
         sid = phone.track_sid
         recorder.attend(room_name)
+        await recorder.until_told(StretchBegan, track_sid=sid)
         await phone.say(WORDS)
         await recorder.until_told(Trouble, what="disk")
         if is_healed:
