@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from egress_manager.audio.waveform import text_waveform
 from lab.manager import KEY, Facts, Manager
@@ -45,6 +44,7 @@ async def demo(calls: int, recordings: Path) -> None:
         say(f"Placing {calls} call{'s' if calls > 1 else ''}: a caller and an agent talk …")
         async with Stage(livekit, parts) as stage:
             await stage.over(CALL_TIMEOUT)
+        say("Hung up; waiting for the finished files …")
         for room in rooms:
             facts = await manager.recording("completed", room_name=room, timeout=CALL_TIMEOUT)
             (call,) = await manager.calls(room_name=room, limit="1")
@@ -79,7 +79,6 @@ def dialogue(room: str, number: int) -> tuple[Part, Part]:
 
 def show(call: Facts, recording: Facts) -> None:
     """A call, its recording, and what both sides sound like."""
-    table = Table(show_header=False, box=None, padding=(0, 2))
     rows = {
         "call": f"{call['caller_number']} → {call['called_number']} in {call['room_name']}",
         "talked to": recording["agent_identity"],
@@ -89,11 +88,11 @@ def show(call: Facts, recording: Facts) -> None:
         "file": recording["filepath"],
         **{f"track of {t['participant_identity']}": t["filepath"] for t in recording["tracks"]},
     }
-    for name, value in rows.items():
-        table.add_row(f"[dim]{name}[/]", str(value))
     console.print()
-    console.print(table)
-    console.print(text_waveform(Path(recording["filepath"]), width=WIDTH))
+    for name, value in rows.items():
+        say(f"[dim]{name:>24}[/]  {value}")
+    console.print()
+    say(text_waveform(Path(recording["filepath"]), width=WIDTH))
 
 
 def main() -> int:

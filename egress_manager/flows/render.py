@@ -8,7 +8,7 @@ from typing import Final
 from egress_manager.domain.calls import Call
 from egress_manager.domain.captures import FOLDER
 from egress_manager.domain.recordings import Recording, Rendered, RenderPlan, State, TrackFile
-from egress_manager.errors import RenderFailed
+from egress_manager.errors import RenderFailed, StorageFailed
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.update import update
 from egress_manager.ports import CallFilter
@@ -32,7 +32,7 @@ async def render(recording: Recording, doors: Doors) -> Recording:
     plan = await plan_of(call, recording, doors)
     try:
         rendered = await doors.renderer.finish(plan)
-    except RenderFailed as error:
+    except (RenderFailed, StorageFailed) as error:
         return await _failed(recording, call, error, doors)
     at = doors.clock.now()
     return await update(
@@ -95,7 +95,9 @@ def _located(track: TrackFile, doors: Doors) -> TrackFile:
     return replace(track, filepath=doors.files.path(track.filepath) if track.filepath else None)
 
 
-async def _failed(recording: Recording, call: Call, error: RenderFailed, doors: Doors) -> Recording:
+async def _failed(
+    recording: Recording, call: Call, error: RenderFailed | StorageFailed, doors: Doors
+) -> Recording:
     """No files: for good where there is nothing to make them of, else until the next try."""
     final = {"no_audio": State.ABORTED, "encrypted": State.FAILED}.get(error.code)
     attempt, now = recording.attempts, doors.clock.now()
