@@ -46,7 +46,7 @@ class TooLarge(EgressManagerError):
     code = "too_large"
 
 
-#: The status of every error that can reach a client.
+#: The status of every error that can reach a client. One that is not here has its parent's.
 STATUS: Final[Mapping[str, HTTPStatus]] = {
     "bad_request": HTTPStatus.BAD_REQUEST,
     "unauthenticated": HTTPStatus.UNAUTHORIZED,
@@ -79,9 +79,17 @@ class Problem(BaseModel):
     retryable: bool = Field(description="Whether the same request may succeed later.")
 
 
-def problem(code: str, detail: str, *, retryable: bool = False) -> JSONResponse:
-    """The answer that says so."""
-    status = STATUS[code]
+def status_of(error: type[EgressManagerError]) -> HTTPStatus:
+    """The status of an error: its own, or that of the nearest kind of error that has one."""
+    codes = (getattr(kind, "code", "") for kind in error.__mro__)
+    return next(STATUS[code] for code in codes if code in STATUS)
+
+
+def problem(
+    code: str, detail: str, *, status: HTTPStatus | None = None, retryable: bool = False
+) -> JSONResponse:
+    """The answer that says so; its status is the code's own unless another is given."""
+    status = status or STATUS[code]
     content = Problem(
         type=f"urn:egress-manager:{code}",
         title=status.phrase,
@@ -120,7 +128,7 @@ def answer_problems(app: FastAPI) -> None:
 async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, EgressManagerError)
     detail = str(error) or type(error).__doc__ or error.code
-    return problem(error.code, detail, retryable=error.retryable)
+    return problem(error.code, detail, status=status_of(type(error)), retryable=error.retryable)
 
 
 async def _not_understood(request: Request, error: Exception) -> JSONResponse:

@@ -68,7 +68,7 @@ async def server_pid(uri: str) -> int:
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait until it is so."""
     async with asyncio.timeout(30):
-        while not is_so():  # noqa: ASYNC110 - it happens in another process
+        while not is_so():
             await asyncio.sleep(0.05)
 
 

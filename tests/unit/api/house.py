@@ -1,0 +1,85 @@
+"""A service in memory, for tests of the API."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from egress_manager import api
+from egress_manager.api.services import ApiServices
+from egress_manager.domain import access
+from egress_manager.domain.recordings import Observation, Recording, State
+from egress_manager.errors import (
+    EgressManagerError,
+)
+from egress_manager.flows.ingest import Outcome
+from egress_manager.testing import FixedClock, MemoryCalls, MemoryKeys, MemoryRecordings
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+KEY = "houba-houba-hop"
+
+
+class House:
+    """A service in memory: what it has, and what its doors say."""
+
+    def __init__(self, directory: Path) -> None:
+        self.calls = MemoryCalls()
+        self.recordings = MemoryRecordings()
+        self.keys = MemoryKeys(kept=access.fingerprint(KEY))
+        self.clock = FixedClock(NOON)
+        self.directory = directory
+        self.received: list[tuple[bytes, str | None]] = []
+        self.trouble: EgressManagerError | None = None
+        self.ills: dict[str, Exception] = {}
+        self.app = FastAPI()
+        api.install(self.app)
+        self.app.state.services = ApiServices(
+            calls=self.calls,
+            recordings=self.recordings,
+            keys=self.keys,
+            clock=self.clock,
+            receive=self.receive,
+            recordings_dir=directory,
+            health_checks={"mongodb": self.mongodb, "storage": self.storage},
+        )
+
+    async def receive(self, body: bytes, authorization: str | None) -> Outcome:
+        """Take in a webhook, or say what is wrong with it."""
+        if self.trouble is not None:
+            raise self.trouble
+        self.received.append((body, authorization))
+        return Outcome("recorded", "call_1", "rec_1", "EG_1")
+
+    async def mongodb(self) -> str:
+        """How MongoDB is."""
+        if ill := self.ills.get("mongodb"):
+            raise ill
+        return "ok"
+
+    async def storage(self) -> str:
+        """How the disk is."""
+        if ill := self.ills.get("storage"):
+            raise ill
+        return "1 MB free"
+
+    async def has(self, **fields: Any) -> Recording:
+        """Put a finished recording into the store."""
+        given: dict[str, Any] = {
+            "id": "rec_1",
+            "call_id": "call_1",
+            "egress_id": "EG_1",
+            "engine": "builtin",
+            "room_name": "palombia",
+            "seen": Observation(State.CAPTURED, NOON),
+            "created_at": NOON,
+            "state": State.RENDERED,
+        }
+        return await self.recordings.add(Recording(**(given | fields)))
+
+    def file(self, name: str, content: bytes = b"0123456789") -> str:
+        """Put a file into the recordings directory, and say where it is."""
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return str(path)
