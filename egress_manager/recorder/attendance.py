@@ -41,6 +41,8 @@ HANDOVER: Final = 1.0
 TICK: Final = 0.1
 #: Waits before the next try to join, the last one again and again. Seconds.
 BACKOFF: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 3.0)
+#: A connection that lived longer was a good one: the next try need not wait. Seconds.
+STABLE: Final = 5.0
 #: After this long without any connection, an attendance gives up; polling finds the room again.
 GIVE_UP: Final = 60.0
 #: To join again after these would bring a room back to life that somebody has closed.
@@ -171,17 +173,18 @@ class Attendance:
     # Staying connected
 
     async def _stay(self) -> None:
-        failures = 0
+        failures, is_reachable = 0, True
         while self._is_needed(now()):
             self._unneeded.clear()
             await self._rest(BACKOFF[min(failures, len(BACKOFF) - 1)])
-            connection, reason = await self._attend_once(use_turn=failures > 0)
+            connection, reason = await self._attend_once(use_turn=not is_reachable)
             if not self._is_needed(now()):
                 return
             log.warning(
                 "connection_lost", extra={"reason": reason, "pii.room_name": self.room_name}
             )
-            failures = 0 if connection.media_up_at else failures + 1
+            is_reachable = connection.media_up_at < float("inf")
+            failures = 0 if now() - connection.media_up_at > STABLE else failures + 1
             if now() - self._connected_at > GIVE_UP:
                 self.stop("livekit_unreachable")
 
@@ -220,6 +223,10 @@ class Attendance:
             return str(error)
         except CaptureFailed as error:
             return str(error)
+        except Exception:
+            # A library's error, not ours; another connection is tried all the same.
+            log.exception("connection_failed")
+            return "failed"
         if reason in ROOM_OVER:
             self.stop(reason)
         return reason

@@ -78,7 +78,7 @@ class Connection:
     def __init__(self, audience: Audience, identity: str, *, use_turn: bool) -> None:
         self.identity = identity
         self.has_media = False
-        self.media_up_at: float | None = None
+        self.media_up_at = float("inf")
         self.streams = Streams(lambda track_sid: audience.flowing(self, track_sid))
         self._audience = audience
         self._use_turn = use_turn

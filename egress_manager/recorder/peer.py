@@ -44,6 +44,8 @@ from egress_manager.recorder.sdp import Local, Offer
 CONNECT_TIMEOUT: Final = 15.0
 #: How often to look whether the server has chosen an address; it is asked at every fourth look.
 LOOK_EVERY: Final = 0.004
+#: After so many looks there is no hurry any more.
+HURRY: Final = 250
 #: How long the end of ICE's own work may be waited for. Seconds.
 CLOSE_TIMEOUT: Final = 1.0
 
@@ -159,7 +161,7 @@ class Peer:
                 raise CaptureFailed("no way to LiveKit's media ports: check the firewall (ICE)")
             if look % 4 == 0:
                 self._ask_for_nomination(connection)
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(LOOK_EVERY if look < HURRY else 5 * LOOK_EVERY)
 
     def _ask_for_nomination(self, connection: Any) -> None:
         """Check every pair that works once more; the answers are of no interest."""
