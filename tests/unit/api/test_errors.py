@@ -13,9 +13,7 @@ import egress_manager
 from egress_manager.api.errors import STATUS, status_of
 from egress_manager.domain.calls import Call, Stay
 from egress_manager.domain.incoming import Room
-from egress_manager.errors import (
-    EgressManagerError,
-)
+from egress_manager.errors import EgressManagerError, RenderFailed, SettingsWrong
 from tests.unit.api.house import NOON, House
 
 
