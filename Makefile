@@ -38,7 +38,7 @@ docs: setup ## Write the generated parts of docs/ anew
 	.venv/bin/egress-manager settings --markdown > docs/settings.new
 	mv docs/settings.new docs/settings.md
 	.venv/bin/egress-manager settings --env-example > .env.new
-	mv .env.new .env.example
+	mv .env.new egress_manager/.env.example
 
 requirements: setup ## Compile requirements*.txt from pyproject.toml
 	scripts/requirements

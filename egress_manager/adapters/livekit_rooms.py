@@ -18,6 +18,9 @@ TIMEOUT: Final = 5.0
 #: Twirp codes that mean: not with this key, or not this way (twitchtv.github.io/twirp/docs/errors).
 _REFUSALS: Final = frozenset({"unauthenticated", "permission_denied", "bad_route"})
 
+#: What a server without Redis says of everything that concerns SIP.
+_NO_SIP: Final = "sip not connected"
+
 
 class LiveKitRooms:
     """Asks livekit-server; open it in the event loop it is used in."""
@@ -50,8 +53,13 @@ class LiveKitRooms:
         ]
 
     async def direct_rooms(self) -> Sequence[str]:
-        async with self._asking() as livekit:
-            listed = await livekit.sip.list_dispatch_rule(api.ListSIPDispatchRuleRequest())
+        try:
+            async with self._asking() as livekit:
+                listed = await livekit.sip.list_dispatch_rule(api.ListSIPDispatchRuleRequest())
+        except LiveKitUnavailable as error:
+            if _NO_SIP in getattr(error.__cause__, "message", ""):
+                return []
+            raise
         names = (item.rule.dispatch_rule_direct.room_name for item in listed.items)
         return sorted({name for name in names if name})
 
@@ -74,7 +82,7 @@ class LiveKitRooms:
 
 
 def _ours(error: api.TwirpError) -> EgressManagerError:
-    if error.code in _REFUSALS:
+    if error.code in _REFUSALS or error.status in (401, 403):
         return LiveKitRefused("LiveKit refused the API key: check LIVEKIT_API_KEY and _SECRET")
     if error.code in ("unavailable", "deadline_exceeded", "internal", "unknown"):
         return LiveKitUnavailable(f"livekit-server answered {error.code}")

@@ -102,8 +102,8 @@ async def test_ogg_is_mixed_by_setting(
     assert listen(file).decoded_sec == pytest.approx(recording["duration_sec"], abs=0.025)
 
 
-async def test_a_call_of_two_seconds_is_recorded(home: House, room_name: str) -> None:
-    """Edge case 1: a caller who joins and leaves quickly is kept, whatever was said."""
+async def test_edge_case_1_a_call_of_two_seconds_is_recorded(home: House, room_name: str) -> None:
+    """A caller who joins and leaves quickly is kept, whatever was said."""
     async with (
         Agent(home.livekit, room_name, identity="agent"),
         Phone(home.livekit, room_name, number="+15550103", says=sounds.chirp(1.5)) as phone,
@@ -180,8 +180,10 @@ async def test_an_encrypted_room_is_never_called_completed(home: House, room_nam
     assert recording["filepath"] is None
 
 
-async def test_two_callers_in_one_room_are_two_recordings(home: House, room_name: str) -> None:
-    """Edge case 5: same number, same moment, same room; each is left in its own file."""
+async def test_edge_case_5_two_callers_in_one_room_are_two_recordings(
+    home: House, room_name: str
+) -> None:
+    """Same number, same moment, same room; each is left in its own file."""
     first, second = sounds.chirp(2), sounds.chirp(2, low=3400, high=400)
     async with (
         Agent(home.livekit, room_name, identity="agent"),

@@ -6,18 +6,13 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
-import jwt
 import pytest
 
-from egress_manager.adapters.livekit_tokens import capture_token
-from egress_manager.errors import LiveKitRefused
-from egress_manager.recorder.signalling import signal
 from lab import sounds
 from lab.disk import NoDisk, disk, fill
 from lab.manager import Manager
 from lab.phones import Agent, Answer, Phone
-from lab.servers import LiveKit, Mongod
+from lab.servers import Mongod
 from tests.e2e.houses import House, heard, house
 
 #: A fraction that says: this sound is there.
@@ -151,10 +146,10 @@ async def test_mongodb_away_from_before_a_call_until_after_it_loses_nothing(
         assert sounds.locate(heard(recording).left, sounds.chirp(2)).score > THERE
 
 
-async def test_a_disk_that_fills_up_during_a_call_keeps_what_it_has(
+async def test_edge_case_3_a_disk_that_fills_up_during_a_call_keeps_what_it_has(
     mongod_server: Mongod, mongo_database: str, room_name: str
 ) -> None:
-    """Edge case 3: health says so; when there is room again, the recording is finished."""
+    """Health says so; when there is room again, the recording is finished."""
     try:
         with disk(megabytes=24) as directory:
             await _fill_up_during_a_call(mongod_server, mongo_database, room_name, directory)
@@ -188,10 +183,10 @@ async def _fill_up_during_a_call(
     assert sounds.locate(mix.left, sounds.chirp(2, low=3400, high=400)).score > THERE
 
 
-async def test_a_directory_that_cannot_be_written_is_said_so_and_healed(
+async def test_edge_case_3_a_directory_that_cannot_be_written_is_said_so_and_healed(
     mongod_server: Mongod, mongo_database: str, tmp_path: Path, room_name: str
 ) -> None:
-    """Edge case 3: a file stands where captures belong; calls are kept once it is gone."""
+    """A file stands where captures belong; calls are kept once it is gone."""
     recordings = tmp_path / "recordings"
     recordings.mkdir()
     obstacle = recordings / ".captures"
@@ -212,37 +207,6 @@ async def test_a_directory_that_cannot_be_written_is_said_so_and_healed(
         )
 
     assert sounds.locate(heard(recording).left, sounds.chirp(2)).score > THERE
-
-
-async def test_an_expired_token_is_refused_and_a_token_is_good_for_one_room(
-    livekit_server: LiveKit, room_name: str
-) -> None:
-    """Edge case 2, on the real server: short-lived, and only for its own room."""
-    key, secret = livekit_server.api_key, livekit_server.keys[livekit_server.api_key]
-
-    async def joined(token: str) -> str:
-        async with (
-            aiohttp.ClientSession() as session,
-            signal(session, livekit_server.url, token) as signalling,
-        ):
-            async for message in signalling.messages():
-                if message.WhichOneof("message") == "join":
-                    return str(message.join.room.name)
-        return ""
-
-    good = capture_token(key, secret, room_name, "recorder-1")
-    assert await joined(good) == room_name, "LiveKit puts it into the token's room, no other"
-    with pytest.raises(LiveKitRefused):
-        await joined(_expired(key, secret, room_name))
-
-
-def _expired(key: str, secret: str, room_name: str) -> str:
-    """A capture's token whose time is over, well past any leeway."""
-    claims = jwt.decode(
-        capture_token(key, secret, room_name, "recorder-1"), options={"verify_signature": False}
-    )
-    claims |= {"exp": int(time.time()) - 600, "nbf": int(time.time()) - 1200}
-    return jwt.encode(claims, secret, algorithm="HS256")
 
 
 async def _captured_again(home: House, phone: Phone) -> None:

@@ -110,8 +110,8 @@ async def test_the_agent_stands_in_the_document(tale: Tale) -> None:
     assert (await tale.recording()).agent_identity == "agent-houba"
 
 
-async def test_two_callers_in_one_room_are_two_calls(tale: Tale) -> None:
-    """Edge case 5: each has its own recording and its own file."""
+async def test_edge_case_5_two_callers_in_one_room_are_two_calls(tale: Tale) -> None:
+    """Each has its own recording and its own file."""
     first = tale.caller("PA_1", identity="sip_1", attributes={"sip.callID": "SCL_1"})
     second = tale.caller("PA_2", identity="sip_1", attributes={"sip.callID": "SCL_2"})
     for caller in (first, second):
@@ -212,8 +212,8 @@ async def test_rendering_is_tried_again_and_then_fails_with_the_reason(tale: Tal
     assert (recording.status, recording.reason) == ("failed", "no space left on the disk")
 
 
-async def test_quick_leave_is_kept_with_its_reason(tale: Tale) -> None:
-    """Edge case 1: joined and left before any recorder could come; nothing is lost silently."""
+async def test_edge_case_1_a_quick_leave_is_kept_with_its_reason(tale: Tale) -> None:
+    """Joined and left before any recorder could come; nothing is lost silently."""
     await tale.sees(tale.caller())
     tale.clock.pass_(seconds=0.2)
     await tale.loses(tale.caller(), Source.WEBHOOK)
