@@ -72,7 +72,6 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         uri = await stack.enter_async_context(open_mongo(settings.mongo_uri, directory / FOLDER))
         client = mongo_client.connect(uri)
         stack.push_async_callback(client.close)
-        database = mongo_client.database(client, settings.mongo_db)
         rooms = LiveKitRooms(settings.livekit_http_url, *_key_of(settings))
         stack.push_async_callback(rooms.aclose)
         renderer = ProcessRenderer(directory)
@@ -80,28 +79,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await renderer.start()
         recorder = _recorder(settings)
         stack.push_async_callback(recorder.aclose)
-        webhooks = _webhooks(settings)
-        queue = _queue(settings)
+        database = mongo_client.database(client, settings.mongo_db)
         files = LocalFiles(directory)
-        doors = Doors(
-            house=_house(settings),
-            clock=OneClock(),
-            webhooks=webhooks,
-            inbox=MongoInbox(database, webhooks.read_again),
-            calls=MongoCalls(database),
-            recordings=MongoRecordings(database),
-            rooms=rooms,
-            trunks=rooms,
-            recorder=recorder,
-            captures=DiskCaptures(directory / captures.FOLDER),
-            renderer=renderer,
-            queue=queue,
-            files=files,
-            standing_rooms=set(settings.standing_rooms),
-        )
-        recorder.listener = partial(_listen, doors=doors)
         yield Services(
-            doors=doors,
+            doors=_doors(settings, database, rooms, renderer, recorder, files),
             keys=_keys(settings, database),
             files=files,
             recorder=recorder,
@@ -114,6 +95,36 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             },
             prepare=partial(_prepare, database),
         )
+
+
+def _doors(
+    settings: Settings,
+    database: Database,
+    rooms: LiveKitRooms,
+    renderer: ProcessRenderer,
+    recorder: BuiltinRecorder,
+    files: LocalFiles,
+) -> Doors:
+    """Which adapter stands behind which port; the recorder tells what it sees through them."""
+    webhooks = _webhooks(settings)
+    doors = Doors(
+        house=_house(settings),
+        clock=OneClock(),
+        webhooks=webhooks,
+        inbox=MongoInbox(database, webhooks.read_again),
+        calls=MongoCalls(database),
+        recordings=MongoRecordings(database),
+        rooms=rooms,
+        trunks=rooms,
+        recorder=recorder,
+        captures=DiskCaptures(files.directory / captures.FOLDER),
+        renderer=renderer,
+        queue=_queue(settings),
+        files=files,
+        standing_rooms=set(settings.standing_rooms),
+    )
+    recorder.listener = partial(_listen, doors=doors)
+    return doors
 
 
 def _house(settings: Settings) -> House:
