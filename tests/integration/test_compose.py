@@ -3,7 +3,6 @@
 Where Docker Compose is here, it reads the file itself; no container is started.
 """
 
-import json
 import os
 import re
 import shutil
@@ -71,7 +70,7 @@ def test_compose_itself_reads_the_file() -> None:
     if command is None:
         pytest.skip("Docker Compose is not here")
     told = subprocess.run(
-        [*command, "--profile", "egress", "-f", str(FILE), "config", "--format", "json"],
+        [*command, "--profile", "egress", "-f", str(FILE), "config", "--services"],
         env={**os.environ, **REQUIRED},
         capture_output=True,
         text=True,
@@ -80,7 +79,7 @@ def test_compose_itself_reads_the_file() -> None:
     )
 
     assert told.returncode == 0, told.stderr
-    assert set(json.loads(told.stdout)["services"]) == MEDIA | {"redis", "mongodb"}
+    assert set(told.stdout.split()) == MEDIA | {"redis", "mongodb"}
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -88,7 +87,7 @@ def test_a_variable_that_is_missing_is_named_in_a_sentence(name: str) -> None:
     """No secret has a default, and what lacks one says what it is."""
     values = {known: value for known, value in REQUIRED.items() if known != name}
 
-    with pytest.raises(KeyError, match=rf"{name} (is|opens) .{{10,}}"):
+    with pytest.raises(KeyError, match=rf"set {name}.{{10,}}"):
         interpolated(TEXT, values)
 
 

@@ -1,8 +1,10 @@
 """The documents are true where a machine can tell: links, names, examples, the diagram."""
 
+import inspect
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
@@ -16,6 +18,7 @@ from docs.states import PAGE, page_with_states
 from egress_manager.adapters.livekit_webhooks import read_body
 from egress_manager.adapters.mongo_documents import document_of
 from egress_manager.adapters.mongo_recordings import FIRST
+from egress_manager.app import generate_recorder_token
 from egress_manager.domain.calls import is_caller
 from egress_manager.domain.incoming import EgressReported, ParticipantSeen, Unrecognised
 from egress_manager.domain.recordings import Event, Hole, Observation, Recording, State, TrackFile
@@ -99,6 +102,28 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 def test_what_the_user_named_is_where_the_user_put_it(name: str) -> None:
     """Paths of the user's own document."""
     assert (ROOT / name).is_file()
+
+
+def test_the_token_that_the_user_named_is_made_where_the_user_put_it() -> None:
+    """`generate_recorder_token(room_name, ttl_seconds=3600)` in `egress_manager.app`."""
+    parameters = inspect.signature(generate_recorder_token).parameters
+
+    assert list(parameters) == ["room_name", "ttl_seconds"]
+    assert parameters["ttl_seconds"].default == 3600
+
+
+def test_the_entry_to_the_command_line_works_from_anywhere(tmp_path: Path) -> None:
+    """`python recording/recording.py` does what `egress-manager` does."""
+    told = subprocess.run(
+        [sys.executable, str(ROOT / "recording" / "recording.py"), "--help"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+
+    assert all(verb in told for verb in ("serve", "calls", "recordings", "settings"))
 
 
 @pytest.mark.parametrize("name", sorted(str(f.alias) for f in Settings.model_fields.values()))
