@@ -5,9 +5,11 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -26,6 +28,7 @@ from egress_manager.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DESIGN = ROOT / "docs" / "call_recording_design.md"
+LICENCES = ROOT / "docs" / "adr" / "0008-dependencies-and-their-licences.md"
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 #: Where the user's own document put things.
@@ -143,6 +146,15 @@ def test_names_of_settings_in_the_documents_exist() -> None:
     }
 
     assert not {place for place in spoken_of if place[1] not in known}
+
+
+def test_every_dependency_has_its_licence_and_its_reason_written_down() -> None:
+    """A row in the decision about dependencies, and nothing of the product left out."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = chain(project["dependencies"], *project["optional-dependencies"].values())
+    rows = re.findall(r"(?m)^\| ([a-z0-9-]+)[ |]", LICENCES.read_text(encoding="utf-8"))
+
+    assert not {re.split(r"[^a-z0-9-]", need)[0] for need in needed} - set(rows)
 
 
 def test_the_diagram_of_states_is_what_the_tables_say() -> None:
