@@ -18,11 +18,14 @@ from egress_manager.domain.captures import Entry, PageKept, Story, Stretch
 from egress_manager.recorder.attendance import Attendance, Door
 from egress_manager.recorder.journal import read_story
 from lab.participants import Participant
-from lab.sounds import PCM, RATE, follow
+from lab.sounds import PCM, RATE, follow, locate
 from lab.tokens import Rooms
 
 #: How long a condition may take to come true. Long, because the machine may be busy.
 PATIENCE = 30.0
+
+#: What is said last is on its way for a moment, and waits in a page for half a second. Seconds.
+LAST_WORD = 0.6
 
 
 @dataclass
@@ -180,6 +183,14 @@ def share_heard(pcm: PCM, sound: PCM) -> float:
     return sum(piece.score > 0.8 for piece in pieces) / len(pieces)
 
 
+def share_in_any(stretches: list[PCM], sound: PCM, piece: float = 0.1) -> float:
+    """How much of a sound is in one or another of a track's stretches, wherever they belong."""
+    size = round(piece * RATE)
+    pieces = [sound[at : at + size] for at in range(0, len(sound) - size + 1, size)]
+    heard = [any(locate(pcm, part).score > 0.8 for pcm in stretches) for part in pieces]
+    return sum(heard) / len(heard)
+
+
 async def until(condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + timeout
@@ -189,9 +200,19 @@ async def until(condition: Callable[[], bool], timeout: float = PATIENCE) -> Non
         await asyncio.sleep(0.02)
 
 
+def left_running() -> list[str]:
+    """The tasks of attendances and of the libraries below them that are still there."""
+    ours = ("/egress_manager/", "/aiortc/", "/aioice/")
+    tasks = [repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    return [task for task in tasks if any(name in task for name in ours)]
+
+
 @asynccontextmanager
 async def studio(rooms: Rooms, directory: Path) -> AsyncIterator[Studio]:
-    """A studio for the rooms of a server, or of a wire to one."""
+    """A studio for the rooms of a server, or of a wire to one.
+
+    At its end nothing of an attendance may be running any more.
+    """
 
     def token(room_name: str, identity: str) -> str:
         grants = api.VideoGrants(
@@ -221,3 +242,4 @@ async def studio(rooms: Rooms, directory: Path) -> AsyncIterator[Studio]:
             yield made
         finally:
             await made.stopped()
+            await until(lambda: not left_running())

@@ -1,7 +1,7 @@
 """Captures on a disk that fails: clear state, other rooms go on, nothing that is kept is lost."""
 
 import pytest
-from attending import share_heard, studio, until
+from attending import LAST_WORD, share_heard, studio, until
 
 from egress_manager.domain.captures import Ended, StretchBegan, Trouble
 from lab.disk import NoDisk, disk, fill
@@ -40,6 +40,7 @@ async def test_a_full_disk_is_named_and_when_it_has_room_again_nothing_is_missin
         await phone.say(WORDS)
         trouble = await recorder.until_told(Trouble, what="disk")
         await other.say(WORDS)
+        await elsewhere.until_kept(sids[1], LAST_WORD)
         ballast.unlink()
         await until(lambda: "No space" in recorder.stories[0].story.troubles[0].detail)
         [kept], [unharmed] = await recorder.stopped(), await elsewhere.stopped()
@@ -60,7 +61,7 @@ async def test_a_disk_that_stays_full_keeps_what_it_had(livekit_server, room_nam
         recorder.attend(room_name)
         await recorder.until_told(StretchBegan, track_sid=sid)
         await phone.say(WORDS)
-        await recorder.until_kept(sid)
+        await recorder.until_kept(sid, LAST_WORD)
         fill(small_disk)
         await phone.say(WORDS)
         await recorder.until_told(Trouble, what="disk")
@@ -86,6 +87,7 @@ async def test_a_file_in_the_directorys_place_before_a_call_is_named(
         recorder.attend(room_name)
         await recorder.until_told(StretchBegan, track_sid=sid)
         await phone.say(WORDS)
+        await recorder.until_kept(sid, LAST_WORD)
         await recorder.until_told(Trouble, what="disk")
         if is_healed:
             blocked.unlink()
@@ -116,6 +118,7 @@ async def test_a_file_in_the_directorys_place_during_a_call_costs_nothing_that_i
         ) as second:
             later = second.track_sid
             await second.say(WORDS)
+            await recorder.until_kept(later, LAST_WORD)
             await recorder.until_told(Trouble, what="disk")
             captures.unlink()
             aside.rename(captures)

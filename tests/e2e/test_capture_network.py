@@ -2,7 +2,7 @@
 
 import asyncio
 
-from attending import share_heard, studio, until
+from attending import LAST_WORD, share_heard, share_in_any, studio, until
 
 from egress_manager.domain.captures import (
     ConnectionChanged,
@@ -37,10 +37,13 @@ async def test_a_lost_signal_connection_leaves_no_hole(livekit_server, room_name
         wire.heal_signal()
         await recorder.until_told(StretchEnded, reason="handed_over")
         await saying
+        await recorder.until_kept(sid, LAST_WORD)
         [kept] = await recorder.stopped()
 
     assert len(list(kept.story.stretches_of(sid))) == 2
-    assert share_heard(kept.sound(sid), words) == 1.0
+    # A piece that lies across the change of connections is whole in neither stretch.
+    assert share_in_any(kept.sounds(sid), words) >= 59 / 60
+    assert kept.count("lost") == 0
 
 
 async def test_a_connection_is_not_waited_for_while_the_media_still_come(
@@ -59,6 +62,7 @@ async def test_a_connection_is_not_waited_for_while_the_media_still_come(
         wire.cut_signal()
         await recorder.until_told(ConnectionChanged, 4, state="lost")
         await phone.say(words)
+        await recorder.until_kept(sid, LAST_WORD)
         connections = len(attendance._connections())
         is_capturing = attendance.is_capturing
         [kept] = await recorder.stopped()
@@ -85,6 +89,7 @@ async def test_a_cut_media_path_is_noticed_and_replaced(livekit_server, room_nam
         wire.heal_media()
         await recorder.until_told(StretchBegan, 2, track_sid=sid)
         await phone.say(WORDS)
+        await recorder.until_kept(sid, LAST_WORD)
         [kept] = await recorder.stopped()
 
     assert lost.detail in ("media_silent", "deaf")
@@ -132,6 +137,7 @@ async def test_almost_nothing_is_lost_where_a_tenth_of_the_packets_is(
         await recorder.until_told(StretchBegan, track_sid=sid)
         wire.drop(0.1)
         await phone.say(words)
+        await recorder.until_kept(sid, LAST_WORD)
         wire.drop(0.0)
         [kept] = await recorder.stopped()
 
@@ -157,6 +163,7 @@ async def test_packets_that_overtake_each_other_are_put_in_order(
         wire.reorder(0.1)
         wire.duplicate(0.1)
         await phone.say(words)
+        await recorder.until_kept(sid, LAST_WORD)
         [kept] = await recorder.stopped()
 
     pieces = follow(kept.sound(sid), words)
@@ -177,6 +184,7 @@ async def test_where_udp_is_blocked_media_come_over_tcp(livekit_server, room_nam
         recorder.attend(room_name)
         await recorder.until_told(StretchBegan, track_sid=sid)
         await phone.say(WORDS)
+        await recorder.until_kept(sid, LAST_WORD)
         [kept] = await recorder.stopped()
 
     assert wire.counts["down"] == 0
