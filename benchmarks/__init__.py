@@ -1,0 +1,1 @@
+"""Speed, memory and precision of the whole manager: `python -m benchmarks [NAME …] [--quick]`."""

@@ -1,0 +1,78 @@
+"""What the manager uses: its whole process tree, read from /proc."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from egress_manager.adapters.process_renderer import MODULE as RENDERER
+
+Seconds = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The process `pid` and all below it, as often as they are looked at."""
+
+    pid: int
+
+    def cpu(self) -> Seconds:
+        """CPU seconds since each began, by `main`, `renderer` and `others` (those that ended)."""
+        used: Counter[str] = Counter()
+        for process in self._processes():
+            times = process.cpu_times()
+            used[self._role(process)] += times.user + times.system
+            used["others"] += times.children_user + times.children_system
+        return used
+
+    def memory(self) -> float:
+        """MiB in use (PSS: a page that several processes share counts once)."""
+        return sum(_pss(process.pid) for process in self._processes()) / 1024
+
+    def memory_by_process(self) -> Mapping[str, float]:
+        """MiB in use (PSS), by process."""
+        return {self._role(p): round(_pss(p.pid) / 1024, 1) for p in self._processes()}
+
+    def handles(self) -> int:
+        """Open files and sockets."""
+        return sum(process.num_fds() for process in self._processes())
+
+    def handles_by_kind(self) -> Mapping[str, int]:
+        """Open files and sockets by what they are: `socket`, `pipe`, a path, …"""
+        kinds: Counter[str] = Counter()
+        for process in self._processes():
+            for link in Path(f"/proc/{process.pid}/fd").iterdir():
+                try:
+                    kinds[str(link.readlink()).partition(":")[0]] += 1
+                except FileNotFoundError:
+                    continue  # closed meanwhile: our own look at the directory, for one
+        return kinds
+
+    def threads(self) -> int:
+        """Threads, the main ones counted."""
+        return sum(process.num_threads() for process in self._processes())
+
+    def _processes(self) -> Iterator[psutil.Process]:
+        root = psutil.Process(self.pid)
+        yield root
+        yield from root.children(recursive=True)
+
+    def _role(self, process: psutil.Process) -> str:
+        if process.pid == self.pid:
+            return "main"
+        return "renderer" if RENDERER in process.cmdline() else "others"
+
+
+def since(before: Seconds, after: Seconds) -> Seconds:
+    """What was used between two looks, by process."""
+    return {name: after[name] - before.get(name, 0.0) for name in after}
+
+
+def _pss(pid: int) -> int:
+    """KiB."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    return 0
