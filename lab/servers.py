@@ -10,10 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pymongo import AsyncMongoClient
-from pymongo.errors import OperationFailure, PyMongoError
-
 from lab import programs
+from lab.mongo_wire import admin_command
 from lab.ports import LOOPBACK, free_port
 from lab.processes import Server, ServerFailed
 
@@ -181,33 +179,20 @@ class Mongod(Server):
         return [str(programs.mongod()), *arguments, "--nounixsocket"]
 
     async def answers(self) -> bool:
-        milliseconds = int(_LOOK_TIMEOUT * 1000)
-        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-            LOOPBACK,
-            self.port,
-            directConnection=True,
-            serverSelectionTimeoutMS=milliseconds,
-            timeoutMS=milliseconds,
-        )
         try:
-            return await self._is_primary(client)
-        except PyMongoError:
+            status = await self._ask({"replSetGetStatus": 1})
+            if status.get("code") == _NOT_YET_INITIALIZED:
+                await self._ask({"replSetInitiate": self._members()})
+            return bool((await self._ask({"hello": 1})).get("isWritablePrimary"))
+        except (OSError, TimeoutError):
             return False
-        finally:
-            await client.close()
 
-    async def _is_primary(self, client: AsyncMongoClient[dict[str, Any]]) -> bool:
-        try:
-            await client.admin.command("replSetGetStatus")
-        except OperationFailure as error:
-            if error.code == _NOT_YET_INITIALIZED:
-                await self._initiate(client)
-        hello = await client.admin.command("hello")
-        return bool(hello["isWritablePrimary"])
+    async def _ask(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        return await admin_command(self.port, command, _LOOK_TIMEOUT)
 
-    async def _initiate(self, client: AsyncMongoClient[dict[str, Any]]) -> None:
-        members = [{"_id": 0, "host": f"{LOOPBACK}:{self.port}"}]
-        await client.admin.command("replSetInitiate", {"_id": self.replica_set, "members": members})
+    def _members(self) -> dict[str, Any]:
+        member = {"_id": 0, "host": f"{LOOPBACK}:{self.port}"}
+        return {"_id": self.replica_set, "members": [member]}
 
 
 async def _asked(port: int, request: bytes) -> bytes:

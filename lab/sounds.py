@@ -132,10 +132,10 @@ def locate(pcm: NDArray[Any], sound: NDArray[Any], rate: int = RATE) -> Found:
     margin = len(wanted) - 1
     fit = _correlation(np.pad(recording, margin), wanted)
     best = int(np.argmax(fit))
-    begin, end = best - margin, best + 1
-    there = recording[max(0, begin) : end]
-    said = wanted[max(0, -begin) :][: len(there)]
-    both = float(np.linalg.norm(there) * np.linalg.norm(said))
+    begin = best - margin
+    there = recording[max(0, begin) : best + 1]
+    # Against all of what was wanted: a part of it that hangs over the end counts as missing.
+    both = float(np.linalg.norm(there) * np.linalg.norm(wanted))
     return Found((begin + _vertex(fit, best)) / rate, float(fit[best]) / both if both else 0.0)
 
 
