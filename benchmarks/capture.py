@@ -16,9 +16,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "e2e"))
+
 import aiohttp
 import psutil
 import uvloop
+from attending import until
 from livekit import api
 
 from egress_manager.domain.captures import ConnectionChanged, Ended, Entry, PageKept
@@ -95,9 +99,7 @@ async def measure(rooms: int, seconds: float) -> dict[str, float]:
             attendances = [Attendance(f"room-{n}", way_in) for n in range(rooms)]
             before_joining = psutil.Process().memory_info().rss
             running = [asyncio.create_task(one.run()) for one in attendances]
-            async with asyncio.timeout(PATIENCE):
-                while not all(one.is_capturing for one in attendances):
-                    await asyncio.sleep(0.05)
+            await until(lambda: all(one.is_capturing for one in attendances), PATIENCE)
             await asyncio.sleep(2)
             begin, kept_before = Used.now(), packets(entries)
             await asyncio.sleep(seconds)
