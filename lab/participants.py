@@ -113,6 +113,7 @@ class Participant:
         """Enter the room, publish and begin to speak."""
         self.room.on("disconnected", self._has_left)
         self.room.on("track_subscribed", lambda track: self._kept.append(track))
+        self.room.on("local_track_subscribed", lambda _: self.note("subscribed"))
         pass_ = token(
             self.rooms,
             self.room_name,
@@ -200,7 +201,11 @@ class Participant:
         return await self.reached("left", timeout)
 
     async def reached(self, what: str, timeout: float = WAIT_TIMEOUT) -> Happening:
-        """Wait until something happened ("joined", "answered", "left"…), and tell when it did."""
+        """Wait until something happened, and tell when it did.
+
+        Among others: "joined", "published", "subscribed" (somebody began to get its sound),
+        "answered", "said", "left".
+        """
         async with asyncio.timeout(timeout):
             while (found := self.first(what)) is None:
                 self._changed.clear()
