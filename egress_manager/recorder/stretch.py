@@ -24,6 +24,9 @@ from egress_manager.recorder.rtp import Report
 PAGE: Final = TICKS // 2
 #: A timestamp that is this far from where the clock says it should be begins a new stretch. Ticks.
 LEAP: Final = 2 * TICKS
+#: A packet that comes this long after the one before begins a page, so that a publisher who stopped
+#: counting while it sent nothing is found out where it stopped. Seconds; a packet a 20 ms is usual.
+STALL: Final = 0.08
 #: LiveKit ends a track with frames of silence whose timestamps reach back a little; they are passed
 #: over. A packet is at most this long (RFC 6716, section 3.4). Ticks.
 OVERLAP: Final = opus.LONGEST
@@ -62,7 +65,8 @@ class StretchWriter:
         if not ticks or granule < self._end:
             return
         segments = ogg.segments(len(kept.payload))
-        if granule != self._end or self._segments + segments > ogg.MAX_SEGMENTS:
+        stalled = kept.arrived - self._arrived > STALL
+        if granule != self._end or stalled or self._segments + segments > ogg.MAX_SEGMENTS:
             self.flush()
         if not self._packets:
             self._page_start = granule

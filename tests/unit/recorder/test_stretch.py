@@ -134,7 +134,7 @@ def test_a_file_that_is_cut_anywhere_plays_up_to_the_cut(tmp_path_factory, data)
 def test_each_page_is_journaled_with_its_least_delayed_packet_and_its_counts(tmp_path):
     """What places it on the one clock, and what happened to its packets."""
     writing = Writing(tmp_path)
-    writing.add(kept(0, late=0.3), kept(FRAME, late=0.1), kept(2 * FRAME, late=0.2))
+    writing.add(kept(0, late=0.13), kept(FRAME, late=0.1), kept(2 * FRAME, late=0.12))
     writing.writer.note(Counts(lost=1, recovered=2, late=3, duplicate=4))
     writing.close()
 
@@ -142,6 +142,15 @@ def test_each_page_is_journaled_with_its_least_delayed_packet_and_its_counts(tmp
     assert (page.granule, round(page.arrived, 6)) == (FRAME, 100.12)
     assert (page.until, page.packets, page.octets) == (3 * FRAME, 3, 9)
     assert (page.lost, page.recovered, page.late, page.duplicate) == (1, 2, 3, 4)
+
+
+def test_a_page_ends_before_a_stall(tmp_path):
+    """A publisher that stops counting while it is silent is found out where it stopped."""
+    writing = Writing(tmp_path)
+    writing.add(kept(0), kept(FRAME), kept(2 * FRAME, late=0.3), kept(3 * FRAME, late=0.3))
+    writing.close()
+
+    assert [page.until for page in writing.entries(PageKept)] == [2 * FRAME, 4 * FRAME]
 
 
 def test_a_sender_report_is_journaled_at_its_granule(tmp_path):
