@@ -7,7 +7,7 @@ from typing import Final
 
 import uvloop
 
-from benchmarks import place, soak
+from benchmarks import hangup, intake, joining, load, place, soak
 from benchmarks.figures import Benchmark, Machine, Measured, load_average, today
 from benchmarks.page import keep
 from benchmarks.premises import say
@@ -16,6 +16,11 @@ from lab.programs import ProgramMissing
 
 #: In the order in which they are run and shown.
 BENCHMARKS: Final[Mapping[str, Benchmark]] = {
+    "joining": Benchmark(joining.METHOD, joining.measure),
+    "cpu": Benchmark(load.CPU_METHOD, load.cpu),
+    "memory": Benchmark(load.MEMORY_METHOD, load.memory),
+    "hangup": Benchmark(hangup.METHOD, hangup.measure),
+    "intake": Benchmark(intake.METHOD, intake.measure),
     "soak": Benchmark(soak.METHOD, soak.measure),
     "place": Benchmark(place.METHOD, place.measure),
 }
