@@ -1,4 +1,4 @@
-"""CPU and memory of captures alone: `python benchmarks/capture.py [ROOMS] [SECONDS]`.
+"""CPU and memory of captures alone: `python -m benchmarks.capture [ROOMS] [SECONDS] [--profile]`.
 
 A phone and an agent in every room talk for so many seconds, from a process of their own; this
 process does nothing but capture them, so all that it uses is counted. What it uses while it
@@ -16,13 +16,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "e2e"))
-
 import aiohttp
 import psutil
 import uvloop
-from attending import until
 from livekit import api
 
 from egress_manager.domain.captures import ConnectionChanged, Ended, Entry, PageKept
@@ -30,6 +26,7 @@ from egress_manager.recorder.attendance import Attendance, Door
 from lab.plans import Line, Part
 from lab.servers import LiveKit
 from lab.theatre import Stage
+from tests.e2e.attending import until
 
 #: How long everybody may take to get into their rooms, and out. Seconds.
 PATIENCE = 60.0

@@ -1,6 +1,6 @@
 """What rendering a call costs: CPU for the mix and the tracks, and the wait after the hang-up.
 
-    python benchmarks/render.py [minutes] [mp4|ogg]
+    python -m benchmarks.render [MINUTES] [mp4|ogg]
 
 A made-up call of two voices (something like speech, 32 kbit/s Opus, 1 % loss, drifting clocks) is
 followed as a recorder would write it, then finished; and rendered once more from scratch.
@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from egress_manager.audio.render import Render
 from egress_manager.audio.source import CaptureFiles

@@ -35,19 +35,21 @@ class Tree:
         """MiB in use (PSS), by process."""
         return {self._role(p): round(_pss(p.pid) / 1024, 1) for p in self._processes()}
 
-    def handles(self) -> int:
-        """Open files and sockets."""
-        return sum(process.num_fds() for process in self._processes())
+    def handles(self, ports: Mapping[int, str]) -> Mapping[str, int]:
+        """Open files and sockets by what they are: `socket to NAME`, `pipe`, a path, …
 
-    def handles_by_kind(self) -> Mapping[str, int]:
-        """Open files and sockets by what they are: `socket`, `pipe`, a path, …"""
+        `ports` names whom a socket is connected to by the port that it has.
+        """
         kinds: Counter[str] = Counter()
         for process in self._processes():
+            peers = {c.fd: c.raddr.port for c in process.net_connections("inet") if c.raddr}
             for link in Path(f"/proc/{process.pid}/fd").iterdir():
                 try:
-                    kinds[str(link.readlink()).partition(":")[0]] += 1
+                    kind = str(link.readlink()).partition(":")[0]
                 except FileNotFoundError:
-                    continue  # closed meanwhile: our own look at the directory, for one
+                    continue  # closed meanwhile
+                peer = peers.get(int(link.name))
+                kinds[f"{kind} to {ports.get(peer, 'others')}" if peer else kind] += 1
         return kinds
 
     def threads(self) -> int:
