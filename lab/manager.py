@@ -103,7 +103,7 @@ class Manager(Server):
     async def recording(
         self,
         *statuses: str,
-        timeout: float = 30.0,
+        timeout: float = 60.0,
         which: Callable[[Facts], bool] = lambda facts: True,
         **params: str,
     ) -> Facts:

@@ -14,9 +14,9 @@ from lab.microphone import Microphone, Utterance
 from lab.sounds import PCM
 from lab.tokens import Kind, Rooms, token
 
-JOIN_TIMEOUT = 15.0
+JOIN_TIMEOUT = 30.0
 LEAVE_TIMEOUT = 5.0
-WAIT_TIMEOUT = 15.0
+WAIT_TIMEOUT = 30.0
 _LOOK_AGAIN = 0.01
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-START_TIMEOUT = 30.0
+#: A busy machine may take its time.
+START_TIMEOUT = 90.0
 #: How long a server may take to end after being asked politely, before it is killed.
 STOP_TIMEOUT = 5.0
 _POLL = 0.02
