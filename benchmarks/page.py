@@ -70,7 +70,7 @@ def _target(figure: Figure) -> str:
 
 def _number(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(_number, value))
+        return ", ".join(map(_number, value)) or "none"
     return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1000 else f"{value}"
 
 

@@ -34,11 +34,15 @@ MINUTES, QUICK_MINUTES = 20.0, 1.0
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where one side's words were found in one file: milliseconds after they were said."""
+    """Where one side's words were found in one file: milliseconds after they were said.
+
+    `missing` tells of each that was not found when it was said (s), how alike what is there is, and
+    by how much saying it took too long (ms): then the phone's own process was held up.
+    """
 
     file: str
     late: list[float]
-    missing: int
+    missing: list[str]
 
     @property
     def off(self) -> list[float]:
@@ -99,7 +103,7 @@ def found(here: Premises, recording: Document, reports: list[Report]) -> Iterato
 
 def places(file: str, pcm: PCM, begins: float, said: list[Report]) -> Places:
     """Look for every word around where it was said."""
-    late = []
+    late, missing = [], []
     for report in said:
         # A busy machine hands frames over too late, never too early: the better of two looks.
         at = min(report["started_at"], report["ended_at"] - WORD_SECONDS) - begins
@@ -108,23 +112,28 @@ def places(file: str, pcm: PCM, begins: float, said: list[Report]) -> Places:
         word = locate(window, WORD)
         if word.score > LEAST_SCORE:
             late.append((first / RATE + word.at - at) * 1000)
-    return Places(file, late, len(said) - len(late))
+        else:
+            held_up = (report["ended_at"] - report["started_at"] - WORD_SECONDS) * 1000
+            missing.append(f"at {at:.1f} s: {word.score:.2f}, held up {held_up:.0f} ms")
+    return Places(file, late, missing)
 
 
 def figure(name: str, both: list[Places], recording: Document) -> Figure:
     """The farthest of all words of both sides."""
     off = [value for side in both for value in side.off]
+    missing = [word for side in both for word in side.missing]
     beside: dict[str, Any] = {
         "words": len(off),
-        "missing": sum(side.missing for side in both),
+        "not found": missing,
         "off by, median ms": round(statistics.median(map(abs, off)), 2),
         "delay of caller, agent ms": [round(statistics.median(side.late), 1) for side in both],
         "drift over the call ms": [round(drift(side.late), 2) for side in both],
+        "packets lost": sum(track["lost"] for track in recording["tracks"]),
         "seconds": round(recording["duration_sec"], 1),
     }
     return Figure(
         name=f"farthest word from its place, {name}",
-        value=round(max(map(abs, off)), 2) if not beside["missing"] else float("inf"),
+        value=float("inf") if missing else round(max(map(abs, off)), 2),
         unit="ms",
         at_most=PLACE,
         beside=beside,
