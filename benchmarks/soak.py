@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,8 +28,9 @@ MINUTES, QUICK_MINUTES = 20.0, 4.0
 #: Where growth begins to count, as a share of the whole.
 WARM = 0.25
 LOOK_EVERY = 5.0
-#: How long it takes until nothing of a call is going on any more. Seconds.
-REST = 12.0
+#: How long it takes until nothing of a call is going on any more; HTTP connections to livekit-server
+#: are kept for 15 s. Seconds.
+REST = 20.0
 GROWTH_SECONDS = 600.0
 #: Connections to it are kept in a pool, which grows with what is asked at once: no leak.
 POOL = "MongoDB"
@@ -44,7 +45,7 @@ class AtRest:
     handles: Counter[str]
     threads: int
     tasks: Counter[str]
-    memory: float
+    memory: Mapping[str, float]
 
 
 @dataclass(slots=True)
@@ -119,7 +120,7 @@ async def at_rest(here: Premises) -> AtRest:
     await asyncio.sleep(1.0)
     tree = here.tree
     ports = {here.mongod.port: POOL, here.livekit.port: "livekit-server"}
-    return AtRest(Counter(tree.handles(ports)), tree.threads(), tasks, tree.memory())
+    return AtRest(Counter(tree.handles(ports)), tree.threads(), tasks, tree.memory_by_process())
 
 
 def growth(watch: Watch, seconds: float, placed: int, before: AtRest, after: AtRest) -> Figure:
@@ -138,7 +139,10 @@ def growth(watch: Watch, seconds: float, placed: int, before: AtRest, after: AtR
                 round(float(np.median(part)), 1) for part in (memory[:half], memory[half:])
             ],
             "MiB, least and most": [round(float(v), 1) for v in (memory.min(), memory.max())],
-            "MiB at rest before, after": [round(before.memory, 1), round(after.memory, 1)],
+            **{
+                f"MiB of {name} at rest before, after": [before.memory.get(name, 0.0), mib]
+                for name, mib in after.memory.items()
+            },
         },
     )
 
