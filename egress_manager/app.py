@@ -65,12 +65,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            await intake.aclose()
-            await services.recorder.aclose()
-            await jobs.finish(services.doors)
-            for task in background:
-                task.cancel()
-            await asyncio.wait(background)
+            try:
+                await intake.aclose()
+                await services.recorder.aclose()
+                await jobs.finish(services.doors)
+            finally:
+                for task in background:
+                    task.cancel()
+                await asyncio.wait(background)
 
 
 def _api_services(services: Services, intake: Intake) -> ApiServices:

@@ -7,18 +7,21 @@ sweep of what is due.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
 from egress_manager.domain.recordings import Recording, State
 from egress_manager.errors import EgressManagerError
-from egress_manager.flows import poll, receive, record, recover, render
+from egress_manager.flows import poll, receive, record, render
 from egress_manager.flows.doors import Doors
+from egress_manager.flows.recover import Recovery
 
 log = logging.getLogger(__name__)
 
+Sweep = Callable[[], Awaitable[float]]
 Step = Callable[[Recording, Doors], Awaitable[Recording]]
 
 #: What to do with a recording, by the state it rests in. No entry: nothing to do.
@@ -40,6 +43,8 @@ SWEEP_TIMEOUT: Final = 60.0
 #: When the service is asked to end, recordings whose calls are over may take this long. Seconds.
 FINISH_TIMEOUT: Final = 8.0
 FINISH_LOOKS: Final = 80
+#: A sweep that failed is tried again after this long. Seconds.
+SWEEP_RETRY: Final = 1.0
 #: So many due recordings are taken up in one turn.
 MOST_DUE: Final = 100
 
@@ -61,46 +66,70 @@ class Pace:
 
 
 async def run(doors: Doors, pace: Pace) -> None:
-    """Work until cancelled."""
+    """Work until cancelled.
+
+    What captures that were left behind have to tell is heard before anybody is asked who is there:
+    they know when a caller was last seen.
+    """
+    sweeps = Sweeps(doors, pace)
+    await _turn("recover", sweeps.hear_left_behind)
     async with asyncio.TaskGroup() as group:
-        for name, sweep in sweeps(doors, pace).items():
+        for name, sweep in sweeps.by_name().items():
             group.create_task(_sweep_forever(name, sweep))
         group.create_task(doors.queue.serve(partial(work_on, doors=doors)))
 
 
-def sweeps(doors: Doors, pace: Pace) -> Mapping[str, Callable[[], Awaitable[float]]]:
-    """Every sweep by its name: one turn of it, which returns the seconds until the next."""
+@dataclass(slots=True)
+class Sweeps:
+    """What is done again and again; a verb is one turn, and returns the seconds until the next."""
 
-    async def look_around() -> float:
-        return pace.poll if await poll.poll(doors) else pace.poll_idle
+    doors: Doors
+    pace: Pace
+    recovery: Recovery = field(default_factory=Recovery)
+    is_first: bool = True
 
-    async def hear_left_behind() -> float:
-        await recover.recover(doors)
-        return pace.recover
+    def by_name(self) -> Mapping[str, Sweep]:
+        """Every sweep by its name."""
+        return {
+            "standing": self.learn_standing_rooms,
+            "poll": self.look_around,
+            "recover": self.hear_left_behind,
+            "inbox": self.empty_inbox,
+            "due": self.find_due,
+        }
 
-    async def empty_inbox() -> float:
-        await receive.take_waiting(doors)
-        return pace.inbox
+    async def look_around(self) -> float:
+        """Ask LiveKit who is there."""
+        return self.pace.poll if await poll.poll(self.doors) else self.pace.poll_idle
 
-    async def find_due() -> float:
-        for recording in await doors.recordings.due(doors.clock.now(), MOST_DUE):
-            await doors.queue.soon(recording.id)
-        return pace.due
+    async def hear_left_behind(self) -> float:
+        """Hear out captures whose process died, or whose store was away."""
+        await self.recovery.recover(self.doors)
+        return self.pace.recover
 
-    async def learn_standing_rooms() -> float:
-        if pace.finds_standing_rooms and not await poll.learn_standing_rooms(doors):
+    async def empty_inbox(self) -> float:
+        """Take in webhooks that were kept and not worked on."""
+        await receive.take_waiting(self.doors)
+        return self.pace.inbox
+
+    async def find_due(self) -> float:
+        """Find what is due; at first also what the last process had in its hands."""
+        if self.is_first:
+            for recording in await self.doors.recordings.unfinished():
+                if recording.state in (State.ENDING, State.CAPTURED):
+                    await self.doors.queue.soon(recording.id)
+            self.is_first = False
+        for recording in await self.doors.recordings.due(self.doors.clock.now(), MOST_DUE):
+            await self.doors.queue.soon(recording.id)
+        return self.pace.due
+
+    async def learn_standing_rooms(self) -> float:
+        """Ask which rooms are fixed."""
+        if self.pace.finds_standing_rooms and not await poll.learn_standing_rooms(self.doors):
             log.warning(
                 "standing_rooms_unknown", extra={"remedy": "a key with the sip.admin right"}
             )
-        return pace.standing
-
-    return {
-        "standing": learn_standing_rooms,
-        "poll": look_around,
-        "recover": hear_left_behind,
-        "inbox": empty_inbox,
-        "due": find_due,
-    }
+        return self.pace.standing
 
 
 async def finish(doors: Doors) -> None:
@@ -136,31 +165,31 @@ async def _step(recording: Recording, doors: Doors) -> bool:
     try:
         async with asyncio.timeout(STEP_TIMEOUT):
             after = await step(recording, doors)
-    except EgressManagerError:
-        raise
     except Exception:
-        await record.postpone(recording, RETRY, doors)
+        with suppress(EgressManagerError):
+            await record.postpone(recording, RETRY, doors)
         raise
     return after.state is not recording.state
 
 
-async def _sweep_forever(name: str, sweep: Callable[[], Awaitable[float]]) -> None:
+async def _sweep_forever(name: str, sweep: Sweep) -> None:
     """Turn after turn; what fails is said once until it works again."""
     said = ""
     while True:
-        wait = 1.0
-        try:
-            async with asyncio.timeout(SWEEP_TIMEOUT):
-                wait = await sweep()
-            said = ""
-        except EgressManagerError as error:
-            if error.code != said:
-                log.warning("sweep_failed", extra={"sweep": name, "why": str(error)})
-            said = error.code
-        except BaseExceptionGroup as group:
-            rest = group.subgroup(lambda error: not isinstance(error, EgressManagerError))
-            if rest is not None:
-                log.exception("sweep_failed", extra={"sweep": name})
-        except Exception:
-            log.exception("sweep_failed", extra={"sweep": name})
+        wait, failed = await _turn(name, sweep, said)
+        said = failed
         await asyncio.sleep(wait)
+
+
+async def _turn(name: str, sweep: Sweep, said: str = "") -> tuple[float, str]:
+    """One turn: seconds until the next, and the code of what went wrong, said if it is new."""
+    try:
+        async with asyncio.timeout(SWEEP_TIMEOUT):
+            return await sweep(), ""
+    except EgressManagerError as error:
+        if error.code != said:
+            log.warning("sweep_failed", extra={"sweep": name, "why": str(error)})
+        return SWEEP_RETRY, error.code
+    except Exception:
+        log.exception("sweep_failed", extra={"sweep": name})
+        return SWEEP_RETRY, "internal"

@@ -258,8 +258,9 @@ def _is_wanted_recording(recording: Recording, where: RecordingFilter) -> bool:
 
 @dataclass
 class MemoryRooms:
-    """`Rooms` and `Trunks`: whoever a test puts into a room is there."""
+    """`Rooms` and `Trunks`: whoever a test puts into a room is there; `closed` can't be read."""
 
+    closed: set[str] = field(default_factory=set)
     people: dict[str, list[Participant]] = field(default_factory=dict)
     direct: list[str] = field(default_factory=list)
     away: bool = False
@@ -270,6 +271,8 @@ class MemoryRooms:
 
     async def participants(self, room_name: str) -> Sequence[Participant]:
         self._answer()
+        if room_name in self.closed:
+            raise LiveKitUnavailable("told not to be read")
         return list(self.people.get(room_name, ()))
 
     async def direct_rooms(self) -> Sequence[str]:

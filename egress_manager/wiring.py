@@ -109,7 +109,7 @@ def _doors(
     webhooks = _webhooks(settings)
     doors = Doors(
         house=_house(settings),
-        clock=OneClock(),
+        clock=OneClock(lambda: recorder.is_busy),
         webhooks=webhooks,
         inbox=MongoInbox(database, webhooks.read_again),
         calls=MongoCalls(database),
@@ -121,6 +121,7 @@ def _doors(
         renderer=renderer,
         queue=_queue(settings),
         files=files,
+        named_rooms=frozenset(settings.standing_rooms),
         standing_rooms=set(settings.standing_rooms),
     )
     recorder.listener = partial(_listen, doors=doors)

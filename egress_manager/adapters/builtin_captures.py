@@ -1,6 +1,7 @@
 """The captures on this host's disk (port `Captures`)."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ class DiskCaptures:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._settled: set[str] = set()  # they are many, and stay so
 
     async def left_behind(self) -> Sequence[str]:
         return await asyncio.to_thread(self._left_behind)
@@ -28,10 +30,15 @@ class DiskCaptures:
     def _left_behind(self) -> list[str]:
         if not self._directory.is_dir():
             return []
+        names = set(os.listdir(self._directory))
+        self._settled &= names
+        self._settled |= {
+            name for name in names - self._settled if (self._directory / name / SETTLED).exists()
+        }
         return sorted(
-            found.name
-            for found in self._directory.iterdir()
-            if found.is_dir() and not (found / SETTLED).exists() and not journal.is_held(found)
+            name
+            for name in names - self._settled
+            if (self._directory / name).is_dir() and not journal.is_held(self._directory / name)
         )
 
     def _retell(self, capture_id: str) -> list[News]:

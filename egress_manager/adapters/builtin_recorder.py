@@ -26,6 +26,8 @@ TELL_AGAIN: Final = 1.0
 MOST_UNTOLD: Final = 10_000
 #: How long all attendances together may take to leave. Seconds.
 DRAIN_TIMEOUT: Final = 5.0
+#: How long a capture that has ended may take to tell the rest. Seconds.
+LAST_WORDS: Final = 2.0
 #: Entries that are for the renderer only.
 _QUIET: Final = (PageKept, SenderReport)
 
@@ -71,6 +73,11 @@ class BuiltinRecorder:
         return attendance is not None and attendance.capture is not None
 
     @property
+    def is_busy(self) -> bool:
+        """Whether it is in a room, or on its way."""
+        return bool(self._attendances)
+
+    @property
     def capturing(self) -> int:
         """How many rooms are being captured now."""
         return sum(1 for a in self._attendances.values() if a.is_capturing)
@@ -84,20 +91,19 @@ class BuiltinRecorder:
     async def aclose(self) -> None:
         """Leave every room; what has come is on disk, the rest is told by the journals."""
         self._is_draining = True
-        for attendance in self._attendances.values():
+        for attendance in list(self._attendances.values()):
             attendance.stop("shutdown")
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=DRAIN_TIMEOUT)
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
-        for teller in self._tellers.values():
-            await teller.aclose()
+        await asyncio.gather(*(teller.aclose() for teller in list(self._tellers.values())))
         if self._session is not None:
             await self._session.close()
 
     def _attendance(self, room_name: str) -> Attendance:
         known = self._attendances.get(room_name)
-        if known is not None:
+        if known is not None and not known.is_leaving:
             return known
         attendance = self._attendances[room_name] = Attendance(room_name, self._open_door())
         task = asyncio.create_task(self._run(attendance))
@@ -111,7 +117,8 @@ class BuiltinRecorder:
         except Exception:
             log.exception("attendance_failed")
         finally:
-            self._attendances.pop(attendance.room_name, None)
+            if self._attendances.get(attendance.room_name) is attendance:
+                del self._attendances[attendance.room_name]
 
     def _open_door(self) -> Door:
         if self._door is None:
@@ -163,7 +170,8 @@ class Teller:
         self._has_news.set()
 
     async def aclose(self) -> None:
-        """Stop telling; the journal has it all."""
+        """Tell what there still is, if the listener takes it; the journal has it all anyway."""
+        await asyncio.wait([self._task], timeout=LAST_WORDS)
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task

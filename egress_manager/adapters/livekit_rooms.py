@@ -91,7 +91,8 @@ def _ours(error: api.TwirpError) -> EgressManagerError:
 
 def participant_of(info: models.ParticipantInfo) -> Participant:
     """LiveKit's participant in our words."""
-    kind = models.ParticipantInfo.Kind.Name(info.kind)
+    kinds = models.ParticipantInfo.Kind
+    kind = kinds.Name(info.kind) if info.kind in kinds.values() else ""  # newer than we know
     joined = info.joined_at_ms / 1000 if info.joined_at_ms else info.joined_at
     return Participant(
         sid=info.sid,

@@ -143,22 +143,32 @@ class ProcessRenderer:
         """Write a line to the process. Raises `_Died`."""
         if self._process is None or self._process.stdin is None:
             raise _Died
-        self._process.stdin.write(messages.line(message))
+        try:
+            self._process.stdin.write(messages.line(message))
+        except (RuntimeError, OSError) as error:  # uvloop's word for a pipe without a reader
+            raise _Died from error
 
     async def _live(self) -> None:
         """Keep a process up for ever, and hear what it says."""
         while True:
-            process = await self._spawned()
             try:
-                await self._hear(process)
-            finally:
-                self._is_up.clear()
-                await _ended(process)
-                for answer in self._waiting.values():
-                    if not answer.done():
-                        answer.set_exception(_Died())
-            log.warning("renderer_died", code=process.returncode)
+                await self._live_once()
+            except Exception:  # no fork for now, a line that is no answer: another process may do
+                log.exception("renderer_failed")
             await asyncio.sleep(RESTART_AFTER)
+
+    async def _live_once(self) -> None:
+        """One process, from its start to its end."""
+        process = await self._spawned()
+        try:
+            await self._hear(process)
+        finally:
+            self._is_up.clear()
+            await _ended(process)
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(_Died())
+        log.warning("renderer_died", code=process.returncode)
 
     async def _spawned(self) -> Process:
         """A new process that follows what was followed before."""

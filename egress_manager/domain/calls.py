@@ -58,10 +58,36 @@ class CallTrack:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """One stay of the caller in the room, by participant sid; `left_at` is the first word of it."""
+    """One stay of the caller in the room, by participant sid.
+
+    `since` is when the stay was first seen, in the room of that sid. `left_at` is the first exact
+    word of its end; where only a poll found it gone (`is_presumed`), a later sighting takes the end
+    back.
+    """
 
     participant_sid: str
+    since: datetime | None = None
+    room_sid: str = ""
     left_at: datetime | None = None
+    is_presumed: bool = False
+
+    def merge(self, other: "Stay") -> "Stay":
+        """The same stay with what both know; which of the two was told first does not matter."""
+        known = [at for at in (self.since, other.since) if at]
+        end = min((s for s in (self, other) if s.left_at), key=_certainty, default=self)
+        return Stay(
+            self.participant_sid,
+            min(known, default=None),
+            self.room_sid or other.room_sid,
+            end.left_at,
+            end.is_presumed,
+        )
+
+
+def _certainty(stay: Stay) -> tuple[bool, datetime]:
+    """Exact ends before presumed ones, then the earliest."""
+    assert stay.left_at is not None
+    return stay.is_presumed, stay.left_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +151,9 @@ class Call:
         seen = replace(
             self,
             room=replace(self.room, sid=self.room.sid or news.room.sid),
-            stays=_with_stay(self.stays, Stay(person.sid)),
+            stays=_seen_again(
+                _with_stay(self.stays, Stay(person.sid, news.at, news.room.sid)), news
+            ),
             joined_at=min(self.joined_at, _first_seen(news)),
             seen_at=news.at if news.at - self.seen_at >= SEEN_EVERY else self.seen_at,
             status=max(self.status, attributes.get("sip.callStatus", ""), key=_rank),
@@ -138,7 +166,9 @@ class Call:
 
     def lose(self, news: ParticipantLeft) -> "Call":
         """Fold in the end of one stay of the caller."""
-        stays = _with_stay(self.stays, Stay(news.participant.sid, news.at))
+        is_presumed = news.source is Source.POLL
+        end = Stay(news.participant.sid, None, "", news.at, is_presumed)
+        stays = _with_stay(self.stays, end)
         return replace(
             self,
             stays=stays,
@@ -148,6 +178,18 @@ class Call:
             ),
             seen_firsthand=self.seen_firsthand or news.source is not Source.WEBHOOK,
             left_reason=self.left_reason or news.reason,
+        )
+
+    def lost(self, reason: str) -> "Call":
+        """Nobody has seen the caller for long: open stays ended when the caller was last seen."""
+        stays = tuple(
+            stay
+            if stay.left_at
+            else replace(stay, left_at=self.seen_at + SEEN_EVERY, is_presumed=True)
+            for stay in self.stays
+        )
+        return replace(
+            self, stays=stays, left_at=_end_of(stays), left_reason=self.left_reason or reason
         )
 
     def hear(self, news: TrackSeen) -> "Call":
@@ -198,7 +240,7 @@ def new_call(news: ParticipantSeen) -> Call:
         id=call_id_of(news.room, person),
         room=news.room,
         identity=person.identity,
-        stays=(Stay(person.sid),),
+        stays=(Stay(person.sid, news.at, news.room.sid),),
         joined_at=_first_seen(news),
         seen_at=news.at,
     ).see(news)
@@ -208,18 +250,33 @@ def _first_seen(news: ParticipantSeen) -> datetime:
     """When the caller came, on our clock: when we saw it, or long before, where LiveKit says so.
 
     LiveKit's own time of joining is on another machine's clock, so it counts only for a call that
-    was found late.
+    was found late, by asking.
     """
     joined = news.participant.joined_at
-    return joined if joined and news.at - joined > FOUND_LATE else news.at
+    found_late = news.source is Source.POLL and joined and news.at - joined > FOUND_LATE
+    return joined if joined and found_late else news.at
 
 
 def _with_stay(stays: tuple[Stay, ...], stay: Stay) -> tuple[Stay, ...]:
-    """Add a stay, or what is new about it: the earliest word of its end holds."""
-    known = {s.participant_sid: s.left_at for s in stays}
-    ends = [at for at in (known.get(stay.participant_sid), stay.left_at) if at]
-    known[stay.participant_sid] = min(ends, default=None)
-    return tuple(Stay(sid, left_at) for sid, left_at in sorted(known.items()))
+    """Add a stay, or what is new about it."""
+    known = {s.participant_sid: s for s in stays}
+    sid = stay.participant_sid
+    known[sid] = known[sid].merge(stay) if sid in known else stay
+    return tuple(sorted(known.values(), key=lambda s: s.participant_sid))
+
+
+def _seen_again(stays: tuple[Stay, ...], news: ParticipantSeen) -> tuple[Stay, ...]:
+    """Take back the presumed end of a stay that is seen, first-hand, after it."""
+    if news.source is Source.WEBHOOK:
+        return stays
+
+    def is_there(stay: Stay) -> bool:
+        same = stay.participant_sid == news.participant.sid
+        return same and stay.is_presumed and bool(stay.left_at and stay.left_at < news.at)
+
+    return tuple(
+        replace(stay, left_at=None, is_presumed=False) if is_there(stay) else stay for stay in stays
+    )
 
 
 def _end_of(stays: tuple[Stay, ...]) -> datetime | None:

@@ -296,12 +296,8 @@ class Story:
                 self.tracks_gone[entry.track_sid] = entry
             case StretchBegan():
                 self.stretches[entry.stretch] = Stretch(entry)
-            case PageKept():
-                self.stretches[entry.stretch].pages.append(entry)
-            case SenderReport():
-                self.stretches[entry.stretch].reports.append(entry)
-            case StretchEnded():
-                self.stretches[entry.stretch].ended = entry
+            case PageKept() | SenderReport() | StretchEnded():
+                self._fold_into_stretch(entry)
             case ConnectionChanged():
                 self.connections.append(entry)
             case DigitPressed():
@@ -310,6 +306,19 @@ class Story:
                 self.troubles.append(entry)
             case Ended():
                 self.ended = entry
+
+    def _fold_into_stretch(self, entry: PageKept | SenderReport | StretchEnded) -> None:
+        """A line of a stretch whose own first line was lost on a full disk tells nothing."""
+        stretch = self.stretches.get(entry.stretch)
+        match stretch, entry:
+            case None, _:
+                return
+            case Stretch(), PageKept():
+                stretch.pages.append(entry)
+            case Stretch(), SenderReport():
+                stretch.reports.append(entry)
+            case Stretch(), StretchEnded():
+                stretch.ended = entry
 
     def stretches_of(self, track_sid: str) -> Iterator[Stretch]:
         """The stretches of one track, in the order in which they began."""

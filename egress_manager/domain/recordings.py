@@ -48,10 +48,12 @@ RANK: Final[Mapping[State, int]] = {
     State.CAPTURED: 6,
 }
 
-#: The moves that we decide. FAILED with something on disk is salvaged.
+#: The moves that we decide. What is over is made again when a capture turns up that it lacks.
 NEXT: Final[Mapping[State, frozenset[State]]] = {
     State.CAPTURED: frozenset({State.RENDERED, State.FAILED, State.ABORTED}),
-    State.FAILED: frozenset({State.RENDERED}),
+    State.RENDERED: frozenset({State.CAPTURED}),
+    State.FAILED: frozenset({State.CAPTURED}),
+    State.ABORTED: frozenset({State.CAPTURED}),
 }
 
 #: The public `status` of the user's document, by state.
@@ -71,7 +73,7 @@ STATUS: Final[Mapping[State, str]] = {
 DEADLINE: Final[Mapping[State, timedelta | None]] = {
     State.PLANNED: timedelta(seconds=60),
     State.STARTING: timedelta(seconds=60),
-    State.ACTIVE: timedelta(hours=24),  # livekit-sip ends every call after 24 h
+    State.ACTIVE: timedelta(hours=1),  # calls may last longer: then it is looked at again
     State.ENDING: timedelta(seconds=60),
     State.CAPTURED: timedelta(minutes=30),
     State.RENDERED: None,
@@ -185,7 +187,8 @@ class Recording:
     """The promise of one trusted file for one call, and what has become of it.
 
     `file_stem` and `track_stem` are decided once: where its files go, below the recordings
-    directory, without their endings; `track_stem` contains `{track_id}`.
+    directory, without their endings; `track_stem` contains `{track_id}`. `rendered_from` has the
+    captures that its files were made of.
     """
 
     id: str
@@ -213,6 +216,7 @@ class Recording:
     verdict: Verdict = Verdict.PENDING
     source: str = "call"
     captures: tuple[str, ...] = ()
+    rendered_from: tuple[str, ...] = ()
     channels: tuple[Channel, ...] = ()
     tracks: tuple[TrackFile, ...] = ()
     holes: tuple[Hole, ...] = ()
@@ -228,6 +232,11 @@ class Recording:
     def is_final(self) -> bool:
         """Whether nothing more happens by itself."""
         return DEADLINE[self.state] is None
+
+    @property
+    def lacks_a_capture(self) -> bool:
+        """Whether it is over, and a capture of the call turned up that it was not made of."""
+        return self.is_final and not set(self.captures) <= set(self.rendered_from)
 
     def observe(self, report: Observation) -> "Recording":
         """Fold in a recorder's report, whatever the order reports arrive in.

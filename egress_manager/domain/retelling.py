@@ -23,6 +23,7 @@ from egress_manager.domain.incoming import (
     Track,
     TrackSeen,
 )
+from egress_manager.domain.moments import to_milliseconds
 
 
 @dataclass(slots=True)
@@ -106,4 +107,5 @@ def participant_of(person: ParticipantChanged) -> Participant:
 
 
 def _moment(at: float) -> datetime:
-    return datetime.fromtimestamp(at, UTC)
+    """As exact as the stores keep it, so that what is told again is the same again."""
+    return to_milliseconds(datetime.fromtimestamp(at, UTC))

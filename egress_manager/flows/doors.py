@@ -1,7 +1,9 @@
 """The doors that the flows go through, and what the owner of the house decided."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
+from egress_manager.domain.incoming import Participant
 from egress_manager.domain.policy import Policy
 from egress_manager.ports import (
     Calls,
@@ -29,9 +31,38 @@ class House:
     include_other_callers: bool = True
 
 
+@dataclass(slots=True)
+class LiveKitClock:
+    """How far LiveKit's clock is from ours, learnt from webhooks: the least delay that was seen.
+
+    The delay of a webhook is the time on its way and the difference of the clocks; the least one
+    seen had hardly any way.
+    """
+
+    least: timedelta | None = None
+
+    def learn(self, theirs: datetime, ours: datetime) -> None:
+        """Something that happened at `theirs`, by LiveKit's clock, was heard at `ours`."""
+        self.least = ours - theirs if self.least is None else min(self.least, ours - theirs)
+
+    def delay(self, theirs: datetime, ours: datetime) -> timedelta:
+        """How long news was on its way, whatever the clocks say."""
+        return ours - theirs - (self.least if self.least is not None else timedelta())
+
+    def corrected(self, person: Participant) -> Participant:
+        """A participant whose joining is told by our clock."""
+        if person.joined_at is None or self.least is None:
+            return person
+        return replace(person, joined_at=person.joined_at + self.least)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
-    """Every port that a flow may open. `standing_rooms` changes when dispatch rules do."""
+    """Every port that a flow may open, and what was learnt of the world beyond.
+
+    `named_rooms` are the fixed rooms of the settings, `standing_rooms` those and the ones that
+    dispatch rules name now.
+    """
 
     house: House
     clock: Clock
@@ -46,4 +77,6 @@ class Doors:
     renderer: Renderer
     queue: Queue
     files: Files
+    named_rooms: frozenset[str] = frozenset()
     standing_rooms: set[str] = field(default_factory=set)
+    livekit_clock: LiveKitClock = field(default_factory=LiveKitClock)

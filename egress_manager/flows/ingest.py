@@ -5,13 +5,21 @@ now makes the recorder attend, and that comes before anything is stored, so that
 away costs no audio.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import timedelta
+from functools import partial, reduce
 from typing import Final
 
-from egress_manager.domain.calls import FOUND_LATE, Call, call_id_of, is_caller, new_call
+from egress_manager.domain.calls import (
+    FOUND_LATE,
+    SEEN_EVERY,
+    Call,
+    Stay,
+    call_id_of,
+    is_caller,
+    new_call,
+)
 from egress_manager.domain.incoming import (
     EgressReported,
     News,
@@ -32,6 +40,10 @@ from egress_manager.flows.update import update, upsert
 
 #: A caller whom only a webhook ever showed may be missing from the server's list for this long.
 HEARSAY: Final = timedelta(seconds=60)
+
+#: A call that was last seen longer ago than this ended then, not when it was found gone: somebody,
+#: LiveKit or we, was away.
+LONG_UNSEEN: Final = timedelta(seconds=30)
 
 #: What LiveKit's egress statuses mean for a recording, where they say anything new.
 EGRESS_STATES: Final = {
@@ -76,22 +88,27 @@ async def take(news: News, doors: Doors) -> Outcome:
 
 
 async def attend_if_wanted(news: News, doors: Doors) -> None:
-    """Have the recorder go where a caller is. Needs no store."""
+    """Have the recorder go where a call is to be recorded. Needs no store."""
     if not isinstance(news, ParticipantSeen) or news.participant.is_recorder:
         return
-    if _is_stale(news, doors.clock.now()):
+    if news.source is Source.WEBHOOK and news.participant.joined_at:
+        doors.livekit_clock.learn(news.participant.joined_at, news.at)
+    if not decide(doors.house.policy, news.room.name).record or _is_stale(news, doors):
         return
     if news.room.name in doors.standing_rooms:
         await doors.recorder.stand(news.room.name)
-    if is_caller(news.participant) and decide(doors.house.policy, news.room.name).record:
+    if is_caller(news.participant):
         await doors.recorder.attend(news.room.name)
 
 
-def _is_stale(news: ParticipantSeen, now: datetime) -> bool:
+def _is_stale(news: ParticipantSeen, doors: Doors) -> bool:
     """Old news: the room may be gone, and joining would open it again. Polling knows better."""
+    if doors.clock.now() - news.at > FOUND_LATE:
+        return True
     joined_at = news.participant.joined_at
-    told_late = news.source is Source.WEBHOOK and joined_at and news.at - joined_at > FOUND_LATE
-    return bool(told_late) or now - news.at > FOUND_LATE
+    if news.source is not Source.WEBHOOK or joined_at is None:
+        return False
+    return doors.livekit_clock.delay(joined_at, news.at) > FOUND_LATE
 
 
 async def _seen(news: ParticipantSeen, doors: Doors) -> Outcome:
@@ -149,45 +166,58 @@ async def _lose(call: Call, news: ParticipantLeft, doors: Doors) -> Call:
 
 async def _listed(news: RoomListed, doors: Doors) -> None:
     """Who is there is seen; whose call goes on but who is not there has left."""
-    sightings = [ParticipantSeen(news.at, news.room, p, Source.POLL) for p in news.participants]
+    people = [doors.livekit_clock.corrected(person) for person in news.participants]
+    sightings = [ParticipantSeen(news.at, news.room, person, Source.POLL) for person in people]
     for seen in sightings:
         await attend_if_wanted(seen, doors)
+    others = [person for person in people if not is_caller(person)]
     for seen in sightings:
-        await _seen(seen, doors)
-    here = {participant.sid for participant in news.participants}
-    for call in await doors.calls.going_on(news.room.name):
+        if is_caller(seen.participant):
+            await _seen(seen, doors)
+    here = {person.sid for person in people}
+    for call in await _tell_calls(
+        news.room.name, doors, lambda call: reduce(Call.meet, others, call)
+    ):
         hearsay = not call.seen_firsthand and news.at - call.seen_at < HEARSAY
-        if call.joined_at < news.asked_at and not hearsay:
-            await _lose_stays(
-                call, (s for s in call.participant_sids if s not in here), news, doors
-            )
+        for stay in call.stays if not hearsay else ():
+            came_before = stay.since is None or stay.since < news.asked_at
+            if stay.participant_sid not in here and came_before:
+                await _lose_stay(call, stay, news, "not_listed", doors)
 
 
 async def _finished(news: RoomFinished, doors: Doors) -> None:
     """Whoever was in this life of the room is gone."""
     for call in await doors.calls.going_on(news.room.name):
-        same = not news.room.sid or not call.room.sid or call.room.sid == news.room.sid
-        if same and call.joined_at < news.at:
-            await _lose_stays(call, call.participant_sids, news, doors)
+        for stay in call.stays:
+            same = not news.room.sid or stay.room_sid in ("", news.room.sid)
+            if same and (stay.since is None or stay.since < news.at):
+                await _lose_stay(call, stay, news, "room_finished", doors)
 
 
-async def _lose_stays(
-    call: Call, sids: Iterable[str], news: RoomListed | RoomFinished, doors: Doors
+async def _lose_stay(
+    call: Call, stay: Stay, news: RoomListed | RoomFinished, reason: str, doors: Doors
 ) -> None:
-    reason = "room_finished" if isinstance(news, RoomFinished) else "not_listed"
-    source = news.source if isinstance(news, RoomFinished) else Source.POLL
-    open_sids = {s.participant_sid for s in call.stays if s.left_at is None}
-    for sid in open_sids & set(sids):
-        person = Participant(sid, call.identity)
-        await _lose(call, ParticipantLeft(news.at, news.room, person, source, reason), doors)
+    """The end of a stay that nobody saw. Long unseen, it ended when it was last seen."""
+    if stay.left_at is not None:
+        return
+    unseen_for = news.at - call.seen_at
+    at = call.seen_at + SEEN_EVERY if unseen_for > LONG_UNSEEN else news.at
+    person = Participant(stay.participant_sid, call.identity)
+    await _lose(call, ParticipantLeft(at, news.room, person, Source.POLL, reason), doors)
 
 
-async def _tell_calls(room_name: str, doors: Doors, change: Callable[[Call], Call]) -> None:
-    """Apply something that concerns every call in the room."""
-    for call in await doors.calls.going_on(room_name):
-        changed = await update(doors.calls, call.id, change)
-        if changed.agent_identity != call.agent_identity:
-            await record.meet_agent(changed, doors)
+async def _tell_calls(
+    room_name: str, doors: Doors, change: Callable[[Call], Call]
+) -> Sequence[Call]:
+    """Apply something that concerns every call in the room; the calls as they are then."""
+    calls = list(await doors.calls.going_on(room_name))
+    for index, call in enumerate(calls):
+        if change(call) == call:
+            continue
+        calls[index] = await update(doors.calls, call.id, change)
+        if calls[index].agent_identity != call.agent_identity:
+            await record.meet_agent(calls[index], doors)
+    return calls
 
 
 async def _reported(news: EgressReported, doors: Doors) -> Outcome:

@@ -1,12 +1,16 @@
 """Ask LiveKit who is there: webhooks get lost, rooms don't."""
 
 import asyncio
-from typing import Final
+import logging
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final
 
 from egress_manager.domain.incoming import Room, RoomListed
-from egress_manager.errors import LiveKitRefused
+from egress_manager.errors import LiveKitRefused, StoreUnavailable
 from egress_manager.flows import ingest
 from egress_manager.flows.doors import Doors
+
+log = logging.getLogger(__name__)
 
 #: So many rooms are asked about at once.
 AT_ONCE: Final = 10
@@ -23,16 +27,28 @@ async def poll(doors: Doors) -> int:
 
     async def look(room: Room) -> None:
         async with gate:
-            people = tuple(await doors.rooms.participants(room.name))
-        await ingest.take(RoomListed(doors.clock.now(), room, people, asked_at), doors)
+            try:
+                people = tuple(await doors.rooms.participants(room.name))
+                news = RoomListed(doors.clock.now(), room, people, asked_at)
+                await ingest.take(news, doors)
+            except StoreUnavailable:
+                raise
+            except Exception:  # one room that can't be read must not hide the others
+                log.exception("room_not_seen", extra={"room_name": room.name})
 
-    async with asyncio.TaskGroup() as group:
-        for room in rooms.values():
-            group.create_task(look(room))
+    await _all(look(room) for room in rooms.values())
     going_on = await doors.calls.going_on()
     for name in {call.room.name for call in going_on} - rooms.keys():
         await ingest.take(RoomListed(doors.clock.now(), Room(name), (), asked_at), doors)
     return len(going_on)
+
+
+async def _all(looks: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """All of them to their ends, then the first error, if there was one."""
+    results = await asyncio.gather(*looks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
 
 
 async def learn_standing_rooms(doors: Doors) -> bool:
@@ -41,7 +57,9 @@ async def learn_standing_rooms(doors: Doors) -> bool:
     Raises `LiveKitUnavailable`.
     """
     try:
-        doors.standing_rooms.update(await doors.trunks.direct_rooms())
+        found = await doors.trunks.direct_rooms()
     except LiveKitRefused:
         return False
+    doors.standing_rooms.clear()
+    doors.standing_rooms.update(doors.named_rooms, found)
     return True

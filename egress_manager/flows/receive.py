@@ -11,7 +11,7 @@ from typing import Final
 from egress_manager.domain.calls import call_id_of, egress_id_of, is_caller, recording_id_of
 from egress_manager.domain.incoming import News, ParticipantSeen, Webhook
 from egress_manager.domain.policy import Policy, decide
-from egress_manager.errors import EgressManagerError
+from egress_manager.errors import EgressManagerError, StoreUnavailable
 from egress_manager.flows import ingest
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.ingest import Outcome
@@ -81,7 +81,13 @@ async def take_waiting(doors: Doors, limit: int = 100) -> int:
     """Fold in webhooks that were kept and not worked on; how many there were."""
     waiting = await doors.inbox.waiting(limit)
     for webhook in waiting:
-        await _take_and_note(webhook, doors)
+        try:
+            await _take_and_note(webhook, doors)
+        except StoreUnavailable:
+            raise
+        except Exception:  # one that can't be taken must not hold up the others, nor come again
+            log.exception("webhook_failed", extra={"event_id": webhook.event_id})
+            await doors.inbox.done(webhook.event_id, doors.clock.now(), {"outcome": "failed"})
     return len(waiting)
 
 

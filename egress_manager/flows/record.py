@@ -1,5 +1,6 @@
 """A call becomes a recording: begin it, go along with its capture, close it."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -8,16 +9,18 @@ from egress_manager.domain import naming
 from egress_manager.domain.calls import Call, egress_id_of, recording_id_of
 from egress_manager.domain.policy import decide
 from egress_manager.domain.recordings import Observation, Recording, State
-from egress_manager.errors import NotFound
+from egress_manager.errors import EgressManagerError, NotFound
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.update import update, upsert
 
 #: How long a capture may take to write out a call's tail before the call is closed without it.
 TAIL_WAIT: Final = timedelta(seconds=5)
+#: A call that nobody has seen for this long, while the recorder is not there, is over.
+LOST: Final = timedelta(minutes=30)
+#: A call that goes on is looked at again after this long.
+LOOK_AGAIN: Final = timedelta(minutes=10)
 #: A call that was over this soon may have been too short for any recorder.
 TOO_SHORT: Final = timedelta(seconds=2)
-#: Ends that are taken back when a capture turns up after all.
-HASTY: Final = frozenset({"left_before_capture", "never_captured", "caller_never_seen"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ async def begin(call: Call, at: datetime, doors: Doors) -> tuple[Call, Recording
 
 
 async def captured_by(call: Call, capture_id: str, at: datetime, doors: Doors) -> Recording | None:
-    """The call is in a capture: note it, and have the renderer follow."""
+    """The call is in a capture: note it."""
     if not call.recording_id:
         return None
     report = Observation(State.ACTIVE, at, take=call.take)
@@ -62,7 +65,8 @@ async def captured_by(call: Call, capture_id: str, at: datetime, doors: Doors) -
             recording = replace(recording, captures=(*captures, capture_id))
         return recording.observe(report)
 
-    return await update(doors.recordings, call.recording_id, change)
+    recording = await update(doors.recordings, call.recording_id, change)
+    return await _reconsider(call, recording, doors)
 
 
 async def end(call: Call, doors: Doors, *, is_written: bool) -> None:
@@ -77,11 +81,25 @@ async def end(call: Call, doors: Doors, *, is_written: bool) -> None:
         return after if after.state is recording.state else replace(after, due_at=due_at)
 
     recording = await update(doors.recordings, call.recording_id, change)
-    if recording.reason in HASTY and recording.captures:
-        await close(recording, doors)
-        is_written = True
+    await _reconsider(call, recording, doors)
     if is_written:
         await doors.queue.soon(call.recording_id)
+
+
+async def _reconsider(call: Call, recording: Recording, doors: Doors) -> Recording:
+    """A capture that turns up when all seemed over: the files are made again, of all there is."""
+    if not call.is_over or ending_of(call, recording).state is not State.CAPTURED:
+        return recording
+    if not recording.lacks_a_capture:
+        return recording
+    now = doors.clock.now()
+    reopened = await update(
+        doors.recordings,
+        recording.id,
+        lambda r: r.advance(State.CAPTURED, now, "late_capture") if r.lacks_a_capture else r,
+    )
+    await doors.queue.soon(recording.id)
+    return reopened
 
 
 async def close(recording: Recording, doors: Doors) -> Recording:
@@ -92,39 +110,45 @@ async def close(recording: Recording, doors: Doors) -> Recording:
     ending = ending_of(call, recording)
     report = Observation(ending.state, doors.clock.now(), ending.reason, take=call.take)
     closed = await update(doors.recordings, recording.id, lambda r: r.observe(report))
-    if ending.state is not State.CAPTURED:
-        await doors.renderer.forget(recording.id)
     if call.reason != ending.reason:
         await update(doors.calls, call.id, lambda c: replace(c, reason=ending.reason))
+    if ending.state is not State.CAPTURED:
+        with suppress(EgressManagerError):
+            await doors.renderer.forget(recording.id)
     return closed
 
 
 async def give_up(recording: Recording, doors: Doors) -> Recording:
-    """PLANNED or STARTING for too long: nobody ever saw the caller, or no capture came about."""
+    """STARTING for too long: nobody ever saw the caller, or no capture came about."""
     call = await doors.calls.get(recording.call_id)
     if call.is_over:
         await end(call, doors, is_written=True)
         return recording
     if call.seen_firsthand:
-        await doors.recorder.attend(call.room.name)
-        return await postpone(recording, timedelta(seconds=30), doors)
+        return await outlive(recording, doors)
     report = Observation(State.ABORTED, doors.clock.now(), "caller_never_seen", take=call.take)
     await update(doors.calls, call.id, lambda c: replace(c, reason="caller_never_seen"))
     return await update(doors.recordings, recording.id, lambda r: r.observe(report))
 
 
 async def outlive(recording: Recording, doors: Doors) -> Recording:
-    """ACTIVE for longer than any call lasts: polling would have found its end, so look again."""
+    """ACTIVE for long: a long call, or one whose end nobody could see."""
     call = await doors.calls.get(recording.call_id)
+    lost = doors.clock.now() - call.seen_at > LOST and not doors.recorder.attends(call.room.name)
+    if lost and not call.is_over:
+        call = await update(doors.calls, call.id, lambda c: c.lost("livekit_unreachable"))
     if call.is_over:
         await end(call, doors, is_written=True)
-    return await postpone(recording, timedelta(hours=1), doors)
+        return await doors.recordings.get(recording.id)
+    return await postpone(recording, LOOK_AGAIN, doors)
 
 
 async def postpone(recording: Recording, wait: timedelta, doors: Doors) -> Recording:
-    """Look at it again after a while."""
+    """Look at it again after a while, unless it is over by then."""
     due_at = doors.clock.now() + wait
-    return await update(doors.recordings, recording.id, lambda r: replace(r, due_at=due_at))
+    return await update(
+        doors.recordings, recording.id, lambda r: r if r.is_final else replace(r, due_at=due_at)
+    )
 
 
 async def meet_agent(call: Call, doors: Doors) -> None:

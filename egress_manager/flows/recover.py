@@ -1,41 +1,67 @@
 """What captures that were left behind have to tell: after a kill, or a store that was away."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from egress_manager.domain.calls import call_id_of, is_caller
 from egress_manager.domain.incoming import News, ParticipantSeen
-from egress_manager.errors import NotFound
+from egress_manager.errors import NotFound, StoreUnavailable
 from egress_manager.flows import ingest
 from egress_manager.flows.doors import Doors
 
 log = logging.getLogger(__name__)
 
 
-async def recover(doors: Doors) -> int:
-    """Hear out every capture that is left behind, settle those that are done; how many were heard.
+class Recovery:
+    """Hears out captures that are left behind; each once, then asks only whether it is done."""
 
-    Raises `StoreUnavailable`.
-    """
-    waiting = await doors.captures.left_behind()
-    for capture_id in waiting:
-        story = await doors.captures.retell(capture_id)
-        for news in story:
-            await ingest.take(news, doors)
-        if await _is_settled(story, doors):
-            await doors.captures.settle(capture_id)
-            log.info("capture_settled", extra={"capture": capture_id})
-    return len(waiting)
+    def __init__(self) -> None:
+        self._calls: dict[str, frozenset[str]] = {}
+
+    async def recover(self, doors: Doors) -> int:
+        """One look at everything that is left behind; how many captures are not settled yet.
+
+        Raises `StoreUnavailable`.
+        """
+        waiting = await doors.captures.left_behind()
+        self._calls = {name: calls for name, calls in self._calls.items() if name in waiting}
+        settled = 0
+        for capture_id in waiting:
+            try:
+                settled += await self._look_after(capture_id, doors)
+            except StoreUnavailable:
+                raise
+            except Exception:  # one that can't be read must not hide the others
+                log.exception("capture_not_recovered", extra={"capture": capture_id})
+        return len(waiting) - settled
+
+    async def _look_after(self, capture_id: str, doors: Doors) -> bool:
+        """Hear it out, if that was not done before; whether it is settled now."""
+        if capture_id not in self._calls:
+            story = await doors.captures.retell(capture_id)
+            for news in story:
+                await ingest.take(news, doors)
+            self._calls[capture_id] = _calls_in(story)
+        if not await _is_settled(self._calls[capture_id], doors):
+            return False
+        await doors.captures.settle(capture_id)
+        del self._calls[capture_id]
+        log.info("capture_settled", extra={"capture": capture_id})
+        return True
 
 
-async def _is_settled(story: Sequence[News], doors: Doors) -> bool:
-    """Whether every call in it is over and has its final files, or a reason."""
-    callers = {
+def _calls_in(story: Sequence[News]) -> frozenset[str]:
+    """The ids of the calls that a capture tells of."""
+    return frozenset(
         call_id_of(news.room, news.participant)
         for news in story
         if isinstance(news, ParticipantSeen) and is_caller(news.participant)
-    }
-    for call_id in callers:
+    )
+
+
+async def _is_settled(call_ids: Iterable[str], doors: Doors) -> bool:
+    """Whether every call is over and has its final files, or a reason."""
+    for call_id in call_ids:
         try:
             call = await doors.calls.get(call_id)
         except NotFound:

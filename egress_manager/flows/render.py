@@ -8,7 +8,12 @@ from typing import Final
 from egress_manager.domain.calls import Call
 from egress_manager.domain.captures import FOLDER
 from egress_manager.domain.recordings import Recording, Rendered, RenderPlan, State, TrackFile
-from egress_manager.errors import RenderFailed, StorageFailed
+from egress_manager.errors import (
+    EgressManagerError,
+    RenderFailed,
+    StorageFailed,
+    StoreUnavailable,
+)
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.update import update
 from egress_manager.ports import CallFilter
@@ -22,8 +27,13 @@ MOST_OTHERS: Final = 200
 
 
 async def follow(call: Call, recording: Recording, doors: Doors) -> None:
-    """Have the mix made while the call goes on."""
-    await doors.renderer.follow(await plan_of(call, recording, doors))
+    """Have the mix made while the call goes on: a head start, that may fail."""
+    try:
+        await doors.renderer.follow(await plan_of(call, recording, doors))
+    except StoreUnavailable:
+        raise
+    except EgressManagerError as error:
+        log.warning("not_followed", extra={"recording": recording.id, "why": error.code})
 
 
 async def render(recording: Recording, doors: Doors) -> Recording:
@@ -35,8 +45,9 @@ async def render(recording: Recording, doors: Doors) -> Recording:
     except (RenderFailed, StorageFailed) as error:
         return await _failed(recording, call, error, doors)
     at = doors.clock.now()
+    made_of = recording.captures
     return await update(
-        doors.recordings, recording.id, lambda r: _with_files(r, call, rendered, at, doors)
+        doors.recordings, recording.id, lambda r: _with_files(r, call, rendered, made_of, at, doors)
     )
 
 
@@ -68,7 +79,12 @@ async def _others(call: Call, doors: Doors) -> tuple[str, ...]:
 
 
 def _with_files(
-    recording: Recording, call: Call, rendered: Rendered, at: datetime, doors: Doors
+    recording: Recording,
+    call: Call,
+    rendered: Rendered,
+    made_of: tuple[str, ...],
+    at: datetime,
+    doors: Doors,
 ) -> Recording:
     """The recording with its files. Pure but for where files are."""
     if recording.state is not State.CAPTURED:
@@ -84,6 +100,7 @@ def _with_files(
         answer_offset_sec=max(0.0, (answered - call.joined_at).total_seconds())
         if answered
         else None,
+        rendered_from=made_of,
         channels=rendered.channels,
         holes=rendered.holes,
         tracks=tuple(_located(track, doors) for track in rendered.tracks),
@@ -107,12 +124,20 @@ async def _failed(
         return await update(
             doors.recordings,
             recording.id,
-            lambda r: replace(r, attempts=attempt + 1, due_at=due_at, reason=str(error)),
+            lambda r: (
+                replace(r, attempts=attempt + 1, due_at=due_at, reason=str(error))
+                if r.state is State.CAPTURED
+                else r
+            ),
         )
     state, reason = final or State.FAILED, error.code if final else str(error)
     await update(doors.calls, call.id, lambda c: replace(c, reason=reason))
     return await update(
         doors.recordings,
         recording.id,
-        lambda r: r.advance(state, now, reason) if r.state is State.CAPTURED else r,
+        lambda r: (
+            replace(r, rendered_from=recording.captures).advance(state, now, reason)
+            if r.state is State.CAPTURED
+            else r
+        ),
     )

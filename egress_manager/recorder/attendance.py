@@ -56,7 +56,8 @@ class Door:
     """How to get into rooms: the server (ws or wss), tokens for it, and where captures are kept.
 
     `token(room_name, identity)` makes a capture's token. `is_caller` says for whom a capture runs.
-    `hear(capture_id, entry)` is told every entry of every journal. `sync_interval`: seconds.
+    `hear(capture_id, entry)` is told every entry of every journal. Seconds: `sync_interval`, and
+    `rotate_after`, when a capture that goes on and on is followed by another.
     """
 
     session: aiohttp.ClientSession
@@ -66,6 +67,7 @@ class Door:
     is_caller: Callable[[ParticipantChanged], bool]
     hear: Callable[[str, Entry], None]
     sync_interval: float = 2.0
+    rotate_after: float = 3600.0
 
 
 class Attendance:
@@ -75,6 +77,7 @@ class Attendance:
         self.room_name = room_name
         self.is_standing = is_standing
         self.capture: Capture | None = None
+        self.is_leaving = False
         self._door = door
         self._roster = Roster()
         self._room_sid = ""
@@ -82,7 +85,7 @@ class Attendance:
         self._fading: list[Connection] = []
         self._faded_by = 0.0
         self._joins = itertools.count(1)
-        self._expected_until = now() + EXPECT
+        self._expected_at = now()
         self._caller_seen_at = 0.0
         self._connected_at = now()
         self._synced_at = now()
@@ -95,7 +98,7 @@ class Attendance:
 
     def expect(self) -> None:
         """A caller is said to be there, or to come: wait for it a while."""
-        self._expected_until = now() + EXPECT
+        self._expected_at = now()
 
     def stop(self, reason: str) -> None:
         """Leave soon, keeping all that has come."""
@@ -121,6 +124,7 @@ class Attendance:
         try:
             await self._stay()
         finally:
+            self.is_leaving = True  # from here on nobody looks at what is expected
             ticking.cancel()
             await asyncio.wait([ticking])
             self._tell(self._roster.due(float("inf")))
@@ -245,7 +249,7 @@ class Attendance:
     def _is_needed(self, moment: float) -> bool:
         if self._stopping:
             return False
-        if self.capture is not None or moment < self._expected_until:
+        if self.capture is not None or moment < self._expected_at + EXPECT:
             return True
         return self.is_standing and bool(self._roster.people)
 
@@ -278,8 +282,13 @@ class Attendance:
             self._caller_seen_at = moment
             if self.capture is None and not self._stopping:
                 self._begin_capture()
+            elif self.capture and moment - self.capture.began_at > self._door.rotate_after:
+                self._end_capture("rotated")
+                self._begin_capture()
         elif self.capture is not None and moment - self._caller_seen_at > LINGER:
             self._end_capture("callers_left")
+            if self._expected_at < self._caller_seen_at:  # who was expected has been here
+                self._expected_at = 0.0
 
     def _begin_capture(self) -> None:
         capture_id = f"cap_{int(now() * 1000):012x}{secrets.token_hex(4)}"
@@ -302,7 +311,6 @@ class Attendance:
         capture, self.capture = self.capture, None
         capture.close(reason)
         self._begin_errand(self._release(capture, self._syncing))
-        self._expected_until = min(self._expected_until, now())
 
     # Looking after things
 

@@ -56,7 +56,8 @@ class Capture:
         self._stretches = 0
         self._looked_at = now()
         self._troubled: set[tuple[str, str]] = set()
-        self._write(Began(now(), self.id, room_name, room_sid))
+        self.began_at = now()
+        self._write(Began(self.began_at, self.id, room_name, room_sid))
 
     @property
     def id(self) -> str:
@@ -169,6 +170,8 @@ class Capture:
                 self.trouble("disk", detail=file.error.strerror or "")
             if file.dropped:
                 self.trouble("backlog", detail=file.path.name)
+        if self.error is None:
+            self._troubled.discard(("disk", ""))  # should it come again, that is news
 
     def flush(self) -> None:
         """Give all that has come to the kernel."""

@@ -208,7 +208,9 @@ def left_running() -> list[str]:
 
 
 @asynccontextmanager
-async def studio(rooms: Rooms, directory: Path) -> AsyncIterator[Studio]:
+async def studio(
+    rooms: Rooms, directory: Path, *, rotate_after: float = 3600.0
+) -> AsyncIterator[Studio]:
     """A studio for the rooms of a server, or of a wire to one.
 
     At its end nothing of an attendance may be running any more.
@@ -236,6 +238,7 @@ async def studio(rooms: Rooms, directory: Path) -> AsyncIterator[Studio]:
             directory / "captures",
             is_caller=lambda person: person.kind == "SIP",
             hear=lambda capture_id, entry: heard.append((capture_id, entry)),
+            rotate_after=rotate_after,
         )
         made = Studio(door, heard)
         try:

@@ -10,7 +10,8 @@ from egress_manager.domain.incoming import EgressReported, Kind, Participant, Ro
 from egress_manager.domain.policy import Policy, Scope
 from egress_manager.domain.recordings import State, Verdict
 from egress_manager.errors import RenderFailed, StoreUnavailable
-from egress_manager.flows import ingest, poll, receive, recover
+from egress_manager.flows import ingest, poll, receive
+from egress_manager.flows.recover import Recovery
 from tests.story.conftest import ROOM, Tale
 
 
@@ -186,9 +187,10 @@ async def test_a_capture_that_was_left_behind_is_heard_out(tale: Tale) -> None:
     ]
     tale.clock.pass_(minutes=5)
 
-    await recover.recover(tale.doors)
+    recovery = Recovery()
+    await recovery.recover(tale.doors)
     await tale.works()
-    await recover.recover(tale.doors)
+    await recovery.recover(tale.doors)
 
     assert (await tale.recording()).status == "completed"
     assert (await tale.recording()).duration_sec == 9
