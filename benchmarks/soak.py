@@ -28,7 +28,7 @@ MINUTES, QUICK_MINUTES = 20.0, 4.0
 #: Where growth begins to count, as a share of the whole.
 WARM = 0.25
 LOOK_EVERY = 5.0
-#: How long it takes until nothing of a call is going on any more; HTTP connections to livekit-server
+#: How long it takes until nothing of a call goes on any more; HTTP connections to livekit-server
 #: are kept for 15 s. Seconds.
 REST = 20.0
 GROWTH_SECONDS = 600.0
