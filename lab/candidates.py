@@ -6,7 +6,7 @@ from typing import Literal
 
 from livekit.protocol.rtc import SignalRequest, SignalResponse
 
-Transport = Literal["udp", "tcp"]
+Transport = Literal["udp", "tcp", "relay"]
 _CANDIDATE_LINE = "a=candidate:"
 
 
@@ -16,7 +16,8 @@ class Detour:
 
     The client learns the server's of one transport: UDP ones with the address of our relay,
     TCP ones as they are. The server learns none of the client's, or it would find a way
-    around the relay; it answers to wherever the client's checks come from.
+    around the relay; it answers to wherever the client's checks come from. With `relay` all is as
+    with UDP, but the server learns the candidates that a TURN server gave the client.
     """
 
     transport: Transport
@@ -46,15 +47,24 @@ class Detour:
         request = SignalRequest.FromString(data)
         match request.WhichOneof("message"):
             case "offer":
-                request.offer.sdp = _without_candidates(request.offer.sdp)
+                request.offer.sdp = self._of_client(request.offer.sdp)
             case "answer":
-                request.answer.sdp = _without_candidates(request.answer.sdp)
+                request.answer.sdp = self._of_client(request.answer.sdp)
             case "trickle":
                 return None
             case _:
                 return data
         changed: bytes = request.SerializeToString()
         return changed
+
+    def _of_client(self, sdp: str) -> str:
+        """A client's SDP, with the candidates that the server may know."""
+        lines = sdp.splitlines(keepends=True)
+        return "".join(line for line in lines if self._may_pass(line))
+
+    def _may_pass(self, line: str) -> bool:
+        is_relayed = self.transport == "relay" and " typ relay" in line
+        return is_relayed or not line.startswith(_CANDIDATE_LINE)
 
     def _sdp(self, text: str) -> str:
         lines = (self._line(line) for line in text.splitlines(keepends=True))
@@ -78,13 +88,8 @@ class Detour:
         # candidate:FOUNDATION COMPONENT TRANSPORT PRIORITY ADDRESS PORT typ TYPE …
         words = text.split(" ")
         transport = words[2].lower()
-        if transport != self.transport:
+        if transport != ("udp" if self.transport == "relay" else self.transport):
             return None
         if transport == "udp":
             words[4:6] = [self.host, str(self.port)]
         return " ".join(words)
-
-
-def _without_candidates(sdp: str) -> str:
-    lines = sdp.splitlines(keepends=True)
-    return "".join(line for line in lines if not line.startswith(_CANDIDATE_LINE))

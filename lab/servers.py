@@ -63,7 +63,8 @@ class LiveKit(Server):
 
     `keys` maps API keys to secrets; the first one signs webhooks and is `api_key`.
     `departure_timeout` is how many seconds a room outlives its last participant.
-    `room` and `rtc` add to or replace settings of those sections of its configuration.
+    `room` and `rtc` add to or replace settings of those sections of its configuration; `turn` has
+    it relay media too.
     """
 
     name = "livekit-server"
@@ -80,6 +81,7 @@ class LiveKit(Server):
         port: int | None = None,
         room: Mapping[str, Any] | None = None,
         rtc: Mapping[str, Any] | None = None,
+        turn: bool = False,
         log_level: str = "info",
     ) -> None:
         super().__init__()
@@ -91,6 +93,7 @@ class LiveKit(Server):
         self._redis = redis
         self._room = {"departure_timeout": departure_timeout, **(room or {})}
         self._rtc = dict(rtc or {})
+        self.turn_port = free_port() if turn else None
         self._log_level = log_level
 
     @property
@@ -130,6 +133,12 @@ class LiveKit(Server):
             "keys": self.keys,
             "logging": {"level": self._log_level},
         }
+        if self.turn_port is not None:
+            sections["turn"] = {
+                "enabled": True,
+                "udp_port": self.turn_port,
+                "allow_restricted_peer_cidrs": [f"{LOOPBACK}/32"],
+            }
         if self._redis is not None:
             sections["redis"] = {"address": self._redis.address}
         if self.webhook_urls:

@@ -34,6 +34,8 @@ LEAVE_TIMEOUT: Final = 1.0
 UDP_FIRST: Final = 0.5
 #: Media must have come up this long after we began to join. Seconds.
 MEDIA_TIMEOUT: Final = 20.0
+#: The direct way may take this long where the server offers to relay; then relaying is tried.
+DIRECT_TIMEOUT: Final = 3.0
 #: LiveKit sends a sign of life every two seconds where it sends nothing else (ICE); after this
 #: long without any datagram, the way to it is broken. Seconds.
 SILENT: Final = 6.0
@@ -82,6 +84,7 @@ class Connection:
         self.streams = Streams(lambda track_sid: audience.flowing(self, track_sid))
         self._audience = audience
         self._use_turn = use_turn
+        self._media_timeout = MEDIA_TIMEOUT
         self._peer: Peer | None = None
         self._media: asyncio.Task[None] | None = None
         self._signalling: Signalling | None = None
@@ -139,7 +142,7 @@ class Connection:
                 self._peer.forget(ssrc)
         self._ask(moment)
         if not self.has_media:
-            if moment - self._began_at > MEDIA_TIMEOUT:
+            if moment - self._began_at > self._media_timeout:
                 self.end("no_media")
         elif self._peer is not None and moment - self._peer.heard_at > SILENT:
             self._media_lost("media_silent")
@@ -213,10 +216,12 @@ class Connection:
         servers = [
             RTCIceServer(urls=list(s.urls), username=s.username, credential=s.credential)
             for s in join.ice_servers
-            if self._use_turn and any(url.startswith("turn") for url in s.urls)
+            if any(url.startswith("turn") for url in s.urls)
         ]
+        if servers and not self._use_turn:
+            self._media_timeout = DIRECT_TIMEOUT
         return Peer(
-            servers,
+            servers if self._use_turn else [],
             on_packet=self._packet,
             on_report=self._report,
             on_data=self._data,

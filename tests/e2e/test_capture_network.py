@@ -13,7 +13,7 @@ from egress_manager.domain.captures import (
 )
 from lab.phones import Agent, Answer, Manner, Phone
 from lab.servers import LiveKit
-from lab.sounds import RATE, beeps, chirp, find_beeps, follow
+from lab.sounds import RATE, beeps, chirp, find_beeps, follow, locate, silence
 from lab.wire import Wire
 
 WORDS = chirp(1.5)
@@ -244,3 +244,25 @@ async def test_a_server_that_answers_nothing_does_not_hold_us_up(room_name, tmp_
             server.resume()
 
     assert kept.story.ended is not None
+
+
+async def test_media_come_through_turn_where_no_other_way_is_open(room_name, tmp_path):
+    """Neither UDP nor TCP leads to the server; its TURN relay does."""
+    words = chirp(1.0)
+    async with (
+        LiveKit(turn=True) as server,
+        Wire(server, transport="relay") as wire,
+        studio(wire, tmp_path) as recorder,
+        Agent(server, room_name, identity="agent"),
+        Phone(server, room_name, number="+15550100", answer=Answer.AT_ONCE) as phone,
+    ):
+        wire.cut_media()
+        recorder.attend(room_name)
+        sid = phone.track_sid
+        await recorder.until_kept(sid)
+        await phone.say(words)
+        await phone.say(silence(LAST_WORD))
+        await phone.hang_up()
+        kept = (await recorder.over())[-1]
+
+    assert locate(kept.sound(sid), words).score > 0.9
