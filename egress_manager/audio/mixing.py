@@ -23,8 +23,13 @@ AHEAD: Final = 2.5
 #: One slice of work mixes so much of the call: some 20 ms of CPU. Seconds.
 SLICE: Final = 2.0
 
-#: What stands further from where it is now known to belong is not good enough. Seconds.
-DOUBT: Final = 0.010
+#: What stands further from where it is now known to belong is not good enough: words must be in
+#: their place to 20 ms, and to find the place itself a part of that is needed. Seconds.
+DOUBT: Final = 0.015
+#: What is mixed while the call goes on is begun again for that only so early, when it costs little;
+#: later it is made again once, at the end. Otherwise a machine that is late with everything would
+#: have the more to do. Seconds of the call.
+EARLY: Final = 15.0
 
 #: Sound that ends so long before the call is not decoded. Seconds.
 WARM_UP: Final = 0.5
@@ -95,7 +100,8 @@ class Mixing:
         for weave in self._weaves.values():
             weave.look(self._captures)
         strands = [strand for weave in self._weaves.values() for strand in weave.strands]
-        if [strand for strand in strands if strand.refresh()]:
+        is_refreshed = [strand for strand in strands if strand.refresh()]
+        if is_refreshed and self._sum.done < EARLY * TICKS:
             self._compare()
 
     def _hear(self, until: float) -> None:

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 AT_ONCE: Final = 8
 #: With more than so many waiting, no answer waits for its work.
 BUSY: Final = 8
+#: Work gives way to a rush of webhooks so often, for so long each time (seconds): 2 s at most.
+GIVE_WAY: Final = 40
+GIVE_WAY_FOR: Final = 0.05
 #: An answer waits for its work for this long at most. Seconds.
 PATIENCE: Final = 0.5
 #: More than so many stay in the inbox, until the sweep takes them from there.
@@ -35,6 +38,7 @@ class Intake:
         self._doors = doors
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._work: set[asyncio.Task[Outcome]] = set()
+        self._arriving = 0
 
     async def receive(self, body: bytes, authorization: str | None) -> Outcome:
         """Check it, have the recorder go, keep it, have it folded in; what it leads to.
@@ -45,7 +49,11 @@ class Intake:
         doors, at = self._doors, self._doors.clock.now()
         webhook = doors.webhooks.read(body, authorization, at)
         await ingest.attend_if_wanted(webhook.news, doors)
-        await doors.inbox.keep(webhook, at)
+        self._arriving += 1
+        try:
+            await doors.inbox.keep(webhook, at)
+        finally:
+            self._arriving -= 1
         foreseen = foresee(webhook.news, doors.house.policy)
         if len(self._work) >= MOST_WAITING:
             return foreseen
@@ -66,6 +74,7 @@ class Intake:
 
     async def _take(self, webhook: Webhook, foreseen: Outcome) -> Outcome:
         async with self._gate:
+            await self._rush_is_over()
             try:
                 return await _take_and_note(webhook, self._doors)
             except EgressManagerError as error:
@@ -75,6 +84,13 @@ class Intake:
             except Exception:
                 log.exception("webhook_failed", extra={"event_id": webhook.event_id})
             return foreseen
+
+    async def _rush_is_over(self) -> None:
+        """Let others in first, for a while: who is in already is on disk and can wait."""
+        for _ in range(GIVE_WAY):
+            if self._arriving <= BUSY:
+                return
+            await asyncio.sleep(GIVE_WAY_FOR)
 
 
 async def take_waiting(doors: Doors, limit: int = 100) -> int:
