@@ -45,6 +45,8 @@ FINISH_TIMEOUT: Final = 8.0
 FINISH_LOOKS: Final = 80
 #: A sweep that failed is tried again after this long. Seconds.
 SWEEP_RETRY: Final = 1.0
+#: So many webhooks are taken from the inbox in one turn.
+INBOX_BATCH: Final = 100
 #: So many due recordings are taken up in one turn.
 MOST_DUE: Final = 100
 
@@ -58,7 +60,7 @@ class Pace:
 
     poll: float = 2.0
     poll_idle: float = 4.0
-    due: float = 0.5
+    due: float = 1.0
     inbox: float = 10.0
     recover: float = 15.0
     standing: float = 60.0
@@ -109,8 +111,8 @@ class Sweeps:
 
     async def empty_inbox(self) -> float:
         """Take in webhooks that were kept and not worked on."""
-        await receive.take_waiting(self.doors)
-        return self.pace.inbox
+        taken = await receive.take_waiting(self.doors, INBOX_BATCH)
+        return 0.0 if taken == INBOX_BATCH else self.pace.inbox
 
     async def find_due(self) -> float:
         """Find what is due; at first also what the last process had in its hands."""

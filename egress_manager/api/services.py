@@ -30,7 +30,7 @@ class ApiServices:
     health_checks: Mapping[str, HealthCheck]
 
 
-def _services(request: Request) -> ApiServices:
+async def _services(request: Request) -> ApiServices:
     services: ApiServices = request.app.state.services
     return services
 

@@ -94,12 +94,12 @@ def _certainty(stay: Stay) -> tuple[bool, datetime]:
 class Call:
     """One SIP call as it is seen in a room; `reason` says why it is not recorded.
 
-    `stays` has more than one where the caller dropped out and came back. `joined_at` is the first
-    that anybody saw of the caller, `left_at` the end of the last stay, None while one goes on.
-    `answered_at` is when `sip.callStatus` became `active`; `status` is the furthest
-    `sip.callStatus`, empty where there are no SIP attributes. `seen_at` is when the caller was last
-    known to be there, and `seen_firsthand` whether the server itself (asked, or through a capture)
-    ever showed the caller.
+    `stays` has more than one where the caller dropped out and came back. `joined_at` is made of
+    `first_seen_at`, the first that anybody saw of the caller, and of what LiveKit says; `left_at`
+    is the end of the last stay, None while one goes on. `answered_at` is when `sip.callStatus`
+    became `active`; `status` is the furthest `sip.callStatus`, empty where there are no SIP
+    attributes. `seen_at` is when the caller was last known to be there, and `seen_firsthand`
+    whether the server itself (asked, or through a capture) ever showed the caller.
     """
 
     id: str
@@ -123,6 +123,8 @@ class Call:
     tracks: tuple[CallTrack, ...] = ()
     recording_id: str | None = None
     reason: str = ""
+    first_seen_at: datetime | None = None
+    livekit_joined_at: datetime | None = None
     version: int = 0
 
     @property
@@ -154,7 +156,8 @@ class Call:
             stays=_seen_again(
                 _with_stay(self.stays, Stay(person.sid, news.at, news.room.sid)), news
             ),
-            joined_at=min(self.joined_at, _first_seen(news)),
+            first_seen_at=min(self.first_seen_at or news.at, news.at),
+            livekit_joined_at=_earlier(self.livekit_joined_at, person.joined_at),
             seen_at=news.at if news.at - self.seen_at >= SEEN_EVERY else self.seen_at,
             status=max(self.status, attributes.get("sip.callStatus", ""), key=_rank),
             seen_firsthand=self.seen_firsthand or news.source is not Source.WEBHOOK,
@@ -162,7 +165,7 @@ class Call:
         seen = _with_details(seen, person)
         if attributes.get("sip.callStatus") == "active":
             seen = replace(seen, answered_at=min(self.answered_at or news.at, news.at))
-        return replace(seen, left_at=_end_of(seen.stays))
+        return replace(seen, joined_at=_joined_at(seen), left_at=_end_of(seen.stays))
 
     def lose(self, news: ParticipantLeft) -> "Call":
         """Fold in the end of one stay of the caller."""
@@ -241,20 +244,23 @@ def new_call(news: ParticipantSeen) -> Call:
         room=news.room,
         identity=person.identity,
         stays=(Stay(person.sid, news.at, news.room.sid),),
-        joined_at=_first_seen(news),
+        joined_at=news.at,
         seen_at=news.at,
     ).see(news)
 
 
-def _first_seen(news: ParticipantSeen) -> datetime:
+def _joined_at(call: Call) -> datetime:
     """When the caller came, on our clock: when we saw it, or long before, where LiveKit says so.
 
     LiveKit's own time of joining is on another machine's clock, so it counts only for a call that
-    was found late, by asking.
+    was found late.
     """
-    joined = news.participant.joined_at
-    found_late = news.source is Source.POLL and joined and news.at - joined > FOUND_LATE
-    return joined if joined and found_late else news.at
+    seen, told = call.first_seen_at or call.joined_at, call.livekit_joined_at
+    return told if told and seen - told > FOUND_LATE else seen
+
+
+def _earlier(known: datetime | None, told: datetime | None) -> datetime | None:
+    return min((at for at in (known, told) if at), default=None)
 
 
 def _with_stay(stays: tuple[Stay, ...], stay: Stay) -> tuple[Stay, ...]:

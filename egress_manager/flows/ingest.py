@@ -91,14 +91,19 @@ async def attend_if_wanted(news: News, doors: Doors) -> None:
     """Have the recorder go where a call is to be recorded. Needs no store."""
     if not isinstance(news, ParticipantSeen) or news.participant.is_recorder:
         return
-    if news.source is Source.WEBHOOK and news.participant.joined_at:
-        doors.livekit_clock.learn(news.participant.joined_at, news.at)
+    _learn_clock(news, doors)
     if not decide(doors.house.policy, news.room.name).record or _is_stale(news, doors):
         return
     if news.room.name in doors.standing_rooms:
         await doors.recorder.stand(news.room.name)
     if is_caller(news.participant):
         await doors.recorder.attend(news.room.name)
+
+
+def _learn_clock(news: ParticipantSeen, doors: Doors) -> None:
+    """A webhook of a join comes at once: what lies between is the clocks' difference."""
+    if news.source is Source.WEBHOOK and news.participant.joined_at:
+        doors.livekit_clock.learn(news.participant.joined_at, news.at)
 
 
 def _is_stale(news: ParticipantSeen, doors: Doors) -> bool:
@@ -117,11 +122,13 @@ async def _seen(news: ParticipantSeen, doors: Doors) -> Outcome:
     if not is_caller(news.participant):
         await _tell_calls(news.room.name, doors, lambda call: call.meet(news.participant))
         return Outcome("participant")
+    _learn_clock(news, doors)
+    seen = replace(news, participant=doors.livekit_clock.corrected(news.participant))
     call = await upsert(
         doors.calls,
         call_id_of(news.room, news.participant),
-        partial(new_call, news),
-        lambda known: known.see(news),
+        partial(new_call, seen),
+        lambda known: known.see(seen),
     )
     if not call.is_over:
         await attend_if_wanted(news, doors)
@@ -166,7 +173,7 @@ async def _lose(call: Call, news: ParticipantLeft, doors: Doors) -> Call:
 
 async def _listed(news: RoomListed, doors: Doors) -> None:
     """Who is there is seen; whose call goes on but who is not there has left."""
-    people = [doors.livekit_clock.corrected(person) for person in news.participants]
+    people = news.participants
     sightings = [ParticipantSeen(news.at, news.room, person, Source.POLL) for person in people]
     for seen in sightings:
         await attend_if_wanted(seen, doors)

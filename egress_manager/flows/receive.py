@@ -19,7 +19,7 @@ from egress_manager.flows.ingest import Outcome
 log = logging.getLogger(__name__)
 
 #: So many webhooks are worked on at once; more wait their turn.
-AT_ONCE: Final = 8
+AT_ONCE: Final = 2
 #: With more than so many waiting, no answer waits for its work.
 BUSY: Final = 8
 #: Work gives way to a rush of webhooks so often, for so long each time (seconds): 2 s at most.

@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 
 from lab.sounds import RATE
 
-#: How far a word may be from its place. Seconds.
-PLACE = 0.02
-
 
 @dataclass(frozen=True, slots=True)
 class Heard:

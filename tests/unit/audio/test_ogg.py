@@ -4,7 +4,7 @@ import io
 import struct
 
 import av
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from egress_manager.audio import ogg, opus
@@ -80,6 +80,7 @@ def test_garbage_is_passed_over(pages, garbage, data):
     parts = written(pages)
     at = data.draw(st.integers(1, len(parts) - 1))
     hit = parts[at][: data.draw(st.integers(0, len(parts[at]) - 1))] + garbage
+    assume(not hit.startswith(parts[at]))  # garbage that mends the page is no damage
 
     read = ogg.read_pages(b"".join([*parts[:at], hit, *parts[at + 1 :]]))
 
