@@ -244,7 +244,8 @@ async def test_a_room_that_is_deleted_ends_its_capture(livekit_server, room_name
             rooms = await server.room.list_rooms(api.ListRoomsRequest(names=[room_name]))
 
     assert share_heard(kept.sound(sid), WORDS) == 1.0
-    assert kept.story.ended.reason == "server_said_room_deleted"
+    # The server says so, or hangs up before it has: then there is nobody in the room any more.
+    assert kept.story.ended.reason in ("server_said_room_deleted", "room_replaced")
     assert list(rooms.rooms) == []
 
 
