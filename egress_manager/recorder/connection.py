@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 LEAVE_TIMEOUT: Final = 1.0
 #: UDP may try alone for this long before TCP candidates are tried too. Seconds.
 UDP_FIRST: Final = 0.5
+#: A server that closes the media on purpose says why on the signal connection, maybe a little
+#: later; who rejoins before that opens again a room that was just deleted. Seconds.
+EXPLAIN: Final = 0.25
 #: Media must have come up this long after we began to join. Seconds.
 MEDIA_TIMEOUT: Final = 20.0
 #: The direct way may take this long where the server offers to relay; then relaying is tried.
@@ -225,8 +228,12 @@ class Connection:
             on_packet=self._packet,
             on_report=self._report,
             on_data=self._data,
-            on_lost=lambda: self._media_lost("media_lost"),
+            on_lost=self._media_closed,
         )
+
+    def _media_closed(self) -> None:
+        """The server closed the media: it may be about to say why, and whether to come back."""
+        asyncio.get_running_loop().call_later(EXPLAIN, self._media_lost, "media_lost")
 
     async def _connect(self, peer: Peer) -> None:
         try:
