@@ -15,6 +15,7 @@ from egress_manager import cli
 from egress_manager.adapters.mongo_calls import MongoCalls
 from egress_manager.adapters.mongo_client import connect, database
 from egress_manager.adapters.mongo_recordings import MongoRecordings
+from egress_manager.cli import service
 from egress_manager.domain.calls import Call, Stay
 from egress_manager.domain.incoming import Room
 from egress_manager.domain.recordings import Observation, Recording, State
@@ -124,7 +125,7 @@ class TestLists:
         self, manager: Manager, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As if there were no pages."""
-        monkeypatch.setattr(cli, "PAGE", 2)
+        monkeypatch.setattr(service, "PAGE", 2)
 
         said = Said(capsys, "calls", "--url", manager.url, "--api-key", KEY, "--json")
 

@@ -1,0 +1,37 @@
+"""The command line: one module a noun; what is listed here is what there is.
+
+`calls` and `recordings` ask the running service over HTTP. Tables are for people; `--json` prints
+what the API says, for scripts. What goes wrong is one sentence on stderr and an exit code: 1, or 2
+for settings that can't be used.
+
+What runs the service is imported where it is needed only: a list should not wait for it.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App
+
+from egress_manager.cli.calls import calls
+from egress_manager.cli.house import keys, serve, settings
+from egress_manager.cli.recordings import recordings
+from egress_manager.errors import EgressManagerError, SettingsWrong
+
+app = App("egress-manager", help="The call recorder for self-hosted LiveKit.", version_flags=[])
+for command in (serve, settings, calls, recordings, keys):
+    app.command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what the command line says, and exit."""
+    try:
+        app(arguments)
+    except SettingsWrong as error:
+        sys.exit(_complaint(error, 2))
+    except EgressManagerError as error:
+        sys.exit(_complaint(error, 1))
+
+
+def _complaint(error: EgressManagerError, code: int) -> int:
+    print(f"egress-manager: {error}", file=sys.stderr)
+    return code

@@ -1,0 +1,79 @@
+"""`egress-manager serve | settings | keys`: the service itself, on this machine."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from egress_manager import telemetry
+from egress_manager.cli.service import AsJson
+from egress_manager.cli.tables import console, print_json, table
+from egress_manager.settings import load_settings, words
+
+keys = App("keys", help="The key that opens the API.")
+
+
+def serve(*, host: str = "0.0.0.0", port: int = 5000) -> None:
+    """Run the service: the API, the jobs and the recorder.
+
+    Parameters
+    ----------
+    host
+        The address to listen on.
+    port
+        The port to listen on.
+    """
+    import uvicorn
+
+    telemetry.set_up(load_settings().log_level)
+    uvicorn.run("egress_manager.app:app", host=host, port=port, log_config=None, access_log=False)
+
+
+def settings(
+    *,
+    as_json: AsJson = False,
+    markdown: Annotated[bool, Parameter(negative="")] = False,
+    env_example: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Show every setting and where it comes from; secrets are masked.
+
+    Parameters
+    ----------
+    as_json
+        For scripts.
+    markdown
+        Print docs/settings.md instead.
+    env_example
+        Print .env.example instead.
+    """
+    if markdown or env_example:
+        print(words.as_markdown() if markdown else words.as_env_example(), end="")
+        return
+    shown = list(words.shown(load_settings()))
+    if as_json:
+        print_json({each.variable: {"value": each.value, "from": each.origin} for each in shown})
+        return
+    rows = ([each.variable, each.value, each.origin] for each in shown)
+    console().print(table(["variable", "value", "from"], rows))
+
+
+@keys.command(name="new")
+def new_key() -> None:
+    """Make a new API key and show it; the old one opens nothing any more."""
+    print(asyncio.run(_new_key()))
+
+
+async def _new_key() -> str:
+    from egress_manager.api import auth
+    from egress_manager.wiring import open_keys
+
+    async with open_keys(load_settings()) as kept:
+        return await auth.make_new_key(kept, _Now())
+
+
+class _Now:
+    """The clock of this machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)

@@ -1,0 +1,66 @@
+"""`egress-manager recordings`: list them, or show one."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from cyclopts import App
+
+from egress_manager.cli.service import HERE, Facts, Service, every
+from egress_manager.cli.tables import length, moment, show, show_one, table
+
+recordings = App("recordings", help="List recordings, newest first, or show one.")
+
+
+@recordings.default
+def list_recordings(
+    *,
+    room: str | None = None,
+    caller: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    status: str | None = None,
+    limit: int = 50,
+    service: Service = HERE,
+) -> None:
+    """List recordings, newest first.
+
+    Parameters
+    ----------
+    room
+        Only those in this room.
+    caller
+        Only those from this number.
+    since
+        Only those from this moment on (2026-11-22T00:00:00Z).
+    until
+        Only those before this moment.
+    status
+        Only those that are starting, recording, processing, completed, failed, aborted or deleted.
+    limit
+        How many at most.
+    """
+    where = {"room_name": room, "caller_number": caller, "since": since, "until": until}
+    found = every(service, "/recordings", where | {"status": status}, limit)
+    columns = ["begun", "caller", "room", "status", "lasted", "file", "recording"]
+    show(service, found, table(columns, map(_recording_row, found["items"])))
+
+
+@recordings.command(name="show")
+def show_recording(recording_id: str, /, *, service: Service = HERE) -> None:
+    """Show one recording."""
+    show_one(service, f"/recordings/{quote(recording_id, safe='')}")
+
+
+def _recording_row(recording: Facts) -> Sequence[str]:
+    status = recording["status"]
+    if recording["reason"]:
+        status += f" ({recording['reason']})"
+    return [
+        moment(recording["started_at"] or recording["created_at"]),
+        recording["caller_number"] or "",
+        recording["room_name"],
+        status,
+        length(recording["duration_sec"]),
+        recording["filepath"] or "",
+        recording["id"],
+    ]

@@ -1,0 +1,84 @@
+"""The running service, asked over HTTP."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import httpx2
+from cyclopts import Parameter
+
+from egress_manager.errors import EgressManagerError
+from egress_manager.settings import words
+
+#: The most that the API gives at once.
+PAGE: Final = 200
+#: How long the service may take to answer. Seconds.
+TIMEOUT: Final = 10.0
+
+KEY_VARIABLE: Final = "EGRESS_MANAGER_API_KEY"
+
+#: For scripts: what was found as JSON, in the place of a table.
+AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+
+Facts = Mapping[str, Any]
+
+
+class Failed(EgressManagerError):
+    """What was asked for could not be had; the message says what to do."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Service:
+    """The service that is asked.
+
+    Parameters
+    ----------
+    url
+        Where the service is.
+    api_key
+        The API key; EGRESS_MANAGER_API_KEY where it is not given.
+    as_json
+        Print what the API says, for scripts.
+    """
+
+    url: str = "http://127.0.0.1:5000"
+    api_key: str = ""
+    as_json: AsJson = False
+
+
+#: The service of this machine.
+HERE: Final = Service()
+
+
+def every(service: Service, path: str, where: Mapping[str, str | None], limit: int) -> Facts:
+    """As many as wanted, page after page, as if they were one."""
+    items: list[Facts] = []
+    cursor: str | None = None
+    while True:
+        page = ask(service, path, {**where, "cursor": cursor, "limit": min(limit, PAGE)})
+        items += page["items"]
+        limit, cursor = limit - len(page["items"]), page["next_cursor"]
+        if cursor is None or limit <= 0:
+            return {"items": items, "next_cursor": cursor}
+
+
+def ask(service: Service, path: str, params: Mapping[str, Any]) -> Any:
+    """The service's answer. Raises `Failed` with a sentence."""
+    key = service.api_key or words.value_of(KEY_VARIABLE)
+    given = {name: value for name, value in params.items() if value is not None}
+    try:
+        with httpx2.Client(base_url=service.url, timeout=TIMEOUT) as client:
+            answer = client.get(path, params=given, headers={"X-API-Key": key} if key else {})
+            said = answer.json()
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise Failed(f"nobody answers at {service.url}: is it running? (--url)") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise Failed(f"what answers at {service.url} is not Egress Manager (--url)") from error
+    if answer.status_code == httpx2.codes.UNAUTHORIZED:
+        wrong = "is not the service's API key" if key else "is missing"
+        raise Failed(f"the API key {wrong}: give --api-key, or set {KEY_VARIABLE}")
+    if not answer.is_success:
+        raise Failed(said.get("detail", f"the service answered {answer.status_code}"))
+    return said
