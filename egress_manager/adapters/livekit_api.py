@@ -1,0 +1,54 @@
+"""livekit-server's API: opened when it is first asked, and its errors become ours."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import aiohttp
+from livekit import api
+
+from egress_manager.errors import EgressManagerError, LiveKitRefused, LiveKitUnavailable
+
+#: How long a question may take. Seconds.
+TIMEOUT: Final = 5.0
+
+#: Twirp codes that mean: not with this key, or not this way (twitchtv.github.io/twirp/docs/errors).
+_REFUSALS: Final = frozenset({"unauthenticated", "permission_denied", "bad_route"})
+
+#: Twirp codes that say nothing of what was asked: asked again later, the answer may be another.
+_PASSING: Final = frozenset({"unavailable", "deadline_exceeded", "internal", "unknown"})
+
+
+class LiveKitApi:
+    """Asks livekit-server; open it in the event loop it is used in."""
+
+    def __init__(self, url: str, api_key: str, api_secret: str) -> None:
+        self._api: Callable[[], api.LiveKitAPI] = lambda: api.LiveKitAPI(
+            url, api_key, api_secret, timeout=aiohttp.ClientTimeout(total=TIMEOUT)
+        )
+        self._open: api.LiveKitAPI | None = None
+
+    async def aclose(self) -> None:
+        """Close the HTTP session."""
+        if self._open is not None:
+            await self._open.aclose()
+
+    @contextlib.asynccontextmanager
+    async def asking(self) -> AsyncIterator[api.LiveKitAPI]:
+        """The API; its errors become ours."""
+        if self._open is None:
+            self._open = self._api()
+        try:
+            yield self._open
+        except api.TwirpError as error:
+            raise _ours(error) from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise LiveKitUnavailable("livekit-server does not answer") from error
+
+
+def _ours(error: api.TwirpError) -> EgressManagerError:
+    if error.code in _REFUSALS or error.status in (401, 403):
+        return LiveKitRefused("LiveKit refused the API key: check LIVEKIT_API_KEY and _SECRET")
+    if error.code in _PASSING:
+        return LiveKitUnavailable(f"livekit-server answered {error.code}")
+    return LiveKitRefused(f"livekit-server answered {error.code}")
