@@ -26,9 +26,9 @@ Step = Callable[[Recording, Doors], Awaitable[Recording]]
 
 #: What to do with a recording, by the state it rests in. No entry: nothing to do.
 STEPS: Final[Mapping[State, Step]] = {
-    State.PLANNED: record.give_up,
-    State.STARTING: record.give_up,
-    State.ACTIVE: record.outlive,
+    State.PLANNED: record.look_after,
+    State.STARTING: record.look_after,
+    State.ACTIVE: record.look_after,
     State.ENDING: record.close,
     State.CAPTURED: render.render,
 }

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from egress_manager.domain.calls import Call
-from egress_manager.domain.incoming import News, Participant, Room, Webhook
+from egress_manager.domain.incoming import EgressReported, News, Participant, Room, Webhook
+from egress_manager.domain.policy import Engine
 from egress_manager.domain.recordings import Recording, Rendered, RenderPlan
 
 Item = TypeVar("Item")
@@ -92,7 +93,7 @@ class Recordings(Protocol):
         ...
 
     async def by_egress_id(self, egress_id: str) -> Recording | None:
-        """The recording whose recorder calls it that, if there is one."""
+        """The recording whose recorder calls it, or one of its jobs, that; if there is one."""
         ...
 
     async def add(self, recording: Recording) -> Recording:
@@ -191,24 +192,59 @@ class Trunks(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a recorder is to record: a whole call, or one track (`track_sid`) of it.
+
+    `path` is where the file is to go, below the recordings directory; it is known by it. `identity`
+    is the caller's, empty where nobody's side is the left one; `hears_other_callers` says whether
+    they are heard on the other side.
+    """
+
+    room_name: str
+    path: str
+    identity: str = ""
+    track_sid: str = ""
+    hears_other_callers: bool = True
+
+
 #: What a recorder calls with what it has seen first-hand, in order. It may raise what is
 #: retryable: then it is told the same again.
 Listener = Callable[[News], Awaitable[None]]
 
 
 class Recorder(Protocol):
-    """Something that records what is said in a room."""
+    """Something that records what is said in a room.
+
+    One kind is in the room itself (`attend`), and keeps all that is said there; the other is
+    ordered to (`order`), a job for every file. Each kind takes what is the other's way as done.
+    What becomes of anything is told to the listener.
+    """
 
     @property
-    def engine(self) -> str:
-        """`builtin` or `egress`; stands in the recording."""
+    def engine(self) -> Engine:
+        """Which it is; stands in the recording."""
         ...
 
     async def attend(self, room_name: str) -> None:
         """See to it that the room is being captured; harmless to repeat.
 
-        Returns at once: what becomes of it is told to the listener. The recorder leaves by itself
-        when the last caller has.
+        Returns at once. The recorder leaves by itself when the last caller has.
+        """
+        ...
+
+    async def order(self, order: Order) -> None:
+        """Have a job done; ordered twice, it may be done twice. Returns at once."""
+        ...
+
+    async def stop(self, egress_id: str) -> None:
+        """Have a job end; harmless to repeat. Returns at once."""
+        ...
+
+    async def jobs(self, room_name: str | None = None) -> Sequence[EgressReported]:
+        """How jobs are doing, in that room or in all, for as long as anybody remembers them.
+
+        Raises `LiveKitUnavailable`, `LiveKitRefused`.
         """
         ...
 
@@ -260,7 +296,10 @@ class Files(Protocol):
     """The recordings directory, as far as flows need it."""
 
     def path(self, relative: str) -> str:
-        """Where a file below the recordings directory is, as the operator sees it."""
+        """Where a file below the recordings directory is, as the operator sees it.
+
+        What is whole already, a path from `/` or a URL, stays as it is.
+        """
         ...
 
     def exists(self, path: str) -> bool:

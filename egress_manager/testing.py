@@ -12,12 +12,14 @@ every verb raises `StoreUnavailable`, as when MongoDB can't be reached.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from egress_manager.domain.calls import Call
 from egress_manager.domain.cursors import Place
-from egress_manager.domain.incoming import News, Participant, Room, Webhook
+from egress_manager.domain.incoming import EgressReported, News, Participant, Room, Webhook
 from egress_manager.domain.moments import as_stored
+from egress_manager.domain.policy import Engine
 from egress_manager.domain.recordings import Recording, Rendered, RenderPlan
 from egress_manager.errors import (
     Conflict,
@@ -26,7 +28,7 @@ from egress_manager.errors import (
     RenderFailed,
     StoreUnavailable,
 )
-from egress_manager.ports import CallFilter, Page, RecordingFilter, Work
+from egress_manager.ports import CallFilter, Order, Page, RecordingFilter, Work
 
 Item = TypeVar("Item")
 
@@ -115,7 +117,14 @@ class MemoryRecordings(_Away):
 
     async def by_egress_id(self, egress_id: str) -> Recording | None:
         self._answer()
-        return next((r for r in self.kept.values() if r.egress_id == egress_id), None)
+        return next(
+            (
+                r
+                for r in self.kept.values()
+                if egress_id in (r.egress_id, *(job.egress_id for job in r.egresses))
+            ),
+            None,
+        )
 
     async def add(self, recording: Recording) -> Recording:
         self._answer()
@@ -286,10 +295,16 @@ class MemoryRooms:
 
 @dataclass
 class MemoryRecorder:
-    """`Recorder` that goes where it is asked to; `attended` and `stood` have the rooms in order."""
+    """`Recorder` that goes where it is asked to; `attended` and `stood` have the rooms in order.
 
-    engine: str = "builtin"
+    `ordered` and `stopped` have what it was told, `doing` is what it answers about its jobs.
+    """
+
+    engine: Engine = Engine.BUILTIN
     attended: list[str] = field(default_factory=list)
+    ordered: list[Order] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    doing: list[EgressReported] = field(default_factory=list)
     stood: list[str] = field(default_factory=list)
     capturing: set[str] = field(default_factory=set)
 
@@ -298,6 +313,15 @@ class MemoryRecorder:
 
     async def stand(self, room_name: str) -> None:
         self.stood.append(room_name)
+
+    async def order(self, order: Order) -> None:
+        self.ordered.append(order)
+
+    async def stop(self, egress_id: str) -> None:
+        self.stopped.append(egress_id)
+
+    async def jobs(self, room_name: str | None = None) -> Sequence[EgressReported]:
+        return [job for job in self.doing if room_name in (None, job.room.name)]
 
     def attends(self, room_name: str) -> bool:
         return room_name in self.capturing
@@ -364,7 +388,7 @@ class MemoryFiles:
     there: set[str] = field(default_factory=set)
 
     def path(self, relative: str) -> str:
-        return f"/recordings/{relative}"
+        return relative if "://" in relative else str(PurePosixPath("/recordings") / relative)
 
     def exists(self, path: str) -> bool:
         return path in self.there

@@ -14,6 +14,7 @@ from egress_manager.adapters.builtin_captures import DiskCaptures
 from egress_manager.adapters.builtin_clock import OneClock
 from egress_manager.adapters.builtin_recorder import BuiltinRecorder
 from egress_manager.adapters.docket_queue import DocketQueue
+from egress_manager.adapters.egress_recorder import Bucket, EgressRecorder, Output
 from egress_manager.adapters.given_key import GivenKey
 from egress_manager.adapters.livekit_rooms import LiveKitRooms
 from egress_manager.adapters.livekit_webhooks import LiveKitWebhooks
@@ -28,7 +29,7 @@ from egress_manager.adapters.mongo_recordings import MongoRecordings
 from egress_manager.adapters.process_renderer import ProcessRenderer
 from egress_manager.domain import captures
 from egress_manager.domain.incoming import News
-from egress_manager.domain.policy import Policy
+from egress_manager.domain.policy import Engine, Policy
 from egress_manager.errors import RenderFailed, SettingsWrong, StorageFailed
 from egress_manager.flows import ingest
 from egress_manager.flows.doors import Doors, House
@@ -79,10 +80,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await renderer.start()
         recorder = _recorder(settings)
         stack.push_async_callback(recorder.aclose)
+        egress = _egress(settings)
+        stack.push_async_callback(egress.aclose)
         database = mongo_client.database(client, settings.mongo_db)
         files = LocalFiles(directory)
         yield Services(
-            doors=_doors(settings, database, rooms, renderer, recorder, files),
+            doors=_doors(settings, database, rooms, renderer, (recorder, egress), files),
             keys=_keys(settings, database),
             files=files,
             recorder=recorder,
@@ -92,6 +95,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 "recorder": partial(_recording, recorder),
                 "renderer": partial(_rendering, renderer),
                 "storage": partial(asyncio.to_thread, files.check),
+                **({"egress": egress.check} if _uses_egress(settings) else {}),
             },
             prepare=partial(_prepare, database),
         )
@@ -102,21 +106,22 @@ def _doors(
     database: Database,
     rooms: LiveKitRooms,
     renderer: ProcessRenderer,
-    recorder: BuiltinRecorder,
+    recorders: tuple[BuiltinRecorder, EgressRecorder],
     files: LocalFiles,
 ) -> Doors:
-    """Which adapter stands behind which port; the recorder tells what it sees through them."""
+    """Which adapter stands behind which port; the recorders tell what they see through them."""
+    builtin = recorders[0]
     webhooks = _webhooks(settings)
     doors = Doors(
         house=_house(settings),
-        clock=OneClock(lambda: recorder.is_busy),
+        clock=OneClock(lambda: builtin.is_busy),
         webhooks=webhooks,
         inbox=MongoInbox(database, webhooks.read_again),
         calls=MongoCalls(database),
         recordings=MongoRecordings(database),
         rooms=rooms,
         trunks=rooms,
-        recorder=recorder,
+        recorders={recorder.engine: recorder for recorder in recorders},
         captures=DiskCaptures(files.directory / captures.FOLDER),
         renderer=renderer,
         queue=_queue(settings),
@@ -124,17 +129,31 @@ def _doors(
         named_rooms=frozenset(settings.standing_rooms),
         standing_rooms=set(settings.standing_rooms),
     )
-    recorder.listener = partial(_listen, doors=doors)
+    for recorder in recorders:
+        recorder.listener = partial(_listen, doors=doors)
     return doors
 
 
 def _house(settings: Settings) -> House:
     return House(
-        policy=Policy(settings.record, settings.record_rooms),
+        policy=Policy(
+            settings.record, settings.record_rooms, settings.engine, settings.other_engine_rooms
+        ),
         naming=settings.naming,
         mix_format=settings.mix_format,
         include_other_callers=settings.include_other_callers,
+        falls_back=settings.falls_back,
+        egress_dir=_egress_dir(settings),
     )
+
+
+def _uses_egress(settings: Settings) -> bool:
+    return settings.engine is Engine.EGRESS or bool(settings.other_engine_rooms)
+
+
+def _egress_dir(settings: Settings) -> str:
+    """The recordings directory as LiveKit Egress sees it."""
+    return settings.egress_recordings_dir or str(settings.recordings_dir.absolute())
 
 
 def _key_of(settings: Settings) -> tuple[str, str]:
@@ -148,6 +167,25 @@ def _recorder(settings: Settings) -> BuiltinRecorder:
         partial(livekit_tokens.capture_token, key, secret, ttl_seconds=TOKEN_TTL),
         settings.recordings_dir.absolute() / captures.FOLDER,
         sync_interval=settings.sync_interval,
+    )
+
+
+def _egress(settings: Settings) -> EgressRecorder:
+    bucket = Bucket(
+        settings.s3_bucket,
+        settings.s3_region,
+        settings.s3_endpoint,
+        settings.s3_access_key,
+        settings.s3_secret.get_secret_value(),
+    )
+    return EgressRecorder(
+        settings.livekit_http_url,
+        partial(livekit_tokens.recorder_token, *_key_of(settings), ttl_seconds=TOKEN_TTL),
+        Output(
+            _egress_dir(settings),
+            bucket if bucket.name else None,
+            is_one_sided=settings.egress_mode == "participant",
+        ),
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,10 +12,11 @@ import aiohttp
 
 from egress_manager.domain.calls import is_caller
 from egress_manager.domain.captures import Ended, Entry, PageKept, ParticipantChanged, SenderReport
-from egress_manager.domain.incoming import News
+from egress_manager.domain.incoming import EgressReported, News
+from egress_manager.domain.policy import Engine
 from egress_manager.domain.retelling import Retelling, participant_of
 from egress_manager.errors import EgressManagerError
-from egress_manager.ports import Listener
+from egress_manager.ports import Listener, Order
 from egress_manager.recorder.attendance import Attendance, Door
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ _QUIET: Final = (PageKept, SenderReport)
 class BuiltinRecorder:
     """Attends rooms in this process. Give it its listener before the first room."""
 
-    engine = "builtin"
+    engine: Final = Engine.BUILTIN
 
     def __init__(
         self,
@@ -66,6 +67,17 @@ class BuiltinRecorder:
         """Be in the room for as long as anybody is."""
         if not self._is_draining:
             self._attendance(room_name).is_standing = True
+
+    async def order(self, order: Order) -> None:
+        """Be in the room: all that is said there is kept."""
+        await self.attend(order.room_name)
+
+    async def stop(self, egress_id: str) -> None:
+        """Nothing to do: it leaves with the last caller."""
+
+    async def jobs(self, room_name: str | None = None) -> Sequence[EgressReported]:
+        """None: what it sees it tells at once."""
+        return ()
 
     def attends(self, room_name: str) -> bool:
         """Whether it is capturing the room, or on its way."""

@@ -41,12 +41,12 @@ class LiveKitApi:
         try:
             yield self._open
         except api.TwirpError as error:
-            raise _ours(error) from error
+            raise ours(error) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise LiveKitUnavailable("livekit-server does not answer") from error
 
 
-def _ours(error: api.TwirpError) -> EgressManagerError:
+def ours(error: api.TwirpError) -> EgressManagerError:
     if error.code in _REFUSALS or error.status in (401, 403):
         return LiveKitRefused("LiveKit refused the API key: check LIVEKIT_API_KEY and _SECRET")
     if error.code in _PASSING:

@@ -8,7 +8,7 @@ from livekit import api
 from livekit.protocol import models
 
 from egress_manager.adapters.livekit_api import LiveKitApi
-from egress_manager.domain.incoming import Kind, Participant, Room
+from egress_manager.domain.incoming import Kind, Participant, Room, Track
 from egress_manager.errors import LiveKitRefused, LiveKitUnavailable
 
 #: What a server without Redis says of everything that concerns SIP.
@@ -65,4 +65,15 @@ def participant_of(info: models.ParticipantInfo) -> Participant:
         attributes=dict(info.attributes),
         joined_at=datetime.fromtimestamp(joined, UTC) if joined else None,
         is_recorder=kind == "EGRESS" or info.permission.recorder,
+        tracks=tuple(_track_of(t) for t in info.tracks if t.type == models.TrackType.AUDIO),
+    )
+
+
+def _track_of(info: models.TrackInfo) -> Track:
+    return Track(
+        info.sid,
+        info.name,
+        info.mime_type.lower() or "audio/opus",
+        is_muted=info.muted,
+        is_encrypted=info.encryption != models.Encryption.NONE,
     )

@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import jwt
@@ -21,6 +21,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from livekit.protocol import egress, models
 from livekit.protocol.webhook import WebhookEvent
 
+from egress_manager.adapters.livekit_egress import report_of
 from egress_manager.adapters.livekit_rooms import participant_of
 from egress_manager.domain.incoming import (
     EgressReported,
@@ -189,18 +190,8 @@ def _egress(name: str, event: Json, at: datetime) -> News:
     if "info" in event:
         return _egress_by_hand(name, event["info"], at)
     info = _parsed(event, ("egressInfo", "egress_info")).egress_info
-    file = info.file_results[0] if info.file_results else info.file
-    return EgressReported(
-        _moment(info.updated_at) or at,
-        Room(info.room_name, info.room_id),
-        info.egress_id,
-        _egress_status(_given(event, "egressInfo", "egress_info"), info),
-        filepath=file.location or file.filename or None,
-        started_at=_moment(file.started_at) or _moment(info.started_at),
-        ended_at=_moment(file.ended_at) or _moment(info.ended_at),
-        duration_sec=file.duration / 1e9 if file.duration else None,
-        error=info.error,
-    )
+    status = _egress_status(_given(event, "egressInfo", "egress_info"), info)
+    return report_of(info, at, status)
 
 
 def _egress_by_hand(name: str, info: Json, at: datetime) -> News:
@@ -214,6 +205,7 @@ def _egress_by_hand(name: str, info: Json, at: datetime) -> News:
         str(_given(info, "egress_id", "egressId")),
         status.upper().removeprefix("EGRESS_"),
         filepath=str(filepath) if filepath else None,
+        is_delivered=bool(filepath),
         duration_sec=_seconds(info.get("duration_seconds")),
         error=str(info.get("error") or ""),
     )
@@ -302,10 +294,6 @@ def _kind(participant: Participant, given: object) -> Kind | None:
     if isinstance(given, str):
         return Kind(given) if given in Kind.__members__ else Kind.OTHER
     return participant.kind
-
-
-def _moment(nanoseconds: int) -> datetime | None:
-    return datetime.fromtimestamp(nanoseconds / 1e9, UTC) if nanoseconds else None
 
 
 #: How each event is read. What is not here means nothing to us.

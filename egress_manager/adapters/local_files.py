@@ -15,7 +15,7 @@ class LocalFiles:
         self.directory = directory
 
     def path(self, relative: str) -> str:
-        return str(self.directory / relative)
+        return relative if "://" in relative else str(self.directory / relative)
 
     def exists(self, path: str) -> bool:
         try:

@@ -44,7 +44,8 @@ class MongoRecordings:
         return await self._recordings.get(recording_id)
 
     async def by_egress_id(self, egress_id: str) -> Recording | None:
-        return await self._recordings.first({"egress_id": egress_id})
+        ours = {"$or": [{"egress_id": egress_id}, {"egresses.egress_id": egress_id}]}
+        return await self._recordings.first(ours)
 
     async def add(self, recording: Recording) -> Recording:
         return await self._recordings.add(recording)

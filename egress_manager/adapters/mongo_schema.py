@@ -74,8 +74,14 @@ async def create_indexes(database: Database) -> None:
     await database[mongo_inbox.COLLECTION].create_indexes(list(INBOX_INDEXES))
 
 
+async def index_jobs_of_egress(database: Database) -> None:
+    """Recordings are found by every job that LiveKit Egress does for them."""
+    recordings = database[mongo_recordings.COLLECTION]
+    await recordings.create_index("egresses.egress_id", name="egresses")
+
+
 #: In order; a step's number is its place, from 1. Never change one that was released: add one.
-MIGRATIONS: Final[tuple[Migration, ...]] = (create_indexes,)
+MIGRATIONS: Final[tuple[Migration, ...]] = (create_indexes, index_jobs_of_egress)
 
 
 async def migrate(database: Database, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:

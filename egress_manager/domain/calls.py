@@ -203,6 +203,10 @@ class Call:
         track = CallTrack(news.track.sid, person.sid, person.identity, news.at)
         return replace(self, tracks=(*self.tracks, track))
 
+    def because(self, reason: str) -> "Call":
+        """With the reason why it is not recorded; empty where it is."""
+        return replace(self, reason=reason)
+
     def meet(self, participant: Participant) -> "Call":
         """Fold in that somebody else is in the room: the first agent is the call's agent."""
         if self.agent_identity or participant.kind is not Kind.AGENT or participant.is_recorder:

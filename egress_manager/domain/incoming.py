@@ -39,12 +39,24 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
+class Track:
+    """An audio track as LiveKit shows it; `mime` is lower case (`audio/opus`, `audio/red`)."""
+
+    sid: str
+    name: str = ""
+    mime: str = "audio/opus"
+    is_muted: bool = False
+    is_encrypted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Participant:
     """A participant as LiveKit shows it.
 
     `kind` is None where the news did not say (LiveKit's track events, and webhooks made by hand).
     `metadata` is the text LiveKit carries; a JSON object made by hand arrives as its JSON text.
-    `is_recorder` is LiveKit's permission flag of egresses and of our own captures.
+    `is_recorder` is LiveKit's permission flag of egresses and of our own captures. `tracks` are the
+    audio tracks that it publishes, as far as the news say so.
     """
 
     sid: str
@@ -55,17 +67,7 @@ class Participant:
     attributes: Mapping[str, str] = field(default_factory=dict)
     joined_at: datetime | None = None
     is_recorder: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """An audio track as LiveKit shows it; `mime` is lower case (`audio/opus`, `audio/red`)."""
-
-    sid: str
-    name: str = ""
-    mime: str = "audio/opus"
-    is_muted: bool = False
-    is_encrypted: bool = False
+    tracks: tuple[Track, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +130,52 @@ class RoomFinished:
     source: Source
 
 
+class EgressKind(StrEnum):
+    """What a job of LiveKit Egress records."""
+
+    MIX = "mix"
+    TRACK = "track"
+
+
+class Sides(StrEnum):
+    """Who is heard on which side of a mix of LiveKit Egress (livekit.md 2.2, 2.3)."""
+
+    CALLER_LEFT = "caller_left"
+    AGENTS_LEFT = "agents_left"
+    ALTERNATING = "alternating"
+    ONE_VOICE = "one_voice"
+    EVERYBODY_BOTH = "everybody_both"
+
+
 @dataclass(frozen=True, slots=True)
 class EgressReported:
     """LiveKit Egress says how one of its jobs is doing.
 
-    `status` is LiveKit's name without its prefix (`STARTING`, `ACTIVE`, `COMPLETE`, …), upper case.
+    `at` is when it says so, by its own clock. `status` is LiveKit's name without its prefix
+    (`STARTING`, `ACTIVE`, `COMPLETE`, …), upper case. `egress_id` is empty for a job that LiveKit
+    itself could not start. `asked_path` is the path that was asked for, `filepath` the one it says
+    the file has; `is_delivered` says that the file is really there, by its own word. `started_at`
+    is when its first packet came. `identity` is whom it records, where it records one.
     """
 
     at: datetime
     room: Room
     egress_id: str
     status: str
+    kind: EgressKind = EgressKind.MIX
+    sides: Sides = Sides.EVERYBODY_BOTH
+    track_sid: str = ""
+    identity: str = ""
+    asked_path: str = ""
     filepath: str | None = None
+    is_delivered: bool = False
     started_at: datetime | None = None
     ended_at: datetime | None = None
     duration_sec: float | None = None
+    size_bytes: int | None = None
     error: str = ""
+    error_code: int = 0
+    details: str = ""
 
 
 @dataclass(frozen=True, slots=True)

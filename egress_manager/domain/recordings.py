@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from egress_manager.domain.egresses import Egress, heard
 from egress_manager.errors import Conflict
 
 
@@ -147,12 +148,36 @@ class Channel:
     participants: tuple[str, ...]
 
 
+class Layout(StrEnum):
+    """Which sides of the mix a finished file fills, and from which of its own."""
+
+    STEREO = "stereo"
+    SWAPPED = "swapped"
+    BOTH = "both"
+    LEFT = "left"
+    RIGHT = "right"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A finished file that holds some of a call. `begins_at`: its first sample, seconds since 1970.
+
+    `filepath` is relative to the recordings directory. Of LEFT and RIGHT all channels of the file
+    are heard on that side; BOTH is one voice for both.
+    """
+
+    filepath: str
+    begins_at: float
+    layout: Layout = Layout.STEREO
+
+
 @dataclass(frozen=True, slots=True)
 class RenderPlan:
     """What is to be made of a call's captures. Paths are relative to the recordings directory.
 
     `begins_at` and `ends_at` are the caller's join and leaving, seconds since 1970; `ends_at` is
-    None while the call goes on. Sides: the caller's stays are `caller_sids`, in left; with
+    None while the call goes on. `pieces` are finished files of the call: they are heard where
+    nothing was captured. Sides: the caller's stays are `caller_sids`, in left; with
     `include_other_callers` false, participants in `other_caller_sids` are left out of the right.
     `track_filepath` contains `{track_id}`, to be replaced.
     """
@@ -167,6 +192,7 @@ class RenderPlan:
     mix_format: str = "mp4"
     other_caller_sids: tuple[str, ...] = ()
     include_other_callers: bool = True
+    pieces: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +214,21 @@ class Recording:
 
     `file_stem` and `track_stem` are decided once: where its files go, below the recordings
     directory, without their endings; `track_stem` contains `{track_id}`. `rendered_from` has the
-    captures that its files were made of.
+    captures and the files of LiveKit Egress that its files were made of. `egresses` are the jobs
+    of LiveKit Egress that serve it; `fell_back` says why the built-in recorder had to take over.
+    `call_id` is None, and `source` not `call`, where it was not a call that began it. `identity` is
+    the participant whose side is the left one.
     """
 
     id: str
-    call_id: str
+    call_id: str | None
     egress_id: str | None
     engine: str
     room_name: str
     seen: Observation
     created_at: datetime
     caller_number: str | None = None
+    identity: str = ""
     agent_identity: str | None = None
     started_at: datetime | None = None
     stopped_at: datetime | None = None
@@ -216,6 +246,8 @@ class Recording:
     verdict: Verdict = Verdict.PENDING
     source: str = "call"
     captures: tuple[str, ...] = ()
+    egresses: tuple[Egress, ...] = ()
+    fell_back: str = ""
     rendered_from: tuple[str, ...] = ()
     channels: tuple[Channel, ...] = ()
     tracks: tuple[TrackFile, ...] = ()
@@ -234,9 +266,18 @@ class Recording:
         return DEADLINE[self.state] is None
 
     @property
-    def lacks_a_capture(self) -> bool:
-        """Whether it is over, and a capture of the call turned up that it was not made of."""
-        return self.is_final and not set(self.captures) <= set(self.rendered_from)
+    def material(self) -> tuple[str, ...]:
+        """What its files can be made of: captures, and files that LiveKit Egress left behind."""
+        return (*self.captures, *(job.key for job in self.egresses if job.has_file))
+
+    @property
+    def lacks_material(self) -> bool:
+        """Whether it is over, and something of the call turned up that it was not made of."""
+        return self.is_final and not set(self.material) <= set(self.rendered_from)
+
+    def hear(self, job: Egress) -> "Recording":
+        """Fold in what is said of one of its jobs of LiveKit Egress."""
+        return replace(self, egresses=heard(self.egresses, job))
 
     def observe(self, report: Observation) -> "Recording":
         """Fold in a recorder's report, whatever the order reports arrive in.

@@ -1,10 +1,11 @@
 """The doors that the flows go through, and what the owner of the house decided."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from egress_manager.domain.incoming import Participant
-from egress_manager.domain.policy import Policy
+from egress_manager.domain.policy import Engine, Policy
 from egress_manager.ports import (
     Calls,
     Captures,
@@ -23,12 +24,18 @@ from egress_manager.ports import (
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What the settings say about recordings."""
+    """What the settings say about recordings.
+
+    `falls_back`: the built-in recorder takes over where LiveKit Egress does not record.
+    `egress_dir`: where LiveKit Egress sees the recordings directory.
+    """
 
     policy: Policy
     naming: str
     mix_format: str = "mp4"
     include_other_callers: bool = True
+    falls_back: bool = True
+    egress_dir: str = ""
 
 
 @dataclass(slots=True)
@@ -72,7 +79,7 @@ class Doors:
     recordings: Recordings
     rooms: Rooms
     trunks: Trunks
-    recorder: Recorder
+    recorders: Mapping[Engine, Recorder]
     captures: Captures
     renderer: Renderer
     queue: Queue
@@ -80,3 +87,7 @@ class Doors:
     named_rooms: frozenset[str] = frozenset()
     standing_rooms: set[str] = field(default_factory=set)
     livekit_clock: LiveKitClock = field(default_factory=LiveKitClock)
+
+    def attends(self, room_name: str) -> bool:
+        """Whether a recorder is in the room, or on its way."""
+        return any(recorder.attends(room_name) for recorder in self.recorders.values())

@@ -33,8 +33,8 @@ from egress_manager.domain.incoming import (
     Unrecognised,
 )
 from egress_manager.domain.policy import decide
-from egress_manager.domain.recordings import Observation, Recording, State, Verdict
-from egress_manager.flows import record, render
+from egress_manager.domain.recordings import Recording
+from egress_manager.flows import egress_reports, record, render
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.update import update, upsert
 
@@ -44,17 +44,6 @@ HEARSAY: Final = timedelta(seconds=60)
 #: A call that was last seen longer ago than this ended then, not when it was found gone: somebody,
 #: LiveKit or we, was away.
 LONG_UNSEEN: Final = timedelta(seconds=30)
-
-#: What LiveKit's egress statuses mean for a recording, where they say anything new.
-EGRESS_STATES: Final = {
-    "STARTING": State.STARTING,
-    "ACTIVE": State.ACTIVE,
-    "ENDING": State.ENDING,
-    "COMPLETE": State.CAPTURED,
-    "LIMIT_REACHED": State.CAPTURED,
-    "FAILED": State.FAILED,
-    "ABORTED": State.ABORTED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +70,7 @@ async def take(news: News, doors: Doors) -> Outcome:
         case RoomFinished():
             await _finished(news, doors)
         case EgressReported():
-            return await _reported(news, doors)
+            return _outcome_of(await egress_reports.take(news, doors))
         case Unrecognised():
             return Outcome("ignored")
     return Outcome("taken")
@@ -92,12 +81,14 @@ async def attend_if_wanted(news: News, doors: Doors) -> None:
     if not isinstance(news, ParticipantSeen) or news.participant.is_recorder:
         return
     _learn_clock(news, doors)
-    if not decide(doors.house.policy, news.room.name).record or _is_stale(news, doors):
+    decision = decide(doors.house.policy, news.room.name)
+    if not decision.record or _is_stale(news, doors):
         return
+    recorder = doors.recorders[decision.engine]
     if news.room.name in doors.standing_rooms:
-        await doors.recorder.stand(news.room.name)
+        await recorder.stand(news.room.name)
     if is_caller(news.participant):
-        await doors.recorder.attend(news.room.name)
+        await recorder.attend(news.room.name)
 
 
 def _learn_clock(news: ParticipantSeen, doors: Doors) -> None:
@@ -120,7 +111,9 @@ async def _seen(news: ParticipantSeen, doors: Doors) -> Outcome:
     if news.participant.is_recorder:
         return Outcome("recorder")
     if not is_caller(news.participant):
-        await _tell_calls(news.room.name, doors, lambda call: call.meet(news.participant))
+        await _tell_calls(
+            news.room.name, doors, lambda call: _with_tracks(call.meet(news.participant), news)
+        )
         return Outcome("participant")
     _learn_clock(news, doors)
     seen = replace(news, participant=doors.livekit_clock.corrected(news.participant))
@@ -135,7 +128,7 @@ async def _seen(news: ParticipantSeen, doors: Doors) -> Outcome:
     call, recording = await record.begin(call, doors.clock.now(), doors)
     if recording is not None and news.capture_id:
         recording = await record.captured_by(call, news.capture_id, news.at, doors)
-        if recording is not None and doors.recorder.attends(call.room.name):
+        if recording is not None and doors.attends(call.room.name):
             await render.follow(call, recording, doors)
     return _outcome("call", call, recording)
 
@@ -154,6 +147,15 @@ async def _left(news: ParticipantLeft, doors: Doors) -> Outcome:
     return Outcome("participant")
 
 
+def _with_tracks(call: Call, *sightings: ParticipantSeen) -> Call:
+    """The call with the tracks that those in the room publish."""
+    for seen in sightings:
+        for track in seen.participant.tracks if not seen.participant.is_recorder else ():
+            told = TrackSeen(seen.at, seen.room, seen.participant, track, seen.source)
+            call = call.hear(told)
+    return call
+
+
 def _call_of(
     seen: ParticipantSeen,
 ) -> tuple[str, Callable[[], Call], Callable[[Call], Call]]:
@@ -166,7 +168,7 @@ async def _lose(call: Call, news: ParticipantLeft, doors: Doors) -> Call:
     """One stay is over; with the last one, the call."""
     call = await update(doors.calls, call.id, lambda known: known.lose(news))
     if call.is_over:
-        written = news.source is Source.CAPTURE or not doors.recorder.attends(call.room.name)
+        written = news.source is Source.CAPTURE or not doors.attends(call.room.name)
         await record.end(call, doors, is_written=written)
     return call
 
@@ -183,7 +185,9 @@ async def _listed(news: RoomListed, doors: Doors) -> None:
             await _seen(seen, doors)
     here = {person.sid for person in people}
     for call in await _tell_calls(
-        news.room.name, doors, lambda call: reduce(Call.meet, others, call)
+        news.room.name,
+        doors,
+        lambda call: _with_tracks(reduce(Call.meet, others, call), *sightings),
     ):
         hearsay = not call.seen_firsthand and news.at - call.seen_at < HEARSAY
         for stay in call.stays if not hearsay else ():
@@ -224,38 +228,15 @@ async def _tell_calls(
         calls[index] = await update(doors.calls, call.id, change)
         if calls[index].agent_identity != call.agent_identity:
             await record.meet_agent(calls[index], doors)
+        if calls[index].tracks != call.tracks:
+            await record.meet_track(calls[index], doors)
     return calls
 
 
-async def _reported(news: EgressReported, doors: Doors) -> Outcome:
-    """A job of LiveKit Egress that belongs to one of our recordings goes on."""
-    recording = await doors.recordings.by_egress_id(news.egress_id)
-    state = EGRESS_STATES.get(news.status)
-    if recording is None or state is None or recording.captures:
+def _outcome_of(recording: Recording | None) -> Outcome:
+    if recording is None:
         return Outcome("ignored")
-    report = Observation(state, news.at, news.error, take=recording.seen.take)
-    recording = await update(
-        doors.recordings, recording.id, lambda r: _with_report(r, report, news, doors)
-    )
     return Outcome("egress", recording.call_id, recording.id, recording.egress_id)
-
-
-def _with_report(
-    recording: Recording, report: Observation, news: EgressReported, doors: Doors
-) -> Recording:
-    """The recorder is done and names its file; whether there is one stands in the verdict."""
-    after = recording.observe(report)
-    if after.state is not State.CAPTURED or news.filepath is None:
-        return after
-    verdict = Verdict.PENDING if doors.files.exists(news.filepath) else Verdict.MISSING
-    done = replace(
-        after,
-        filepath=news.filepath,
-        stopped_at=news.ended_at or news.at,
-        duration_sec=news.duration_sec,
-        verdict=verdict,
-    )
-    return done.advance(State.RENDERED, news.at)
 
 
 def _outcome(what: str, call: Call, recording: Recording | None) -> Outcome:

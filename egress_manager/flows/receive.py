@@ -10,7 +10,7 @@ from typing import Final
 
 from egress_manager.domain.calls import call_id_of, egress_id_of, is_caller, recording_id_of
 from egress_manager.domain.incoming import News, ParticipantSeen, Webhook
-from egress_manager.domain.policy import Policy, decide
+from egress_manager.domain.policy import Engine, Policy, decide
 from egress_manager.errors import EgressManagerError, StoreUnavailable
 from egress_manager.flows import ingest
 from egress_manager.flows.doors import Doors
@@ -112,9 +112,11 @@ def foresee(news: News, policy: Policy) -> Outcome:
     if not isinstance(news, ParticipantSeen) or not is_caller(news.participant):
         return Outcome("kept")
     call_id = call_id_of(news.room, news.participant)
-    if not decide(policy, news.room.name).record:
+    decision = decide(policy, news.room.name)
+    if not decision.record:
         return Outcome("call", call_id)
-    return Outcome("call", call_id, recording_id_of(call_id), egress_id_of(call_id))
+    egress_id = egress_id_of(call_id) if decision.engine is Engine.BUILTIN else None
+    return Outcome("call", call_id, recording_id_of(call_id), egress_id)
 
 
 async def _take_and_note(webhook: Webhook, doors: Doors) -> Outcome:

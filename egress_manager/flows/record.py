@@ -7,18 +7,25 @@ from typing import Final
 
 from egress_manager.domain import naming
 from egress_manager.domain.calls import Call, egress_id_of, recording_id_of
-from egress_manager.domain.policy import decide
+from egress_manager.domain.egresses import EgressStatus, mixes
+from egress_manager.domain.policy import Engine, decide
 from egress_manager.domain.recordings import Observation, Recording, State
 from egress_manager.errors import EgressManagerError, NotFound
+from egress_manager.flows import tend
 from egress_manager.flows.doors import Doors
+from egress_manager.flows.subject import note_reason, subject_of
 from egress_manager.flows.update import update, upsert
 
 #: How long a capture may take to write out a call's tail before the call is closed without it.
 TAIL_WAIT: Final = timedelta(seconds=5)
 #: A call that nobody has seen for this long, while the recorder is not there, is over.
 LOST: Final = timedelta(minutes=30)
+#: A caller whom only a webhook ever showed is given up after this long.
+NEVER_SEEN: Final = timedelta(seconds=60)
 #: A call that goes on is looked at again after this long.
 LOOK_AGAIN: Final = timedelta(minutes=10)
+#: Who has to order is looked at again this soon, should the order get lost.
+PLANNED_FOR: Final = timedelta(seconds=2)
 #: A call that was over this soon may have been too short for any recorder.
 TOO_SHORT: Final = timedelta(seconds=2)
 
@@ -43,14 +50,23 @@ async def begin(call: Call, at: datetime, doors: Doors) -> tuple[Call, Recording
                 doors.calls, call.id, lambda c: replace(c, reason=decision.reason)
             ), None
         call = await update(doors.calls, call.id, lambda c: replace(c, recording_id=recording_id))
-    report = Observation(State.STARTING, at if call.take else call.joined_at, take=call.take)
     recording = await upsert(
         doors.recordings,
         recording_id,
-        lambda: _planned(call, at, doors).observe(report),
-        lambda r: _described(r, call).observe(report),
+        lambda: _begun(_planned(call, at, doors), call, at),
+        lambda r: _begun(_described(r, call), call, at),
     )
+    if recording.state is State.PLANNED and not call.is_over:
+        await doors.queue.soon(recording_id)
     return call, recording
+
+
+def _begun(recording: Recording, call: Call, at: datetime) -> Recording:
+    """The recorder is on its way: in the room it is by itself, a job has to be ordered first."""
+    if recording.engine == Engine.EGRESS and call.take == recording.seen.take:
+        return recording
+    report = Observation(State.STARTING, at if call.take else call.joined_at, take=call.take)
+    return recording.observe(report)
 
 
 async def captured_by(call: Call, capture_id: str, at: datetime, doors: Doors) -> Recording | None:
@@ -66,7 +82,7 @@ async def captured_by(call: Call, capture_id: str, at: datetime, doors: Doors) -
         return recording.observe(report)
 
     recording = await update(doors.recordings, call.recording_id, change)
-    return await _reconsider(call, recording, doors)
+    return await reconsider(call, recording, doors)
 
 
 async def end(call: Call, doors: Doors, *, is_written: bool) -> None:
@@ -81,22 +97,22 @@ async def end(call: Call, doors: Doors, *, is_written: bool) -> None:
         return after if after.state is recording.state else replace(after, due_at=due_at)
 
     recording = await update(doors.recordings, call.recording_id, change)
-    await _reconsider(call, recording, doors)
-    if is_written:
+    await reconsider(call, recording, doors)
+    if is_written or recording.egresses:
         await doors.queue.soon(call.recording_id)
 
 
-async def _reconsider(call: Call, recording: Recording, doors: Doors) -> Recording:
-    """A capture that turns up when all seemed over: the files are made again, of all there is."""
+async def reconsider(call: Call, recording: Recording, doors: Doors) -> Recording:
+    """Something that turns up when all seemed over: the files are made again, of all there is."""
     if not call.is_over or ending_of(call, recording).state is not State.CAPTURED:
         return recording
-    if not recording.lacks_a_capture:
+    if not recording.lacks_material:
         return recording
     now = doors.clock.now()
     reopened = await update(
         doors.recordings,
         recording.id,
-        lambda r: r.advance(State.CAPTURED, now, "late_capture") if r.lacks_a_capture else r,
+        lambda r: r.advance(State.CAPTURED, now, "late_capture") if r.lacks_material else r,
     )
     await doors.queue.soon(recording.id)
     return reopened
@@ -104,43 +120,41 @@ async def _reconsider(call: Call, recording: Recording, doors: Doors) -> Recordi
 
 async def close(recording: Recording, doors: Doors) -> Recording:
     """ENDING -> what comes of it: captured, or an end with a reason."""
-    call = await doors.calls.get(recording.call_id)
+    call = await subject_of(recording, doors)
     if call.left_at is None:
+        return recording
+    recording = await tend.wind_up(recording, call.left_at, doors)
+    if any(job.is_live for job in recording.egresses):
         return recording
     ending = ending_of(call, recording)
     report = Observation(ending.state, doors.clock.now(), ending.reason, take=call.take)
     closed = await update(doors.recordings, recording.id, lambda r: r.observe(report))
-    if call.reason != ending.reason:
-        await update(doors.calls, call.id, lambda c: replace(c, reason=ending.reason))
+    await note_reason(call, ending.reason, doors)
     if ending.state is not State.CAPTURED:
         with suppress(EgressManagerError):
             await doors.renderer.forget(recording.id)
     return closed
 
 
-async def give_up(recording: Recording, doors: Doors) -> Recording:
-    """STARTING for too long: nobody ever saw the caller, or no capture came about."""
-    call = await doors.calls.get(recording.call_id)
-    if call.is_over:
-        await end(call, doors, is_written=True)
-        return recording
-    if call.seen_firsthand:
-        return await outlive(recording, doors)
-    report = Observation(State.ABORTED, doors.clock.now(), "caller_never_seen", take=call.take)
-    await update(doors.calls, call.id, lambda c: replace(c, reason="caller_never_seen"))
-    return await update(doors.recordings, recording.id, lambda r: r.observe(report))
-
-
-async def outlive(recording: Recording, doors: Doors) -> Recording:
-    """ACTIVE for long: a long call, or one whose end nobody could see."""
-    call = await doors.calls.get(recording.call_id)
-    lost = doors.clock.now() - call.seen_at > LOST and not doors.recorder.attends(call.room.name)
-    if lost and not call.is_over:
+async def look_after(recording: Recording, doors: Doors) -> Recording:
+    """PLANNED, STARTING, ACTIVE: the call goes on, is over, or nobody can tell any more."""
+    call, now = await subject_of(recording, doors), doors.clock.now()
+    if not call.is_over and _is_lost(call, now, doors):
         call = await update(doors.calls, call.id, lambda c: c.lost("livekit_unreachable"))
     if call.is_over:
         await end(call, doors, is_written=True)
         return await doors.recordings.get(recording.id)
+    if not call.seen_firsthand and now >= recording.created_at + NEVER_SEEN:
+        report = Observation(State.ABORTED, now, "caller_never_seen", take=call.take)
+        await note_reason(call, "caller_never_seen", doors)
+        return await update(doors.recordings, recording.id, lambda r: r.observe(report))
+    if recording.engine == Engine.EGRESS or recording.egresses:
+        return await tend.tend(recording, call, doors)
     return await postpone(recording, LOOK_AGAIN, doors)
+
+
+def _is_lost(call: Call, now: datetime, doors: Doors) -> bool:
+    return now - call.seen_at > LOST and not doors.attends(call.room.name)
 
 
 async def postpone(recording: Recording, wait: timedelta, doors: Doors) -> Recording:
@@ -161,19 +175,38 @@ async def meet_agent(call: Call, doors: Doors) -> None:
         return
 
 
+async def meet_track(call: Call, doors: Doors) -> None:
+    """A track was published in the call's room: a recorder that is ordered to has to hear of it."""
+    engine = decide(doors.house.policy, call.room.name).engine
+    if call.recording_id is not None and engine is Engine.EGRESS:
+        await doors.queue.soon(call.recording_id)
+
+
 def ending_of(call: Call, recording: Recording) -> Ending:
     """What a recording comes to when its caller is gone. Pure."""
     if not call.was_answered:
         return Ending(State.ABORTED, "not_answered")
-    if recording.captures:
+    if recording.material:
         return Ending(State.CAPTURED)
+    if recording.egresses:
+        return _ending_without_file(recording)
     if call.left_at is not None and call.left_at - call.joined_at < TOO_SHORT:
         return Ending(State.ABORTED, "left_before_capture")
     return Ending(State.FAILED, "never_captured")
 
 
+def _ending_without_file(recording: Recording) -> Ending:
+    """No job of LiveKit Egress left a file: nobody spoke, or why it failed."""
+    tries = mixes(recording.egresses)
+    if tries and all(job.status is EgressStatus.ABORTED for job in tries):
+        return Ending(State.ABORTED, "no_audio")
+    errors = [job.error for job in tries if job.error]
+    return Ending(State.FAILED, errors[-1] if errors else "egress_failed")
+
+
 def _planned(call: Call, at: datetime, doors: Doors) -> Recording:
     recording_id = recording_id_of(call.id)
+    engine = decide(doors.house.policy, call.room.name).engine
     names = naming.file_names(
         doors.house.naming,
         room_name=call.room.name,
@@ -184,12 +217,14 @@ def _planned(call: Call, at: datetime, doors: Doors) -> Recording:
     return Recording(
         id=recording_id,
         call_id=call.id,
-        egress_id=egress_id_of(call.id),
-        engine=doors.recorder.engine,
+        egress_id=egress_id_of(call.id) if engine is Engine.BUILTIN else None,
+        engine=engine,
         room_name=call.room.name,
         seen=Observation(State.PLANNED, at),
         created_at=at,
+        due_at=at + PLANNED_FOR,
         caller_number=call.caller_number,
+        identity=call.identity,
         agent_identity=call.agent_identity,
         started_at=call.joined_at,
         file_stem=names.mix_stem,

@@ -7,7 +7,16 @@ from typing import Final
 
 from egress_manager.domain.calls import Call
 from egress_manager.domain.captures import FOLDER
-from egress_manager.domain.recordings import Recording, Rendered, RenderPlan, State, TrackFile
+from egress_manager.domain.egress_files import pieces_of, tracks_of, whole_mix, with_mix
+from egress_manager.domain.egresses import Egress
+from egress_manager.domain.recordings import (
+    Recording,
+    Rendered,
+    RenderPlan,
+    State,
+    TrackFile,
+    Verdict,
+)
 from egress_manager.errors import (
     EgressManagerError,
     RenderFailed,
@@ -15,6 +24,7 @@ from egress_manager.errors import (
     StoreUnavailable,
 )
 from egress_manager.flows.doors import Doors
+from egress_manager.flows.subject import note_reason, subject_of
 from egress_manager.flows.update import update
 from egress_manager.ports import CallFilter
 
@@ -37,15 +47,21 @@ async def follow(call: Call, recording: Recording, doors: Doors) -> None:
 
 
 async def render(recording: Recording, doors: Doors) -> Recording:
-    """Make the files; on trouble try again later, a few times, then fail with the reason."""
-    call = await doors.calls.get(recording.call_id)
+    """Make the files; on trouble try again later, a few times, then fail with the reason.
+
+    Where LiveKit Egress has left one file of the whole, that is the mix.
+    """
+    call = await subject_of(recording, doors)
+    whole = whole_mix(recording)
+    if whole is not None:
+        return await _adopt(recording, call, whole, doors)
     plan = await plan_of(call, recording, doors)
     try:
         rendered = await doors.renderer.finish(plan)
     except (RenderFailed, StorageFailed) as error:
         return await _failed(recording, call, error, doors)
     at = doors.clock.now()
-    made_of = recording.captures
+    made_of = recording.material
     return await update(
         doors.recordings, recording.id, lambda r: _with_files(r, call, rendered, made_of, at, doors)
     )
@@ -65,7 +81,24 @@ async def plan_of(call: Call, recording: Recording, doors: Doors) -> RenderPlan:
         mix_format=house.mix_format,
         other_caller_sids=() if house.include_other_callers else await _others(call, doors),
         include_other_callers=house.include_other_callers,
+        pieces=pieces_of(recording, call),
     )
+
+
+async def _adopt(recording: Recording, call: Call, whole: Egress, doors: Doors) -> Recording:
+    """LiveKit Egress has made the files; whether they are there stands in the verdict."""
+    assert whole.filepath is not None
+    path, now = doors.files.path(whole.filepath), doors.clock.now()
+    verdict = Verdict.PENDING if doors.files.exists(path) else Verdict.MISSING
+
+    def change(known: Recording) -> Recording:
+        if known.state is not State.CAPTURED:
+            return known
+        done = replace(with_mix(known, call, whole), filepath=path, verdict=verdict)
+        tracks = tuple(_located(track, doors) for track in tracks_of(known, call))
+        return replace(done, tracks=tracks).advance(State.RENDERED, now)
+
+    return await update(doors.recordings, recording.id, change)
 
 
 async def _others(call: Call, doors: Doors) -> tuple[str, ...]:
@@ -103,7 +136,10 @@ def _with_files(
         rendered_from=made_of,
         channels=rendered.channels,
         holes=rendered.holes,
-        tracks=tuple(_located(track, doors) for track in rendered.tracks),
+        tracks=tuple(
+            _located(track, doors)
+            for track in (*rendered.tracks, *tracks_of(recording, call, but=rendered.tracks))
+        ),
     )
     return done.advance(State.RENDERED, at)
 
@@ -131,12 +167,12 @@ async def _failed(
             ),
         )
     state, reason = final or State.FAILED, error.code if final else str(error)
-    await update(doors.calls, call.id, lambda c: replace(c, reason=reason))
+    await note_reason(call, reason, doors)
     return await update(
         doors.recordings,
         recording.id,
         lambda r: (
-            replace(r, rendered_from=recording.captures).advance(state, now, reason)
+            replace(r, rendered_from=recording.material).advance(state, now, reason)
             if r.state is State.CAPTURED
             else r
         ),

@@ -18,7 +18,7 @@ from egress_manager.domain.incoming import (
     Source,
     Webhook,
 )
-from egress_manager.domain.policy import Policy
+from egress_manager.domain.policy import Engine, Policy
 from egress_manager.domain.recordings import Recording
 from egress_manager.errors import SignatureRefused
 from egress_manager.flows import ingest
@@ -63,6 +63,7 @@ class Tale:
     recordings: MemoryRecordings
     rooms: MemoryRooms
     recorder: MemoryRecorder
+    egress: MemoryRecorder
     captures: MemoryCaptures
     renderer: MemoryRenderer
     queue: MemoryQueue
@@ -123,6 +124,7 @@ def tale(policy: Policy) -> Tale:
     """A house at noon, nobody there."""
     clock, webhooks = FixedClock(NOON), PlainWebhooks({})
     rooms, recorder = MemoryRooms(), MemoryRecorder()
+    egress = MemoryRecorder(Engine.EGRESS)
     parts: dict[str, Any] = {
         "clock": clock,
         "webhooks": webhooks,
@@ -130,11 +132,11 @@ def tale(policy: Policy) -> Tale:
         "calls": MemoryCalls(),
         "recordings": MemoryRecordings(),
         "rooms": rooms,
-        "recorder": recorder,
         "captures": MemoryCaptures(),
         "renderer": MemoryRenderer(),
         "queue": MemoryQueue(),
         "files": MemoryFiles(),
     }
-    doors = Doors(house=House(policy, "rooms"), trunks=rooms, **parts)
-    return Tale(doors=doors, **parts)
+    recorders = {Engine.BUILTIN: recorder, Engine.EGRESS: egress}
+    doors = Doors(house=House(policy, "rooms"), trunks=rooms, recorders=recorders, **parts)
+    return Tale(doors=doors, recorder=recorder, egress=egress, **parts)

@@ -236,7 +236,13 @@ async def test_the_simulated_egress_completed_completes_the_recording(tale: Tale
 
     await ingest.take(
         EgressReported(
-            tale.clock.now(), ROOM, joined.egress_id or "", "COMPLETE", path, duration_sec=32
+            tale.clock.now(),
+            ROOM,
+            joined.egress_id or "",
+            "COMPLETE",
+            filepath=path,
+            is_delivered=True,
+            duration_sec=32,
         ),
         tale.doors,
     )

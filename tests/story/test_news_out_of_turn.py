@@ -88,7 +88,7 @@ async def test_a_capture_that_is_heard_of_late_gets_into_the_file(tale: Tale) ->
     recording = await tale.recording()
     assert tale.renderer.finished[-1].captures == (".captures/cap_2", ".captures/cap_1")
     assert recording.status == "completed"
-    assert not recording.lacks_a_capture
+    assert not recording.lacks_material
 
 
 async def test_an_answer_that_is_told_late_makes_a_recording_after_all(tale: Tale) -> None:

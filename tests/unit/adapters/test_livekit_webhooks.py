@@ -313,6 +313,7 @@ class TestByHand:
             "EG_xxx",
             "COMPLETE",
             filepath="/recordings/friday-assistant-room-sip_1001-2025-10-17T06-15-13.mp4",
+            is_delivered=True,
             duration_sec=32.0,
         )
 

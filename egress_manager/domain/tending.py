@@ -1,0 +1,194 @@
+"""What a recording needs now, while its call goes on: the moves that LiveKit Egress takes.
+
+Pure: `moves` looks at the recording and says what to do and when to look again. What is told
+afterwards (a job's report, or that it was refused) changes the recording, and the next look decides
+anew; so a lost answer, a killed process or a second one beside it changes nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from egress_manager.domain.egresses import (
+    ANSWER_WAIT,
+    Egress,
+    EgressStatus,
+    live_mix,
+    mixes,
+    tracks_without_job,
+)
+from egress_manager.domain.incoming import EgressKind
+from egress_manager.domain.recordings import Recording
+
+#: Without a recorder at work for this long, the built-in one takes over.
+STARTED_WITHIN: Final = timedelta(seconds=2)
+#: A job that has begun and hears nobody for this long, though a track is there, is not trusted.
+HEARD_WITHIN: Final = timedelta(seconds=15)
+#: Waits before LiveKit Egress is asked again; the last one from then on.
+RETRIES: Final = tuple(timedelta(seconds=s) for s in (0.5, 1, 2, 5, 10, 20, 40))
+#: A job may end a little before we hear that the caller has left; then nothing is amiss.
+ENDED_BEFORE: Final = timedelta(seconds=5)
+#: LiveKit Egress has so much sound on its way into the file (users.md F10): a job is stopped this
+#: long after the caller has left, or the last words are missing.
+DRAIN: Final = timedelta(seconds=3)
+#: A job that was told to end and says nothing is asked after then, and given up then: uploads of
+#: long recordings take minutes.
+ENDED_WITHIN: Final = timedelta(seconds=20)
+UPLOADED_WITHIN: Final = timedelta(minutes=15)
+#: How often a job that ends is looked at.
+LOOK_WHILE_ENDING: Final = timedelta(seconds=1)
+#: Jobs of tracks are tried so often.
+TRACK_ATTEMPTS: Final = 3
+#: While all is well, it is looked at again after this long.
+LOOK_AGAIN: Final = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class AskForMix:
+    """Have LiveKit Egress record the whole call: the try's number, from 1."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskForTrack:
+    """Have LiveKit Egress record one track."""
+
+    track_sid: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FallBack:
+    """Have the built-in recorder take over, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindOut:
+    """Ask LiveKit what has become of a job."""
+
+    egress_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopJob:
+    """Have LiveKit Egress end a job."""
+
+    egress_id: str
+
+
+Move = AskForMix | AskForTrack | FallBack | FindOut | StopJob
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now, and when to look again at the latest."""
+
+    moves: tuple[Move, ...]
+    look_at: datetime
+
+
+def plan(
+    recording: Recording, track_sids: Iterable[str], now: datetime, *, falls_back: bool
+) -> Plan:
+    """What a recording by LiveKit Egress needs while its call goes on.
+
+    `track_sids` are the audio tracks that are published in its room.
+    """
+    if recording.fell_back:
+        stops = tuple(StopJob(job.egress_id) for job in recording.egresses if _to_stop(job))
+        return Plan(stops, now + LOOK_AGAIN)
+    mix = _mix_moves(recording, bool(tuple(track_sids)), now, falls_back)
+    return Plan((*mix.moves, *_track_moves(recording, track_sids)), mix.look_at)
+
+
+def plan_end(recording: Recording, left_at: datetime, now: datetime) -> Plan:
+    """What a recording needs when its caller has left: jobs are ended, then asked after."""
+    live = [job for job in recording.egresses if job.is_live]
+    stops = tuple(
+        StopJob(job.egress_id) for job in live if _to_stop(job) and now >= left_at + DRAIN
+    )
+    overdue = now >= left_at + ENDED_WITHIN and any(
+        job.egress_id or now >= job.asked_at + ANSWER_WAIT for job in live
+    )
+    asks = (FindOut(live[0].egress_id),) if overdue else ()
+    wait = ENDED_WITHIN if overdue else LOOK_WHILE_ENDING
+    return Plan((*stops, *asks), max(now + wait, left_at + DRAIN))
+
+
+def missing_since(recording: Recording) -> datetime:
+    """Since when nobody records the call; meaningful while no mix is live or begun."""
+    done = [job.ended_at or job.at or job.asked_at for job in mixes(recording.egresses)]
+    ended = [at for job, at in zip(mixes(recording.egresses), done, strict=True) if _ran(job)]
+    return max(ended, default=recording.created_at)
+
+
+def _ran(job: Egress) -> bool:
+    return not job.is_live and job.started_at is not None
+
+
+def _mix_moves(recording: Recording, is_heard: bool, now: datetime, falls_back: bool) -> Plan:
+    job = live_mix(recording.egresses)
+    if job is None:
+        return _between_jobs(recording, now, falls_back)
+    if job.status is EgressStatus.ASKED:
+        late_at = job.asked_at + STARTED_WITHIN
+        if falls_back and now >= max(late_at, missing_since(recording) + STARTED_WITHIN):
+            return Plan((FallBack("egress_did_not_start"),), now + LOOK_AGAIN)
+        if now >= job.asked_at + ANSWER_WAIT:
+            return Plan((FindOut(job.egress_id),), now + LOOK_AGAIN)
+        return Plan((), late_at if now < late_at else job.asked_at + ANSWER_WAIT)
+    if job.status is EgressStatus.STARTING and is_heard:
+        silent_until = job.asked_at + HEARD_WITHIN
+        if now < silent_until:
+            return Plan((), silent_until)
+        moves: tuple[Move, ...] = (FindOut(job.egress_id),)
+        return Plan((FallBack("egress_not_active"),) if falls_back else moves, now + LOOK_AGAIN)
+    return Plan((), now + LOOK_AGAIN)
+
+
+def _between_jobs(recording: Recording, now: datetime, falls_back: bool) -> Plan:
+    """No job goes on: ask for the first or the next one, in time, or fall back."""
+    tries = mixes(recording.egresses)
+    if not tries:
+        return Plan((AskForMix(1),), now + STARTED_WITHIN)
+    last = max(tries, key=lambda job: job.attempt)
+    ended_at = last.ended_at or last.at or last.asked_at
+    if last.status is EgressStatus.COMPLETE:
+        again_at = ended_at + ENDED_BEFORE
+    else:
+        again_at = ended_at + RETRIES[min(len(tries), len(RETRIES)) - 1]
+    if falls_back and now >= missing_since(recording) + STARTED_WITHIN and now >= again_at:
+        return Plan((FallBack("egress_failed"),), now + LOOK_AGAIN)
+    if now < again_at:
+        return Plan((), again_at)
+    return Plan((AskForMix(len(tries) + 1),), now + STARTED_WITHIN)
+
+
+def _track_moves(recording: Recording, track_sids: Iterable[str]) -> tuple[Move, ...]:
+    """Every track that has no job gets one; one whose job failed gets a few."""
+    sids = tuple(dict.fromkeys(track_sids))
+    new = tuple(AskForTrack(sid) for sid in tracks_without_job(recording.egresses, sids))
+    return new + tuple(
+        AskForTrack(sid, attempt + 1)
+        for sid in sids
+        if 0 < (attempt := _failed_tries(recording, sid)) < TRACK_ATTEMPTS
+    )
+
+
+def _failed_tries(recording: Recording, track_sid: str) -> int:
+    """How often a track's job failed; 0 where one goes on, or left a file."""
+    jobs = [
+        job
+        for job in recording.egresses
+        if job.kind is EgressKind.TRACK and job.track_sid == track_sid
+    ]
+    is_well = any(job.is_live or job.has_file for job in jobs)
+    return 0 if is_well else len(jobs)
+
+
+def _to_stop(job: Egress) -> bool:
+    return job.is_live and bool(job.egress_id) and job.stop_asked_at is None
