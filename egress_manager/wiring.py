@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -12,26 +12,32 @@ from typing import Final
 from egress_manager.adapters import livekit_tokens, mongo_client, mongo_schema
 from egress_manager.adapters.builtin_captures import DiskCaptures
 from egress_manager.adapters.builtin_clock import OneClock
+from egress_manager.adapters.builtin_phone import ChirpingPhone
 from egress_manager.adapters.builtin_recorder import BuiltinRecorder
 from egress_manager.adapters.docket_queue import DocketQueue
 from egress_manager.adapters.egress_recorder import Bucket, EgressRecorder, Output
 from egress_manager.adapters.given_key import GivenKey
+from egress_manager.adapters.livekit_probe import LiveKitProbe
 from egress_manager.adapters.livekit_rooms import LiveKitRooms
 from egress_manager.adapters.livekit_webhooks import LiveKitWebhooks
 from egress_manager.adapters.local_files import LocalFiles
+from egress_manager.adapters.local_probe import LocalProbe
 from egress_manager.adapters.local_queue import LocalQueue
 from egress_manager.adapters.mongo_calls import MongoCalls
 from egress_manager.adapters.mongo_client import Client, Database
 from egress_manager.adapters.mongo_inbox import MongoInbox
 from egress_manager.adapters.mongo_keys import MongoKeys
+from egress_manager.adapters.mongo_probe import MongoProbe
 from egress_manager.adapters.mongo_process import FOLDER, NOT_FOUND, find_mongod, open_mongo
 from egress_manager.adapters.mongo_recordings import MongoRecordings
 from egress_manager.adapters.process_renderer import ProcessRenderer
+from egress_manager.adapters.redis_probe import RedisProbe
 from egress_manager.domain import captures
 from egress_manager.domain.incoming import News
 from egress_manager.domain.policy import Engine, Policy
 from egress_manager.errors import RenderFailed, SettingsWrong, StorageFailed
 from egress_manager.flows import ingest
+from egress_manager.flows.check.doors import CheckDoors, Service
 from egress_manager.flows.doors import Doors, House
 from egress_manager.ports import Keys, Queue
 from egress_manager.settings import Settings
@@ -255,3 +261,29 @@ def _webhooks(settings: Settings) -> LiveKitWebhooks:
         key_name=settings.webhook_key,
         allow_unsigned=settings.allow_unsigned_webhooks,
     )
+
+
+@asynccontextmanager
+async def open_checks(
+    settings: Settings, service: Service, *, with_call: bool
+) -> AsyncIterator[CheckDoors]:
+    """What the checklist asks: every server of the settings, and the service that runs."""
+    directory = settings.recordings_dir.absolute()
+    livekit = LiveKitProbe(settings.livekit_http_url, *_key_of(settings))
+    store = MongoProbe(settings.mongo_uri, directory / FOLDER, settings.mongo_db)
+    token = partial(livekit_tokens.caller_token, *_key_of(settings))
+    async with aclosing(livekit), aclosing(store):
+        yield CheckDoors(
+            clock=OneClock(lambda: False),
+            livekit=livekit,
+            redis=RedisProbe(settings.redis_url) if settings.redis_url else None,
+            store=store,
+            disk=LocalProbe(directory),
+            service=service,
+            phone=ChirpingPhone(settings.livekit_ws_url, token) if with_call else None,
+            policy=_house(settings).policy,
+            wants_egress=_uses_egress(settings),
+            finds_standing_rooms=settings.finds_standing_rooms,
+            database=settings.mongo_db,
+            summary=f"LiveKit at {settings.livekit_http_url}, engine {settings.engine}",
+        )

@@ -45,6 +45,35 @@ def capture_token(
     return _signed(api_key, api_secret, claims, ttl_seconds)
 
 
+def api_token(api_key: str, api_secret: str, grants: Mapping[str, Any], ttl_seconds: int) -> str:
+    """A token for questions to LiveKit's API, with these grants (`{"video": {…}}`)."""
+    return _signed(api_key, api_secret, grants, ttl_seconds)
+
+
+def caller_token(
+    api_key: str,
+    api_secret: str,
+    room_name: str,
+    identity: str,
+    attributes: Mapping[str, str],
+    ttl_seconds: int = 60,
+) -> str:
+    """A token that lets somebody join one room as livekit-sip's callers do, and be heard.
+
+    Hears nobody: the connection that sends is then the one that counts for LiveKit.
+    """
+    grants = {
+        "roomJoin": True,
+        "room": room_name,
+        "canPublish": True,
+        "canSubscribe": False,
+        "canPublishData": False,
+        "canUpdateOwnMetadata": True,
+    }
+    who = {"sub": identity, "name": identity, "kind": "sip", "attributes": dict(attributes)}
+    return _signed(api_key, api_secret, {**who, "video": grants}, ttl_seconds)
+
+
 def _signed(api_key: str, api_secret: str, claims: Mapping[str, Any], ttl_seconds: int) -> str:
     if ttl_seconds <= 0:
         raise BadRequest("ttl_seconds: a token has to last for at least a second")

@@ -3,6 +3,8 @@
 Only the body is kept, not what we understood of it: a later version may understand more.
 """
 
+import contextlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -71,6 +73,14 @@ class MongoInbox:
             found = self._inbox.find({"done_at": None}, sort=[("kept_at", 1)], limit=limit)
             return [self._webhook(document) async for document in found]
 
+    async def heard_of(self, event: str, room_name: str, since: datetime) -> bool:
+        """Whether a webhook of that name about that room was kept since then. For checks."""
+        # Two halves, as the indexes have them.
+        recent = [{"done_at": None, "kept_at": {"$gte": since}}, {"done_at": {"$gte": since}}]
+        with translating():
+            found = self._inbox.find({"$or": recent, "name": event}, {"body": 1})
+            return any([_room_of(document["body"]) == room_name async for document in found])
+
     def _webhook(self, document: Document) -> Webhook:
         """Read again; a body that can't be read any more is still there, and means nothing."""
         event_id, body, at = document["_id"], bytes(document["body"]), document["kept_at"]
@@ -79,3 +89,10 @@ class MongoInbox:
         except BadRequest:
             return Webhook(event_id, document["name"], Unrecognised(at, document["name"]), body)
         return Webhook(event_id, read.name, read.news, body)
+
+
+def _room_of(body: bytes) -> object:
+    """The name of the room that an event is about, if it names one."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        return json.loads(body)["room"]["name"]
+    return None

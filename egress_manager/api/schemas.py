@@ -170,12 +170,22 @@ class PartOut(BaseModel):
     detail: str = Field(examples=["3 rooms open"])
 
 
+class WebhooksOut(_Out):
+    """What came of webhooks since this process started."""
+
+    taken: int
+    refused: int = Field(description="Not signed, or not by a key that is known here.")
+    last_refused_at: datetime | None
+    refused_because: str = Field(description="Why the last one was.")
+
+
 class HealthOut(BaseModel):
     """How the system is; `ill` names the parts that are not well."""
 
     status: Literal["ok", "ill"]
     ill: list[str]
     parts: dict[str, PartOut]
+    webhooks: WebhooksOut
 
 
 class AliveOut(BaseModel):

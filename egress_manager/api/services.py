@@ -1,7 +1,8 @@
 """What the routers need of the rest, in one value: `app.state.services`."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,25 @@ Receive = Callable[[bytes, str | None], Awaitable[Outcome]]
 HealthCheck = Callable[[], Awaitable[str]]
 
 
+@dataclass(slots=True)
+class WebhookTally:
+    """What came of webhooks since this process started."""
+
+    taken: int = 0
+    refused: int = 0
+    last_refused_at: datetime | None = None
+    refused_because: str = ""
+
+    def take(self) -> None:
+        """One was signed as it should be."""
+        self.taken += 1
+
+    def refuse(self, why: str, at: datetime) -> None:
+        """One was not."""
+        self.refused += 1
+        self.refused_because, self.last_refused_at = why, at
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServices:
     """The doors of the API. Only files below `recordings_dir` are ever served."""
@@ -28,6 +48,7 @@ class ApiServices:
     receive: Receive
     recordings_dir: Path
     health_checks: Mapping[str, HealthCheck]
+    webhooks: WebhookTally = field(default_factory=WebhookTally)
 
 
 async def _services(request: Request) -> ApiServices:

@@ -47,7 +47,9 @@ async def receive(
         outcome = await services.receive(await _body(request), authorization)
     except SignatureRefused as error:
         log.warning("webhook_refused", extra={"why": str(error)})
+        services.webhooks.refuse(str(error), services.clock.now())
         raise
+    services.webhooks.take()
     return WebhookOut.model_validate(outcome)
 
 

@@ -28,6 +28,10 @@ class Failed(EgressManagerError):
     """What was asked for could not be had; the message says what to do."""
 
 
+class KeyRefused(Failed):
+    """The API key is missing or wrong."""
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Service:
@@ -66,19 +70,34 @@ def every(service: Service, path: str, where: Mapping[str, str | None], limit: i
 
 def ask(service: Service, path: str, params: Mapping[str, Any]) -> Any:
     """The service's answer. Raises `Failed` with a sentence."""
-    key = service.api_key or words.value_of(KEY_VARIABLE)
-    given = {name: value for name, value in params.items() if value is not None}
-    try:
-        with httpx2.Client(base_url=service.url, timeout=TIMEOUT) as client:
-            answer = client.get(path, params=given, headers={"X-API-Key": key} if key else {})
-            said = answer.json()
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise Failed(f"nobody answers at {service.url}: is it running? (--url)") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise Failed(f"what answers at {service.url} is not Egress Manager (--url)") from error
+    answer = get(service, path, params)
+    said = said_in(answer, service)
     if answer.status_code == httpx2.codes.UNAUTHORIZED:
-        wrong = "is not the service's API key" if key else "is missing"
-        raise Failed(f"the API key {wrong}: give --api-key, or set {KEY_VARIABLE}")
+        wrong = "is not the service's API key" if _key(service) else "is missing"
+        raise KeyRefused(f"the API key {wrong}: give --api-key, or set {KEY_VARIABLE}")
     if not answer.is_success:
         raise Failed(said.get("detail", f"the service answered {answer.status_code}"))
     return said
+
+
+def get(service: Service, path: str, params: Mapping[str, Any]) -> httpx2.Response:
+    """Whatever the service answers. Raises `Failed` where nobody does."""
+    key = _key(service)
+    given = {name: value for name, value in params.items() if value is not None}
+    try:
+        with httpx2.Client(base_url=service.url, timeout=TIMEOUT) as client:
+            return client.get(path, params=given, headers={"X-API-Key": key} if key else {})
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise Failed(f"nobody answers at {service.url}: is it running? (--url)") from error
+
+
+def said_in(answer: httpx2.Response, service: Service) -> Any:
+    """The JSON of an answer. Raises `Failed` where it is none."""
+    try:
+        return answer.json()
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise Failed(f"what answers at {service.url} is not Egress Manager (--url)") from error
+
+
+def _key(service: Service) -> str:
+    return service.api_key or words.value_of(KEY_VARIABLE)

@@ -66,11 +66,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*map(_harmless, row))
+        table.add_row(*map(harmless, row))
     return table
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """What others chose, without what would tell a terminal to do something."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 

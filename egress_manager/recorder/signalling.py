@@ -7,12 +7,12 @@ subscriber connection is the primary one: the server offers as soon as we have j
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import aiohttp
-from livekit.protocol import rtc
+from livekit.protocol import models, rtc
 
 from egress_manager.errors import CaptureFailed, LiveKitRefused
 
@@ -78,6 +78,23 @@ class Signalling:
         """Answer the subscriber offer of that id."""
         description = rtc.SessionDescription(type="answer", sdp=sdp, id=offer_id)
         await self._send(rtc.SignalRequest(answer=description))
+
+    async def add_track(self, track_id: str) -> None:
+        """Announce a microphone; `track_id` is what it is called in the offer that follows."""
+        track = rtc.AddTrackRequest(
+            cid=track_id, type=models.TrackType.AUDIO, source=models.TrackSource.MICROPHONE
+        )
+        await self._send(rtc.SignalRequest(add_track=track))
+
+    async def offer(self, sdp: str) -> None:
+        """Offer to send: the publisher's connection, which only we offer."""
+        description = rtc.SessionDescription(type="offer", sdp=sdp)
+        await self._send(rtc.SignalRequest(offer=description))
+
+    async def set_attributes(self, attributes: Mapping[str, str]) -> None:
+        """Change some of our attributes; everybody in the room sees it."""
+        change = rtc.UpdateParticipantMetadata(attributes=attributes)
+        await self._send(rtc.SignalRequest(update_metadata=change))
 
     async def leave(self) -> None:
         """Say goodbye; the server forgets us at once."""

@@ -28,6 +28,12 @@ class TestHealth:
                 "mongodb": {"ok": True, "detail": "ok"},
                 "storage": {"ok": True, "detail": "1 MB free"},
             },
+            "webhooks": {
+                "taken": 0,
+                "refused": 0,
+                "last_refused_at": None,
+                "refused_because": "",
+            },
         }
 
     @pytest.mark.parametrize(

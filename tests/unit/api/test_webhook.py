@@ -61,6 +61,23 @@ class TestWebhook:
         assert answer.json()["retryable"] is (status == 503)
         assert ("retry-after" in answer.headers) is (status == 503)
 
+    async def test_what_came_of_webhooks_is_counted(
+        self, house: House, anybody: httpx2.AsyncClient
+    ) -> None:
+        """`/health` tells how many were refused, when the last was, and why."""
+        await anybody.post("/webhook", content=b"{}")
+        house.trouble = SignatureRefused("signed by nobody")
+        await anybody.post("/webhook", content=b"{}")
+        house.trouble = StoreUnavailable("AutoReconnect")
+        await anybody.post("/webhook", content=b"{}")
+
+        assert (await anybody.get("/health")).json()["webhooks"] == {
+            "taken": 1,
+            "refused": 1,
+            "last_refused_at": "2026-11-22T12:00:00Z",
+            "refused_because": "signed by nobody",
+        }
+
     async def test_a_body_that_is_too_large_is_not_even_read(
         self, house: House, anybody: httpx2.AsyncClient
     ) -> None:

@@ -1,0 +1,62 @@
+"""Checks of our own house: what we store in, what we write to, and the service itself."""
+
+import asyncio
+
+from egress_manager.domain.checks import (
+    Finding,
+    judge_database,
+    judge_space,
+    ok,
+    skipped,
+)
+from egress_manager.domain.troubles import CheckFailed, Trouble
+from egress_manager.flows.check.doors import CheckDoors
+
+
+async def settings(doors: CheckDoors) -> Finding:
+    """They were read, or there would be no doors."""
+    return ok(doors.summary)
+
+
+async def redis(doors: CheckDoors) -> Finding:
+    """The Redis through which jobs are handed on."""
+    if doors.redis is None:
+        return skipped("REDIS_URL is not set: jobs run in the service's process")
+    return ok(f"Redis {await doors.redis.ping()}")
+
+
+async def mongodb(doors: CheckDoors) -> Finding:
+    """A document is written by a majority and journaled, read again and deleted."""
+    return judge_database(await doors.store.write())
+
+
+async def directory(doors: CheckDoors) -> Finding:
+    """A file is written through to the disk, renamed and removed."""
+    folder = await asyncio.to_thread(doors.disk.write)
+    return ok(f"{folder.path}, written by the user {folder.uid}")
+
+
+async def space(doors: CheckDoors) -> Finding:
+    """How many hours of calls there is room for."""
+    return judge_space(await asyncio.to_thread(doors.disk.write))
+
+
+async def service(doors: CheckDoors) -> Finding:
+    """It answers at its address."""
+    await doors.service.is_there()
+    return ok("it answers")
+
+
+async def health(doors: CheckDoors) -> Finding:
+    """Its own parts, as it sees them: the same directory by its own user, the recorder."""
+    said = await doors.service.health()
+    if said["ill"]:
+        why = "; ".join(f"{name}: {said['parts'][name]['detail']}" for name in said["ill"])
+        raise CheckFailed(Trouble.PARTS_ILL, why=why)
+    return ok(", ".join(said["parts"]))
+
+
+async def api_key(doors: CheckDoors) -> Finding:
+    """A list can be had with the key."""
+    await doors.service.newest("/recordings", "")
+    return ok("with the API key that was given")
