@@ -2,6 +2,7 @@
 
     EgressManagerError
     ├── NotFound              nobody has that id
+    ├── NotYet                news came before what they are about          retryable
     ├── Conflict              somebody wrote first; read again and decide again
     ├── BadRequest            what was asked can't be understood
     ├── Unauthenticated       who asks is not known
@@ -31,6 +32,13 @@ class NotFound(EgressManagerError):
     """Nobody has that id."""
 
     code = "not_found"
+
+
+class NotYet(EgressManagerError):
+    """News came before what they are about: taken again later, they make sense."""
+
+    code = "not_yet"
+    retryable = True
 
 
 class Conflict(EgressManagerError):

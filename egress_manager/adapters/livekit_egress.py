@@ -79,7 +79,8 @@ def _asked_path(info: egress.EgressInfo) -> str:
             outputs = (output.file.filepath for output in info.egress.outputs)
         case "room_composite" | "participant" | "track_composite" as kind:
             request = getattr(info, kind)
-            outputs = (output.filepath for output in (*request.file_outputs, request.file))
+            older = [request.file] if kind != "participant" else []
+            outputs = (output.filepath for output in (*request.file_outputs, *older))
         case _:
             return ""
     return next((path for path in outputs if path), "")

@@ -119,6 +119,14 @@ def plan_end(recording: Recording, left_at: datetime, now: datetime) -> Plan:
     return Plan((*stops, *asks), max(now + wait, left_at + DRAIN))
 
 
+def is_waited_for(job: Egress, recording: Recording) -> bool:
+    """Whether a recording whose call is over waits for what comes of a job.
+
+    Where the built-in recorder took over, an order that was never answered is not waited for.
+    """
+    return job.is_live and not (recording.fell_back and job.status is EgressStatus.ASKED)
+
+
 def missing_since(recording: Recording) -> datetime:
     """Since when nobody records the call; meaningful while no mix is live or begun."""
     done = [job.ended_at or job.at or job.asked_at for job in mixes(recording.egresses)]

@@ -15,7 +15,7 @@ from egress_manager.domain.egresses import Egress, EgressStatus, egress_of, mixe
 from egress_manager.domain.incoming import EgressKind, EgressReported
 from egress_manager.domain.policy import Engine
 from egress_manager.domain.recordings import Observation, Recording, State
-from egress_manager.errors import NotFound
+from egress_manager.errors import NotFound, NotYet
 from egress_manager.flows import record, render
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.subject import subject_of
@@ -37,7 +37,10 @@ MOST_CALLS: Final = 20
 
 
 async def take(news: EgressReported, doors: Doors) -> Recording | None:
-    """Fold in a report; the recording it belongs to, if it tells us anything."""
+    """Fold in a report; the recording it belongs to, if it tells us anything.
+
+    Raises `NotYet` where what it belongs to may still be on its way.
+    """
     job = egress_of(news, doors.house.egress_dir)
     if job is None:
         return None
@@ -103,7 +106,13 @@ async def _recording_of(job: Egress, news: EgressReported, doors: Doors) -> Reco
             return await doors.recordings.get(recording_id)
         except NotFound:
             pass
-    if not job.egress_id:
+    if doors.clock.now() - (job.ended_at or job.at or job.asked_at) < NEAR:
+        calls = await _calls_at(job, news, doors)
+        adopting = await _adopting(calls, job, doors) if job.egress_id else None
+        if adopting is None and (recording_id is not None or not calls):
+            raise NotYet("no call is known yet that it could belong to")
+        return adopting
+    if not job.egress_id or recording_id is not None:
         return None
     calls = await _calls_at(job, news, doors)
     if calls:

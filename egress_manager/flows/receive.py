@@ -11,7 +11,7 @@ from typing import Final
 from egress_manager.domain.calls import call_id_of, egress_id_of, is_caller, recording_id_of
 from egress_manager.domain.incoming import News, ParticipantSeen, Webhook
 from egress_manager.domain.policy import Engine, Policy, decide
-from egress_manager.errors import EgressManagerError, StoreUnavailable
+from egress_manager.errors import EgressManagerError, NotYet, StoreUnavailable
 from egress_manager.flows import ingest
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.ingest import Outcome
@@ -101,6 +101,8 @@ async def take_waiting(doors: Doors, limit: int = 100) -> int:
             await _take_and_note(webhook, doors)
         except StoreUnavailable:
             raise
+        except NotYet:
+            continue
         except Exception:  # one that can't be taken must not hold up the others, nor come again
             log.exception("webhook_failed", extra={"event_id": webhook.event_id})
             await doors.inbox.done(webhook.event_id, doors.clock.now(), {"outcome": "failed"})

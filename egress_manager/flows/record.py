@@ -10,6 +10,7 @@ from egress_manager.domain.calls import Call, egress_id_of, recording_id_of
 from egress_manager.domain.egresses import EgressStatus, mixes
 from egress_manager.domain.policy import Engine, decide
 from egress_manager.domain.recordings import Observation, Recording, State
+from egress_manager.domain.tending import is_waited_for
 from egress_manager.errors import EgressManagerError, NotFound
 from egress_manager.flows import tend
 from egress_manager.flows.doors import Doors
@@ -40,25 +41,29 @@ class Ending:
 
 async def begin(call: Call, at: datetime, doors: Doors) -> tuple[Call, Recording | None]:
     """Decide once whether the call is recorded; plan its recording, or note the reason why not."""
-    if call.reason and not call.recording_id:
-        return call, None
-    recording_id = recording_id_of(call.id)
+    call = await update(doors.calls, call.id, lambda c: decided(c, doors), known=call)
     if not call.recording_id:
-        decision = decide(doors.house.policy, call.room.name)
-        if not decision.record:
-            return await update(
-                doors.calls, call.id, lambda c: replace(c, reason=decision.reason)
-            ), None
-        call = await update(doors.calls, call.id, lambda c: replace(c, recording_id=recording_id))
+        return call, None
     recording = await upsert(
         doors.recordings,
-        recording_id,
+        call.recording_id,
         lambda: _begun(_planned(call, at, doors), call, at),
         lambda r: _begun(_described(r, call), call, at),
+        is_new=call.version == 0,
     )
     if recording.state is State.PLANNED and not call.is_over:
-        await doors.queue.soon(recording_id)
+        await doors.queue.soon(recording.id)
     return call, recording
+
+
+def decided(call: Call, doors: Doors) -> Call:
+    """The call with the id of its recording, or with the reason why it has none. Pure."""
+    if call.recording_id or call.reason:
+        return call
+    decision = decide(doors.house.policy, call.room.name)
+    if not decision.record:
+        return replace(call, reason=decision.reason)
+    return replace(call, recording_id=recording_id_of(call.id))
 
 
 def _begun(recording: Recording, call: Call, at: datetime) -> Recording:
@@ -69,10 +74,10 @@ def _begun(recording: Recording, call: Call, at: datetime) -> Recording:
     return recording.observe(report)
 
 
-async def captured_by(call: Call, capture_id: str, at: datetime, doors: Doors) -> Recording | None:
+async def captured_by(
+    call: Call, recording: Recording, capture_id: str, at: datetime, doors: Doors
+) -> Recording:
     """The call is in a capture: note it."""
-    if not call.recording_id:
-        return None
     report = Observation(State.ACTIVE, at, take=call.take)
 
     def change(recording: Recording) -> Recording:
@@ -81,7 +86,7 @@ async def captured_by(call: Call, capture_id: str, at: datetime, doors: Doors) -
             recording = replace(recording, captures=(*captures, capture_id))
         return recording.observe(report)
 
-    recording = await update(doors.recordings, call.recording_id, change)
+    recording = await update(doors.recordings, recording.id, change, known=recording)
     return await reconsider(call, recording, doors)
 
 
@@ -124,11 +129,13 @@ async def close(recording: Recording, doors: Doors) -> Recording:
     if call.left_at is None:
         return recording
     recording = await tend.wind_up(recording, call.left_at, doors)
-    if any(job.is_live for job in recording.egresses):
+    if any(is_waited_for(job, recording) for job in recording.egresses):
         return recording
     ending = ending_of(call, recording)
     report = Observation(ending.state, doors.clock.now(), ending.reason, take=call.take)
-    closed = await update(doors.recordings, recording.id, lambda r: r.observe(report))
+    closed = await update(
+        doors.recordings, recording.id, lambda r: r.observe(report), known=recording
+    )
     await note_reason(call, ending.reason, doors)
     if ending.state is not State.CAPTURED:
         with suppress(EgressManagerError):

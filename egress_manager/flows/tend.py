@@ -8,7 +8,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime
 
-from egress_manager.domain import tending
+from egress_manager.domain import naming, tending
 from egress_manager.domain.calls import Call
 from egress_manager.domain.egresses import Egress, egress_of
 from egress_manager.domain.incoming import EgressKind, Sides
@@ -29,6 +29,8 @@ async def tend(recording: Recording, call: Call, doors: Doors) -> Recording:
         return recording
     tracks = await _tracks_of(call, doors)
     now = doors.clock.now()
+    if not recording.egresses:
+        recording = await _adopt_running(recording, call, doors)
     plan = tending.plan(recording, tracks, now, falls_back=doors.house.falls_back)
     for move in plan.moves:
         recording = await _do(move, recording, call, now, doors)
@@ -48,6 +50,27 @@ async def _tracks_of(call: Call, doors: Doors) -> tuple[str, ...]:
         return told
     seen = (track.sid for person in people if not person.is_recorder for track in person.tracks)
     return tuple(dict.fromkeys((*told, *seen)))
+
+
+async def _adopt_running(recording: Recording, call: Call, doors: Doors) -> Recording:
+    """A job that somebody else, or the room's own settings, have begun there is not doubled."""
+    try:
+        reports = await doors.recorders[Engine.EGRESS].jobs(call.room.name)
+    except EgressManagerError:
+        return recording  # the order itself will say what is wrong
+    for report in reports:
+        job = egress_of(report, doors.house.egress_dir)
+        is_ours = job is not None and naming.recording_id_of(job.asked_path) is not None
+        if job is None or is_ours or not job.is_live or job.kind is not EgressKind.MIX:
+            continue
+        if await doors.recordings.by_egress_id(job.egress_id) is None:
+            log.info("egress_adopted", extra={"recording": recording.id})
+            return await update(
+                doors.recordings,
+                recording.id,
+                lambda r, job=job: replace(r.hear(job), egress_id=r.egress_id or job.egress_id),  # type: ignore[misc]
+            )
+    return recording
 
 
 async def _do(
@@ -147,13 +170,13 @@ async def wind_up(recording: Recording, left_at: datetime, doors: Doors) -> Reco
                 recording = await find_out(recording, recording.room_name, now, doors)
     if now >= left_at + tending.UPLOADED_WITHIN:
         recording = await update(doors.recordings, recording.id, lambda r: _given_up(r, now))
-    if any(job.is_live for job in recording.egresses):
+    if any(tending.is_waited_for(job, recording) for job in recording.egresses):
         return await update(
             doors.recordings,
             recording.id,
             lambda r: r if r.is_final else replace(r, due_at=plan.look_at),
         )
-    return await update(doors.recordings, recording.id, lambda r: _salvaged(r, doors))
+    return await update(doors.recordings, recording.id, lambda r: salvaged(r, doors))
 
 
 def _given_up(recording: Recording, now: datetime) -> Recording:
@@ -166,7 +189,7 @@ def _given_up(recording: Recording, now: datetime) -> Recording:
     )
 
 
-def _salvaged(recording: Recording, doors: Doors) -> Recording:
+def salvaged(recording: Recording, doors: Doors) -> Recording:
     """A file that is there counts, whatever was said of its job."""
     return replace(
         recording,
