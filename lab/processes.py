@@ -19,6 +19,8 @@ START_TIMEOUT = 90.0
 STOP_TIMEOUT = 5.0
 _POLL = 0.02
 _TAIL_LINES = 25
+#: Ask whether all threads of a child have stopped, and leave it to be asked again.
+_STOPPED = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
 
 
 class ServerFailed(Exception):
@@ -107,8 +109,14 @@ class Server:
         await self.start(timeout)
 
     def pause(self) -> None:
-        """Freeze it (SIGSTOP): its sockets stay open and nobody answers."""
-        self._running().send_signal(signal.SIGSTOP)
+        """Freeze it (SIGSTOP): its sockets stay open and nobody answers, from when this returns."""
+        process, deadline = self._running(), time.monotonic() + STOP_TIMEOUT
+        process.send_signal(signal.SIGSTOP)
+        # A signal is on its way for a moment, in which a server may still answer.
+        while os.waitid(os.P_PID, process.pid, _STOPPED) is None:
+            if time.monotonic() > deadline:
+                raise ServerFailed(f"{self.name} did not stand still:\n{self.log_tail()}")
+            time.sleep(_POLL)
 
     def resume(self) -> None:
         """Let a paused one go on (SIGCONT)."""
