@@ -125,8 +125,8 @@ class TestMongoAlone:
             ran.append("third")
 
         steps = (*MIGRATIONS, second, third)
-        assert await asyncio.gather(*(migrate(db, steps) for _ in range(4))) == [3, 3, 3, 3]
-        assert await migrate(db, steps) == 3
+        assert set(await asyncio.gather(*(migrate(db, steps) for _ in range(4)))) == {len(steps)}
+        assert await migrate(db, steps) == len(steps)
         assert ran == ["second", "third"]
 
     async def test_a_migration_that_failed_is_tried_again(self, db: Database) -> None:
@@ -138,10 +138,11 @@ class TestMongoAlone:
             if len(ran) == 1:
                 raise StoreUnavailable("for once")
 
+        steps = (*MIGRATIONS, stumble)
         with pytest.raises(StoreUnavailable):
-            await migrate(db, (*MIGRATIONS, stumble))
+            await migrate(db, steps)
 
-        assert await migrate(db, (*MIGRATIONS, stumble)) == 2
+        assert await migrate(db, steps) == len(steps)
 
     async def test_a_lapsed_lock_is_taken_over(self, db: Database) -> None:
         """A process that died in a migration does not stop the next one."""
