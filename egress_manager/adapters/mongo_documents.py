@@ -8,6 +8,7 @@ stand in) and may have more (it was written by a newer version: they are not rea
 import dataclasses
 import types
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from enum import Enum
 from functools import cache, partial
 from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -19,6 +20,9 @@ Value = TypeVar("Value")
 Document = dict[str, Any]
 Reader = Callable[[Any], Any]
 
+#: What a document holds as it is.
+ATOMS: Final = frozenset({str, int, float, bool, datetime, type(None)})
+
 #: What a document calls a field, where that differs from the field's own name.
 NAMES: Final[Mapping[type[Any], Mapping[str, str]]] = {
     Call: {"id": "_id"},
@@ -29,32 +33,34 @@ NAMES: Final[Mapping[type[Any], Mapping[str, str]]] = {
 
 def document_of(value: Any) -> Document:
     """A dataclass as a document."""
-    names = NAMES.get(type(value), {})
-    return {
-        names.get(field.name, field.name): _plain(getattr(value, field.name))
-        for field in dataclasses.fields(value)
-    }
+    kind: Any = type(value)
+    return {name: _plain(getattr(value, field)) for field, name, _ in _fields(kind)}
 
 
 def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return document_of(value)
+    if type(value) in ATOMS:
+        return value
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Enum):
         return value.value
-    return value
+    return document_of(value)
 
 
 def value_of(kind: type[Value], document: Mapping[str, Any]) -> Value:
     """The dataclass that a document holds."""
     dataclass: Any = kind
-    known = ((field, name, read) for field, name, read in _fields(dataclass) if name in document)
-    return kind(**{field: read(document[name]) for field, name, read in known})
+    return kind(
+        **{
+            field: document[name] if read is None else read(document[name])
+            for field, name, read in _fields(dataclass)
+            if name in document
+        }
+    )
 
 
 @cache
-def _fields(kind: type[Any]) -> tuple[tuple[str, str, Reader], ...]:
+def _fields(kind: type[Any]) -> tuple[tuple[str, str, Reader | None], ...]:
     """For each field: its name, its name in the document, and how its value is read."""
     names = NAMES.get(kind, {})
     hints = get_type_hints(kind)
@@ -64,17 +70,17 @@ def _fields(kind: type[Any]) -> tuple[tuple[str, str, Reader], ...]:
     )
 
 
-def _reader(hint: Any) -> Reader:
-    """How a value of that type is read from a document."""
+def _reader(hint: Any) -> Reader | None:
+    """How a value of that type is read from a document; None where it is taken as it is."""
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         inner = _reader(next(arg for arg in get_args(hint) if arg is not type(None)))
-        return lambda value: None if value is None else inner(value)
+        return inner and (lambda value: None if value is None else inner(value))
     if origin is tuple:
         item = _reader(get_args(hint)[0])
-        return lambda value: tuple(item(part) for part in value)
+        return tuple if item is None else (lambda value: tuple(map(item, value)))
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return partial(value_of, hint)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint
-    return lambda value: value
+    return None

@@ -5,7 +5,9 @@ store returns is what it will return again, and the in-memory stores behave like
 """
 
 import dataclasses
+import operator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
@@ -15,8 +17,10 @@ def to_milliseconds(moment: datetime) -> datetime:
     """The moment in UTC, cut to the millisecond. Raises `ValueError` for a naive one."""
     if moment.tzinfo is None:
         raise ValueError("a moment without a time zone")
-    moment = moment.astimezone(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    excess = moment.microsecond % 1000
+    return moment.replace(microsecond=moment.microsecond - excess) if excess else moment
 
 
 def as_stored(value: Value) -> Value:
@@ -26,13 +30,23 @@ def as_stored(value: Value) -> Value:
 
 
 def _as_stored(value: Any) -> Any:
+    """What needs no change is returned as it is: most values were read from a store."""
     if isinstance(value, datetime):
         return to_milliseconds(value)
     if isinstance(value, tuple):
-        return tuple(_as_stored(item) for item in value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = dataclasses.fields(value)
-        return dataclasses.replace(
-            value, **{field.name: _as_stored(getattr(value, field.name)) for field in fields}
-        )
-    return value
+        stored = tuple(map(_as_stored, value))
+        return value if all(map(operator.is_, stored, value)) else stored
+    kind: Any = type(value)
+    changed = {
+        name: after
+        for name in _fields(kind)
+        if (after := _as_stored(before := getattr(value, name))) is not before
+    }
+    return dataclasses.replace(value, **changed) if changed else value
+
+
+@cache
+def _fields(kind: type[Any]) -> tuple[str, ...]:
+    """The names of a dataclass's fields; anything else has none."""
+    is_dataclass = dataclasses.is_dataclass(kind)
+    return tuple(field.name for field in dataclasses.fields(kind)) if is_dataclass else ()
