@@ -8,7 +8,7 @@ away costs no audio.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial, reduce
+from functools import reduce
 from typing import Final
 
 from egress_manager.domain.calls import (
@@ -117,18 +117,13 @@ async def _seen(news: ParticipantSeen, doors: Doors) -> Outcome:
         return Outcome("participant")
     _learn_clock(news, doors)
     seen = replace(news, participant=doors.livekit_clock.corrected(news.participant))
-    call = await upsert(
-        doors.calls,
-        call_id_of(news.room, news.participant),
-        partial(new_call, seen),
-        lambda known: known.see(seen),
-    )
+    call = await _call_of(seen, doors)
     if not call.is_over:
         await attend_if_wanted(news, doors)
     call, recording = await record.begin(call, doors.clock.now(), doors)
     if recording is not None and news.capture_id:
-        recording = await record.captured_by(call, news.capture_id, news.at, doors)
-        if recording is not None and doors.attends(call.room.name):
+        recording = await record.captured_by(call, recording, news.capture_id, news.at, doors)
+        if doors.attends(call.room.name):
             await render.follow(call, recording, doors)
     return _outcome("call", call, recording)
 
@@ -139,7 +134,7 @@ async def _left(news: ParticipantLeft, doors: Doors) -> Outcome:
     calls = list(await doors.calls.by_participant(news.room.name, news.participant.sid))
     if not calls and is_caller(news.participant):
         seen = ParticipantSeen(news.at, news.room, news.participant, news.source, news.capture_id)
-        calls = [await upsert(doors.calls, *_call_of(seen))]
+        calls = [await _call_of(seen, doors)]
         await record.begin(calls[0], doors.clock.now(), doors)
     for call in calls:
         call = await _lose(call, news, doors)
@@ -156,17 +151,20 @@ def _with_tracks(call: Call, *sightings: ParticipantSeen) -> Call:
     return call
 
 
-def _call_of(
-    seen: ParticipantSeen,
-) -> tuple[str, Callable[[], Call], Callable[[Call], Call]]:
-    """The arguments of `upsert` for the call of a caller."""
-    call_id = call_id_of(seen.room, seen.participant)
-    return call_id, partial(new_call, seen), lambda known: known.see(seen)
+async def _call_of(seen: ParticipantSeen, doors: Doors) -> Call:
+    """The call of a caller who was seen, with what is new about it."""
+    return await upsert(
+        doors.calls,
+        call_id_of(seen.room, seen.participant),
+        lambda: record.decided(new_call(seen), doors),
+        lambda known: known.see(seen),
+        is_new=seen.source is Source.WEBHOOK,
+    )
 
 
 async def _lose(call: Call, news: ParticipantLeft, doors: Doors) -> Call:
     """One stay is over; with the last one, the call."""
-    call = await update(doors.calls, call.id, lambda known: known.lose(news))
+    call = await update(doors.calls, call.id, lambda c: c.lose(news), known=call)
     if call.is_over:
         written = news.source is Source.CAPTURE or not doors.attends(call.room.name)
         await record.end(call, doors, is_written=written)
@@ -225,7 +223,7 @@ async def _tell_calls(
     for index, call in enumerate(calls):
         if change(call) == call:
             continue
-        calls[index] = await update(doors.calls, call.id, change)
+        calls[index] = await update(doors.calls, call.id, change, known=call)
         if calls[index].agent_identity != call.agent_identity:
             await record.meet_agent(calls[index], doors)
         if calls[index].tracks != call.tracks:

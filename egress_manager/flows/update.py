@@ -1,6 +1,7 @@
 """The one way a document changes: read, apply a pure function, compare-and-swap, again."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol, TypeVar
 
 from egress_manager.errors import Conflict, NotFound
@@ -21,13 +22,21 @@ class Store(Protocol[Item]):
     async def add(self, item: Item, /) -> Item: ...
 
 
-async def update(store: Store[Item], item_id: str, change: Callable[[Item], Item]) -> Item:
+async def update(
+    store: Store[Item],
+    item_id: str,
+    change: Callable[[Item], Item],
+    *,
+    known: Item | None = None,
+) -> Item:
     """Read, apply a pure function, write back; if somebody wrote first, do it again.
 
-    Raises `NotFound`, `StoreUnavailable`, and what `change` raises.
+    `known` is what was read just before: it spares the first reading. Raises `NotFound`,
+    `StoreUnavailable`, and what `change` raises.
     """
     for _ in range(ROUNDS):
-        before = await store.get(item_id)
+        before = await store.get(item_id) if known is None else known
+        known = None
         after = change(before)
         if after == before:
             return before
@@ -39,13 +48,20 @@ async def update(store: Store[Item], item_id: str, change: Callable[[Item], Item
 
 
 async def upsert(
-    store: Store[Item], item_id: str, new: Callable[[], Item], change: Callable[[Item], Item]
+    store: Store[Item],
+    item_id: str,
+    new: Callable[[], Item],
+    change: Callable[[Item], Item],
+    *,
+    is_new: bool = False,
 ) -> Item:
-    """`update`, or add what `new` makes where there is nothing yet."""
-    try:
-        return await update(store, item_id, change)
-    except NotFound:
-        pass
+    """`update`, or add what `new` makes where there is nothing yet.
+
+    With `is_new` there most likely is nothing: then adding is tried first.
+    """
+    if not is_new:
+        with suppress(NotFound):
+            return await update(store, item_id, change)
     try:
         return await store.add(new())
     except Conflict:
