@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import uvloop
 
-from benchmarks.events import signed_webhooks
+from benchmarks.events import signed, signed_webhooks, somebody_joins_now
 from lab.ports import LOOPBACK
 from lab.servers import API_KEY, API_SECRET
 
@@ -72,15 +72,18 @@ async def _answer(reader: asyncio.StreamReader) -> int:
 
 def requests(run: str, count: int) -> list[bytes]:
     """Whole HTTP requests, ready to be sent."""
-    made = []
-    for body, signature in signed_webhooks(run, count, API_KEY, API_SECRET):
-        head = (
-            f"POST /webhook HTTP/1.1\r\nHost: {LOOPBACK}\r\nUser-Agent: Go-http-client/1.1\r\n"
-            f"Content-Length: {len(body)}\r\nAuthorization: {signature}\r\n"
-            "Content-Type: application/webhook+json\r\nAccept-Encoding: gzip\r\n\r\n"
-        )
-        made.append(head.encode() + body)
-    return made
+    made = [_request(*webhook) for webhook in signed_webhooks(run, count, API_KEY, API_SECRET)]
+    first = somebody_joins_now(run)
+    return [_request(*signed(first, API_KEY, API_SECRET)), *made]
+
+
+def _request(body: bytes, signature: str) -> bytes:
+    head = (
+        f"POST /webhook HTTP/1.1\r\nHost: {LOOPBACK}\r\nUser-Agent: Go-http-client/1.1\r\n"
+        f"Content-Length: {len(body)}\r\nAuthorization: {signature}\r\n"
+        "Content-Type: application/webhook+json\r\nAccept-Encoding: gzip\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def main() -> None:
