@@ -106,6 +106,8 @@ class LiveKitProbe:
         output = {"file_type": "OGG", "filepath": f"{room_name}.ogg", "disable_manifest": True}
         order = {"room_name": room_name, "audio_only": True, "file_outputs": [output]}
         try:
+            # Without Redis a list is refused at once, a job after half a minute and without reason.
+            await self._ask("Egress", "ListEgress", {"room_name": room_name})
             job = await self._ask("Egress", "StartRoomCompositeEgress", order, DISPATCH_TIMEOUT)
         except Refused as error:
             if _NO_EGRESS in error.message:
