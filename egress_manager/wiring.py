@@ -19,10 +19,13 @@ from egress_manager.adapters.egress_recorder import Bucket, EgressRecorder, Outp
 from egress_manager.adapters.given_key import GivenKey
 from egress_manager.adapters.livekit_probe import LiveKitProbe
 from egress_manager.adapters.livekit_rooms import LiveKitRooms
+from egress_manager.adapters.livekit_sip import LiveKitSip
 from egress_manager.adapters.livekit_webhooks import LiveKitWebhooks
 from egress_manager.adapters.local_files import LocalFiles
+from egress_manager.adapters.local_ledger import LocalLedger
 from egress_manager.adapters.local_probe import LocalProbe
 from egress_manager.adapters.local_queue import LocalQueue
+from egress_manager.adapters.local_shelf import LocalShelf
 from egress_manager.adapters.mongo_calls import MongoCalls
 from egress_manager.adapters.mongo_client import Client, Database
 from egress_manager.adapters.mongo_inbox import MongoInbox
@@ -32,14 +35,15 @@ from egress_manager.adapters.mongo_process import FOLDER, NOT_FOUND, find_mongod
 from egress_manager.adapters.mongo_recordings import MongoRecordings
 from egress_manager.adapters.process_renderer import ProcessRenderer
 from egress_manager.adapters.redis_probe import RedisProbe
-from egress_manager.domain import captures
+from egress_manager.domain import captures, dispatch, moves
 from egress_manager.domain.incoming import News
-from egress_manager.domain.policy import Engine, Policy
+from egress_manager.domain.policy import Policy
 from egress_manager.errors import RenderFailed, SettingsWrong, StorageFailed
 from egress_manager.flows import ingest
 from egress_manager.flows.check.doors import CheckDoors, Service
 from egress_manager.flows.doors import Doors, House
-from egress_manager.ports import Keys, Queue
+from egress_manager.flows.migration.doors import Movers, Switchboard
+from egress_manager.ports import Calls, Keys, Queue, Recordings
 from egress_manager.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -60,6 +64,14 @@ class Services:
     recorder: BuiltinRecorder
     health_checks: Mapping[str, HealthCheck]
     prepare: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What is known of calls, for commands that work beside the service."""
+
+    calls: Calls
+    recordings: Recordings
 
 
 def check_settings(settings: Settings) -> None:
@@ -101,7 +113,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 "recorder": partial(_recording, recorder),
                 "renderer": partial(_rendering, renderer),
                 "storage": partial(asyncio.to_thread, files.check),
-                **({"egress": egress.check} if _uses_egress(settings) else {}),
+                **({"egress": egress.check} if _house(settings).policy.uses_egress else {}),
             },
             prepare=partial(_prepare, database),
         )
@@ -151,10 +163,6 @@ def _house(settings: Settings) -> House:
         falls_back=settings.falls_back,
         egress_dir=_egress_dir(settings),
     )
-
-
-def _uses_egress(settings: Settings) -> bool:
-    return settings.engine is Engine.EGRESS or bool(settings.other_engine_rooms)
 
 
 def _egress_dir(settings: Settings) -> str:
@@ -241,6 +249,48 @@ async def open_keys(settings: Settings) -> AsyncIterator[Keys]:
             yield _keys(settings, mongo_client.database(client, settings.mongo_db))
         finally:
             await client.close()
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
+    """Calls and recordings, for the command line; shares the mongod of a service that runs.
+
+    Raises `SettingsWrong` where a newer version wrote the database.
+    """
+    async with open_mongo(settings.mongo_uri, settings.recordings_dir.absolute() / FOLDER) as uri:
+        client = mongo_client.connect(uri)
+        try:
+            database = mongo_client.database(client, settings.mongo_db)
+            await _prepare(database)
+            yield Stores(MongoCalls(database), MongoRecordings(database))
+        finally:
+            await client.close()
+
+
+@asynccontextmanager
+async def open_movers(settings: Settings) -> AsyncIterator[Movers]:
+    """What moving recordings' files takes."""
+    directory = settings.recordings_dir.absolute()
+    async with open_stores(settings) as stores:
+        yield Movers(
+            recordings=stores.recordings,
+            calls=stores.calls,
+            shelf=LocalShelf(directory),
+            ledger=LocalLedger(directory / moves.FOLDER),
+            clock=OneClock(lambda: False),
+        )
+
+
+@asynccontextmanager
+async def open_switchboard(settings: Settings) -> AsyncIterator[Switchboard]:
+    """What changing LiveKit's dispatch rules takes."""
+    directory = settings.recordings_dir.absolute()
+    async with aclosing(LiveKitSip(settings.livekit_http_url, *_key_of(settings))) as rules:
+        yield Switchboard(
+            rules=rules,
+            ledger=LocalLedger(directory / dispatch.FOLDER),
+            clock=OneClock(lambda: False),
+        )
 
 
 def _keys(settings: Settings, database: Database) -> Keys:

@@ -1,0 +1,1 @@
+"""From one fixed room to a room for each call: what is done once, from the command line."""
