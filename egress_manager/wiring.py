@@ -332,7 +332,6 @@ async def open_checks(
             service=service,
             phone=ChirpingPhone(settings.livekit_ws_url, token) if with_call else None,
             policy=_house(settings).policy,
-            wants_egress=_uses_egress(settings),
             finds_standing_rooms=settings.finds_standing_rooms,
             database=settings.mongo_db,
             summary=f"LiveKit at {settings.livekit_http_url}, engine {settings.engine}",

@@ -147,7 +147,6 @@ class CheckDoors:
     service: Service
     phone: Phone | None
     policy: Policy
-    wants_egress: bool
     finds_standing_rooms: bool
     database: str
     summary: str

@@ -75,7 +75,7 @@ async def sends_webhooks(doors: CheckDoors) -> Finding:
 
 async def has_egress(doors: CheckDoors) -> Finding:
     """It takes a job; the room is empty, so it has nothing to write."""
-    if not doors.wants_egress:
+    if not doors.policy.uses_egress:
         return skipped("the engine is builtin: LiveKit Egress is not needed")
     async with _room(doors) as name:
         egress_id = await doors.livekit.start_egress(name)
