@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -15,6 +16,7 @@ from egress_manager import api, jobs, telemetry
 from egress_manager.api.auth import make_first_key
 from egress_manager.api.services import ApiServices
 from egress_manager.errors import EgressManagerError, SettingsWrong
+from egress_manager.flows import reconcile
 from egress_manager.flows.receive import Intake
 from egress_manager.settings import Settings, load_settings
 from egress_manager.wiring import Services, check_settings, open_services, recorder_token
@@ -85,6 +87,8 @@ def _api_services(services: Services, intake: Intake) -> ApiServices:
         receive=intake.receive,
         recordings_dir=services.files.directory,
         health_checks=services.health_checks,
+        differences=partial(reconcile.differences, doors),
+        mend=partial(reconcile.mend, doors=doors),
     )
 
 

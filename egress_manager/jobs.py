@@ -17,6 +17,7 @@ from egress_manager.domain.recordings import Recording, State
 from egress_manager.errors import EgressManagerError
 from egress_manager.flows import poll, receive, record, render
 from egress_manager.flows.doors import Doors
+from egress_manager.flows.reconcile import Listing
 from egress_manager.flows.recover import Recovery
 
 log = logging.getLogger(__name__)
@@ -60,10 +61,12 @@ class Pace:
 
     poll: float = 2.0
     poll_idle: float = 4.0
-    due: float = 1.0
+    due: float = 0.5
     inbox: float = 10.0
     recover: float = 15.0
     standing: float = 60.0
+    egresses: float = 2.0
+    egresses_idle: float = 10.0
     finds_standing_rooms: bool = True
 
 
@@ -88,6 +91,7 @@ class Sweeps:
     doors: Doors
     pace: Pace
     recovery: Recovery = field(default_factory=Recovery)
+    listing: Listing = field(default_factory=Listing)
     is_first: bool = True
 
     def by_name(self) -> Mapping[str, Sweep]:
@@ -98,6 +102,7 @@ class Sweeps:
             "recover": self.hear_left_behind,
             "inbox": self.empty_inbox,
             "due": self.find_due,
+            "egresses": self.ask_egress,
         }
 
     async def look_around(self) -> float:
@@ -124,6 +129,13 @@ class Sweeps:
         for recording in await self.doors.recordings.due(self.doors.clock.now(), MOST_DUE):
             await self.doors.queue.soon(recording.id)
         return self.pace.due
+
+    async def ask_egress(self) -> float:
+        """Ask LiveKit Egress how its jobs are doing: webhooks get lost."""
+        if not self.doors.house.policy.uses_egress:
+            return self.pace.egresses_idle
+        live = await self.listing.hear(self.doors)
+        return self.pace.egresses if live else self.pace.egresses_idle
 
     async def learn_standing_rooms(self) -> float:
         """Ask which rooms are fixed."""

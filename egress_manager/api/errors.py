@@ -56,6 +56,7 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "no_file_yet": HTTPStatus.NOT_FOUND,
     "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
     "conflict": HTTPStatus.CONFLICT,
+    "not_yet": HTTPStatus.SERVICE_UNAVAILABLE,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
     "settings_wrong": HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -114,6 +114,25 @@ class EventOut(_Out):
     reason: str
 
 
+class EgressOut(_Out):
+    """One job of LiveKit Egress that served a recording."""
+
+    egress_id: str
+    kind: str = Field(description="`mix` or `track`.")
+    status: str = Field(examples=["complete"])
+    track_sid: str
+    identity: str = Field(description="Whom it records, where it records one.")
+    attempt: int
+    sides: str = Field(description="Who is on which side of its file.", examples=["caller_left"])
+    filepath: str | None
+    is_delivered: bool = Field(description="Whether LiveKit says that the file is there.")
+    asked_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    error: str
+    error_code: int
+
+
 class RecordingOut(_Out):
     """The promise of one trusted file for one call, and what has become of it."""
 
@@ -131,8 +150,10 @@ class RecordingOut(_Out):
     duration_sec: float | None
     status: Status
     tracks: list[TrackOut]
-    call_id: str
+    call_id: str | None
+    source: str = Field(description="What began it: `call`, `manual`, `import` or `egress`.")
     engine: str = Field(description="Which recorder: `builtin` or `egress`.")
+    fell_back: str = Field(description="Why the built-in recorder had to take over, if it had to.")
     state: str = Field(description="The status, more exactly.", examples=["rendered"])
     verdict: str = Field(description="What listening to the file found.", examples=["pending"])
     reason: str = Field(description="Why it is in this state, where that needs one.")
@@ -144,6 +165,7 @@ class RecordingOut(_Out):
     channels: list[ChannelOut]
     holes: list[HoleOut]
     captures: list[str] = Field(description="What it was made from.")
+    egresses: list[EgressOut]
     history: list[EventOut]
 
     @classmethod
@@ -161,6 +183,22 @@ class WebhookOut(BaseModel):
     call_id: str | None = None
     recording_id: str | None = None
     egress_id: str | None = None
+
+
+class DifferenceOut(_Out):
+    """One thing that does not fit between LiveKit, the disk and the documents."""
+
+    kind: str = Field(examples=["lost_egress"])
+    about: str = Field(description="What it is about: an egress, a file, a call, a capture.")
+    recording_id: str | None
+    words: str = Field(description="What it is, and what is done about it.")
+    mended: bool = Field(default=False, description="Whether it was done.")
+
+
+class ReconciliationOut(BaseModel):
+    """Everything that does not fit, now."""
+
+    differences: list[DifferenceOut]
 
 
 class PartOut(BaseModel):

@@ -1,6 +1,6 @@
 """What the routers need of the rest, in one value: `app.state.services`."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -9,10 +9,15 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from egress_manager.flows.ingest import Outcome
+from egress_manager.flows.reconcile import Difference
 from egress_manager.ports import Calls, Clock, Keys, Recordings
 
 #: Takes in a webhook: its body as it came, and what stood in `Authorization`.
 Receive = Callable[[bytes, str | None], Awaitable[Outcome]]
+
+#: Finds what does not fit, and mends one thing of it.
+FindDifferences = Callable[[], Awaitable[Sequence[Difference]]]
+Mend = Callable[[Difference], Awaitable[bool]]
 
 #: Looks at one part of the system: returns how it is in a few words, raises where it is ill.
 HealthCheck = Callable[[], Awaitable[str]]
@@ -48,6 +53,8 @@ class ApiServices:
     receive: Receive
     recordings_dir: Path
     health_checks: Mapping[str, HealthCheck]
+    differences: FindDifferences
+    mend: Mend
     webhooks: WebhookTally = field(default_factory=WebhookTally)
 
 

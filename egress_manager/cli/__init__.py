@@ -16,12 +16,13 @@ from egress_manager.cli.calls import calls
 from egress_manager.cli.check import check
 from egress_manager.cli.house import keys, serve, settings
 from egress_manager.cli.migrate import migrate
+from egress_manager.cli.reconcile import reconcile
 from egress_manager.cli.recordings import recordings
 from egress_manager.cli.sip import sip
 from egress_manager.errors import EgressManagerError, SettingsWrong
 
 app = App("egress-manager", help="The call recorder for self-hosted LiveKit.", version_flags=[])
-for command in (serve, check, settings, calls, recordings, keys, sip, migrate):
+for command in (serve, check, settings, calls, recordings, reconcile, keys, sip, migrate):
     app.command(command)
 
 

@@ -70,7 +70,15 @@ def every(service: Service, path: str, where: Mapping[str, str | None], limit: i
 
 def ask(service: Service, path: str, params: Mapping[str, Any]) -> Any:
     """The service's answer. Raises `Failed` with a sentence."""
-    answer = get(service, path, params)
+    return _checked(get(service, path, params), service)
+
+
+def tell(service: Service, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """Have the service do something; its answer. Raises `Failed` with a sentence."""
+    return _checked(_send(service, "POST", path, json=dict(body or {})), service)
+
+
+def _checked(answer: httpx2.Response, service: Service) -> Any:
     said = said_in(answer, service)
     if answer.status_code == httpx2.codes.UNAUTHORIZED:
         wrong = "is not the service's API key" if _key(service) else "is missing"
@@ -82,11 +90,16 @@ def ask(service: Service, path: str, params: Mapping[str, Any]) -> Any:
 
 def get(service: Service, path: str, params: Mapping[str, Any]) -> httpx2.Response:
     """Whatever the service answers. Raises `Failed` where nobody does."""
-    key = _key(service)
     given = {name: value for name, value in params.items() if value is not None}
+    return _send(service, "GET", path, params=given)
+
+
+def _send(service: Service, method: str, path: str, **given: Any) -> httpx2.Response:
+    key = _key(service)
+    headers = {"X-API-Key": key} if key else {}
     try:
         with httpx2.Client(base_url=service.url, timeout=TIMEOUT) as client:
-            return client.get(path, params=given, headers={"X-API-Key": key} if key else {})
+            return client.request(method, path, headers=headers, **given)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise Failed(f"nobody answers at {service.url}: is it running? (--url)") from error
 

@@ -138,6 +138,11 @@ class Call:
         return self.answered_at is not None or self.status in ("", "active")
 
     @property
+    def had_company(self) -> bool:
+        """Whether somebody else published a track: livekit-sip answers then (livekit.md 5.3)."""
+        return any(track.participant_identity != self.identity for track in self.tracks)
+
+    @property
     def participant_sids(self) -> tuple[str, ...]:
         """The sids of all stays."""
         return tuple(stay.participant_sid for stay in self.stays)

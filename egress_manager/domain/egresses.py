@@ -58,8 +58,8 @@ class Egress:
 
     `asked_path` is the path below the recordings directory that we asked for: it has the
     recording's id and the number of the try, so that a job is known before LiveKit has named it.
-    It is empty where somebody else started the job. `filepath` is below that directory, too, or
-    whatever LiveKit says where the file lies elsewhere. `why` says in a word why it ended.
+    `is_ours` is false where somebody else started the job. `filepath` is below that directory, too,
+    or whatever LiveKit says where the file lies elsewhere.
     """
 
     asked_path: str
@@ -72,6 +72,7 @@ class Egress:
     track_sid: str = ""
     identity: str = ""
     attempt: int = 1
+    is_ours: bool = False
     stop_asked_at: datetime | None = None
     filepath: str | None = None
     is_delivered: bool = False
@@ -111,13 +112,21 @@ class Egress:
 
     def hear(self, report: "Egress") -> "Egress":
         """Fold in a report of the same job, whatever the order reports arrive in."""
+        asked_at = self.asked_at if self.is_ours else min(self.asked_at, report.asked_at)
         if self.status is not EgressStatus.ASKED and report.reach <= self.reach:
-            return self if self.egress_id else replace(self, egress_id=report.egress_id)
+            return replace(
+                self,
+                asked_at=asked_at,
+                egress_id=self.egress_id or report.egress_id,
+                filepath=self.filepath or report.filepath,
+                started_at=self.started_at or report.started_at,
+            )
         return replace(
             report,
             asked_path=self.asked_path or report.asked_path,
-            asked_at=min(self.asked_at, report.asked_at),
+            asked_at=asked_at,
             attempt=self.attempt,
+            is_ours=self.is_ours,
             egress_id=report.egress_id or self.egress_id,
             track_sid=self.track_sid or report.track_sid,
             identity=self.identity or report.identity,

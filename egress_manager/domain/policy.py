@@ -49,6 +49,12 @@ class Policy:
     other_engine_rooms: tuple[str, ...] = ()
 
 
+    @property
+    def uses_egress(self) -> bool:
+        """Whether LiveKit Egress records any room."""
+        return self.engine is Engine.EGRESS or bool(self.other_engine_rooms)
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Whether a call is recorded, by whom, and why: a word that stays the same over versions."""

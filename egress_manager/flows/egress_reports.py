@@ -73,7 +73,7 @@ async def _weigh(recording: Recording, job: Egress, doors: Doors) -> Recording:
     call = await subject_of(recording, doors)
     if recording.is_final:
         return await record.reconsider(call, recording, doors)
-    if job.kind is EgressKind.MIX and not job.is_live and _ends_it(recording, call):
+    if job.kind is EgressKind.MIX and not job.is_live and _is_all(recording, job, call):
         recording = await update(
             doors.recordings, recording.id, lambda r: _ended(r, job, doors.clock.now())
         )
@@ -82,9 +82,11 @@ async def _weigh(recording: Recording, job: Egress, doors: Doors) -> Recording:
     return recording
 
 
-def _ends_it(recording: Recording, call: Call) -> bool:
+def _is_all(recording: Recording, job: Egress, call: Call) -> bool:
     """Whether there is nothing but this job to go by: nobody ever saw a caller."""
-    return recording.call_id is None or not (call.seen_firsthand or recording.captures)
+    if recording.call_id is None:
+        return True
+    return job.has_file and not (call.is_over or call.seen_firsthand or recording.captures)
 
 
 def _ended(recording: Recording, job: Egress, now: datetime) -> Recording:

@@ -6,6 +6,7 @@ an answer must not wait for work that others can wait for too.
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Final
 
 from egress_manager.domain.calls import call_id_of, egress_id_of, is_caller, recording_id_of
@@ -27,6 +28,9 @@ GIVE_WAY: Final = 40
 GIVE_WAY_FOR: Final = 0.05
 #: An answer waits for its work for this long at most. Seconds.
 PATIENCE: Final = 0.5
+#: Then it waits so long (seconds) for the id of a job of LiveKit Egress, which takes half a second.
+ID_WAIT: Final = 1.5
+ID_LOOKS: Final = 30
 #: More than so many stay in the inbox, until the sweep takes them from there.
 MOST_WAITING: Final = 2_000
 
@@ -63,7 +67,18 @@ class Intake:
         if len(self._work) > BUSY:
             return foreseen
         done, _ = await asyncio.wait([work], timeout=PATIENCE)
-        return work.result() if done else foreseen
+        return await self._with_egress_id(work.result()) if done else foreseen
+
+    async def _with_egress_id(self, outcome: Outcome) -> Outcome:
+        """Wait a little for the id that LiveKit gives to the job: whoever asked wants to see it."""
+        if outcome.recording_id is None or outcome.egress_id is not None:
+            return outcome
+        for _ in range(ID_LOOKS):
+            recording = await self._doors.recordings.get(outcome.recording_id)
+            if recording.egress_id or recording.is_final or recording.fell_back:
+                return replace(outcome, egress_id=recording.egress_id)
+            await asyncio.sleep(ID_WAIT / ID_LOOKS)
+        return outcome
 
     async def aclose(self) -> None:
         """Stop; what is not done stays in the inbox for the next start."""

@@ -125,9 +125,7 @@ class Listing:
         return sum(job.status in ("STARTING", "ACTIVE", "ENDING") for job in reports.values())
 
 
-async def _told_by_livekit(
-    reports: Sequence[EgressReported], doors: Doors
-) -> list[Difference]:
+async def _told_by_livekit(reports: Sequence[EgressReported], doors: Doors) -> list[Difference]:
     found = []
     for report in reports:
         job = egress_of(report, doors.house.egress_dir)

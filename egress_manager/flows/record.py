@@ -191,7 +191,9 @@ async def meet_track(call: Call, doors: Doors) -> None:
 
 def ending_of(call: Call, recording: Recording) -> Ending:
     """What a recording comes to when its caller is gone. Pure."""
-    if not call.was_answered:
+    # Who is not in the room sees `active` only by chance: LiveKit sends no webhook of it.
+    unseen = recording.engine == Engine.EGRESS and call.had_company
+    if not (call.was_answered or unseen):
         return Ending(State.ABORTED, "not_answered")
     if recording.material:
         return Ending(State.CAPTURED)
@@ -205,9 +207,10 @@ def ending_of(call: Call, recording: Recording) -> Ending:
 def _ending_without_file(recording: Recording) -> Ending:
     """No job of LiveKit Egress left a file: nobody spoke, or why it failed."""
     tries = mixes(recording.egresses)
-    if tries and all(job.status is EgressStatus.ABORTED for job in tries):
+    told = [job for job in tries if job.status is not EgressStatus.LOST]
+    if told and all(job.status is EgressStatus.ABORTED for job in told):
         return Ending(State.ABORTED, "no_audio")
-    errors = [job.error for job in tries if job.error]
+    errors = [job.error for job in told or tries if job.error]
     return Ending(State.FAILED, errors[-1] if errors else "egress_failed")
 
 

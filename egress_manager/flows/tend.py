@@ -236,7 +236,7 @@ def mix_job(recording: Recording, attempt: int, now: datetime, doors: Doors) -> 
     """The job of recording the whole call; every try has a file of its own."""
     ending = doors.house.mix_format
     path = f"{recording.file_stem}{_again(attempt)}.{ending}"
-    return Egress(path, EgressKind.MIX, now, attempt=attempt)
+    return Egress(path, EgressKind.MIX, now, attempt=attempt, is_ours=True)
 
 
 def track_job(
@@ -253,6 +253,7 @@ def track_job(
         track_sid=track_sid,
         identity=owner,
         attempt=attempt,
+        is_ours=True,
         sides=Sides.ONE_VOICE,
     )
 

@@ -232,9 +232,7 @@ async def test_a_file_of_a_failed_job_is_kept(tale: Tale) -> None:
     """Connection lost: FAILED 503, and a file that is good up to then."""
     await begins(tale)
     await leaves(tale)
-    await delivers(
-        tale, mix(tale), "FAILED", error="recording ended early", error_code=503
-    )
+    await delivers(tale, mix(tale), "FAILED", error="recording ended early", error_code=503)
     await tale_ends(tale)
 
     assert (await tale.recording()).status == "completed"

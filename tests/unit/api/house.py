@@ -14,6 +14,7 @@ from egress_manager.errors import (
     EgressManagerError,
 )
 from egress_manager.flows.ingest import Outcome
+from egress_manager.flows.reconcile import Difference, Kind
 from egress_manager.testing import FixedClock, MemoryCalls, MemoryKeys, MemoryRecordings
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -32,6 +33,7 @@ class House:
         self.received: list[tuple[bytes, str | None]] = []
         self.trouble: EgressManagerError | None = None
         self.ills: dict[str, Exception] = {}
+        self.found: list[Difference] = []
         self.app = FastAPI()
         api.install(self.app)
         self.app.state.services = ApiServices(
@@ -42,7 +44,17 @@ class House:
             receive=self.receive,
             recordings_dir=directory,
             health_checks={"mongodb": self.mongodb, "storage": self.storage},
+            differences=self.look,
+            mend=self.mend,
         )
+
+    async def look(self) -> list[Difference]:
+        """What a test lets it find."""
+        return self.found
+
+    async def mend(self, difference: Difference) -> bool:
+        """Everything but foreign jobs."""
+        return difference.kind is not Kind.FOREIGN
 
     async def receive(self, body: bytes, authorization: str | None) -> Outcome:
         """Take in a webhook, or say what is wrong with it."""
