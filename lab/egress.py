@@ -29,6 +29,13 @@ _BUILD_TIMEOUT = 1200.0
 _ASK_TIMEOUT = 5.0
 #: Small, so that one small machine takes many recordings at a time.
 _COST = 0.01
+_KINDS = (
+    "audio_room_composite",
+    "sdk_audio_room_composite",
+    "participant",
+    "track_composite",
+    "track",
+)
 
 
 class NoStandIn(Exception):
@@ -88,8 +95,8 @@ class Egress(Server):
         """Nothing goes wrong from now on."""
         await self._ask("POST", "/well")
 
-    async def statuses(self) -> dict[str, str]:
-        """The recordings that run, and their status."""
+    async def recordings(self) -> dict[str, dict[str, Any]]:
+        """The recordings that run, by id: `status`, and of how many `tracks` they got packets."""
         answer = await self._ask("GET", "/")
         return dict(answer.json()["recordings"])
 
@@ -134,12 +141,10 @@ class Egress(Server):
         }
 
     def _real_settings(self) -> dict[str, Any]:
-        kinds = ("audio_room_composite", "sdk_audio_room_composite", "participant")
-        kinds += ("track_composite", "track")
         return self._common_settings() | {
             "redis": {"address": self._redis.address},
             "health_port": self._port,
-            "cpu_cost": {f"{kind}_cpu_cost": _COST for kind in kinds},
+            "cpu_cost": {f"{kind}_cpu_cost": _COST for kind in _KINDS},
         }
 
     def _common_settings(self) -> dict[str, Any]:

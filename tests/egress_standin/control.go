@@ -7,17 +7,17 @@ import (
 
 // control takes commands as JSON.
 //
-//	GET  /           which recordings there are, and in which status
+//	GET  /           which recordings there are, in which status, and how many tracks they hear
 //	POST /misbehave  a Fault
 //	POST /well       no faults any more
 func control(s *service) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(answer http.ResponseWriter, _ *http.Request) {
-		statuses := map[string]string{}
+		recordings := map[string]any{}
 		for _, r := range s.all() {
-			statuses[r.id()] = r.shown().Status.String()
+			recordings[r.id()] = map[string]any{"status": r.shown().Status.String(), "tracks": r.trackCount()}
 		}
-		_ = json.NewEncoder(answer).Encode(map[string]any{"recordings": statuses})
+		_ = json.NewEncoder(answer).Encode(map[string]any{"recordings": recordings})
 	})
 	mux.HandleFunc("POST /misbehave", func(answer http.ResponseWriter, request *http.Request) {
 		var fault Fault

@@ -83,10 +83,10 @@ def write(file: Path, sides: Sound, bitrate: int, *, picture: bool) -> None:
     with av.open(str(file), "w") as container:
         sound = container.add_stream(_CODECS[file.suffix], rate=RATE)
         sound.layout, sound.bit_rate = "stereo", bitrate * 1000
+        sound.codec_context.open()  # only then it knows the size of its frames
         if picture:
             _add_picture(container, sides.shape[1] / RATE)
         resampler = av.AudioResampler(format=sound.codec_context.format, layout="stereo", rate=RATE)
-        sound.codec_context.open()
         size = sound.codec_context.frame_size or 960
         for at in range(0, sides.shape[1], size):
             frame = av.AudioFrame.from_ndarray(

@@ -205,7 +205,8 @@ func (r *recording) finish(why ending) {
 	switch {
 	case why.flaw.isMute:
 	case why.flaw.isDead:
-		r.service.reports.update(why.flaw.mark(r.order.info))
+		why.flaw.mark(r.order.info)
+		r.service.reports.update(r.order.info)
 	default:
 		r.conclude(why, r.makeFile(why, endedAt))
 	}
@@ -279,7 +280,7 @@ func (r *recording) conclude(why ending, err error) {
 		case err != nil:
 			info.SetFailed(err)
 		case why.flaw.status != livekit.EgressStatus_EGRESS_STARTING:
-			proto.Merge(info, why.flaw.mark(info))
+			why.flaw.mark(info)
 		default:
 			info.SetComplete()
 			r.leaveManifest(info)
@@ -307,13 +308,11 @@ func (r *recording) leaveManifest(info *livekit.EgressInfo) {
 	}
 }
 
-// mark is how a recording looks that ended with a flaw.
-func (f flaw) mark(info *livekit.EgressInfo) *livekit.EgressInfo {
-	marked := proto.Clone(info).(*livekit.EgressInfo)
+// mark puts down that a recording ended with a flaw.
+func (f flaw) mark(info *livekit.EgressInfo) {
 	now := time.Now().UnixNano()
-	marked.Status, marked.Error, marked.ErrorCode = f.status, f.text, f.code
-	marked.UpdatedAt, marked.EndedAt = now, now
-	return marked
+	info.Status, info.Error, info.ErrorCode = f.status, f.text, f.code
+	info.UpdatedAt, info.EndedAt = now, now
 }
 
 // onFile changes the result, and its copy under the name that it used to have.

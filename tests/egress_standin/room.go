@@ -127,6 +127,13 @@ func (r *recording) openSpool(track *lksdk.RemoteTrackPublication, speaker *lksd
 	return spool, err
 }
 
+// trackCount is how many tracks it has heard.
+func (r *recording) trackCount() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.spools)
+}
+
 // heard notes the first sound of all.
 func (r *recording) heard(at time.Time) {
 	r.mu.Lock()
