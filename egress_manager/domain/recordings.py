@@ -217,7 +217,7 @@ class Recording:
     captures and the files of LiveKit Egress that its files were made of. `egresses` are the jobs
     of LiveKit Egress that serve it; `fell_back` says why the built-in recorder had to take over.
     `call_id` is None, and `source` not `call`, where it was not a call that began it. `identity` is
-    the participant whose side is the left one.
+    the participant whose side is the left one. `sha256` is of the mix, empty where nobody knows.
     """
 
     id: str
@@ -236,6 +236,7 @@ class Recording:
     answer_offset_sec: float | None = None
     filepath: str | None = None
     size_bytes: int | None = None
+    sha256: str = ""
     file_stem: str = ""
     track_stem: str = ""
     state: State = State.PLANNED
