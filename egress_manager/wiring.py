@@ -290,6 +290,7 @@ async def open_switchboard(settings: Settings) -> AsyncIterator[Switchboard]:
             rules=rules,
             ledger=LocalLedger(directory / dispatch.FOLDER),
             clock=OneClock(lambda: False),
+            policy=_house(settings).policy,
         )
 
 

@@ -22,7 +22,7 @@ class LocalShelf(LocalFiles):
 
     def holds(self, path: str) -> bool:
         below = self._below(path)
-        if below is None or any(part.startswith(".") for part in below.parts):
+        if below is None or not below.parts or any(p.startswith(".") for p in below.parts):
             return False
         try:
             return not Path(path).is_symlink()

@@ -21,10 +21,9 @@ from egress_manager.domain.dispatch import (
     cautions,
     differences,
 )
-from egress_manager.domain.policy import Policy
 from egress_manager.flows.migration import dispatch
 from egress_manager.flows.migration.dispatch import Review
-from egress_manager.settings import Settings, load_settings
+from egress_manager.settings import load_settings
 
 sip = App("sip", help="LiveKit's SIP trunks and dispatch rules; a room for each call.")
 
@@ -130,15 +129,16 @@ async def _show() -> tuple[Sequence[Trunk], Sequence[DispatchRule]]:
 async def _apply(rule_ids: Sequence[str], prefix: str, *, is_meant: bool, as_json: bool) -> None:
     from egress_manager.wiring import open_switchboard
 
-    settings, run = load_settings(), None
-    async with open_switchboard(settings) as board:
+    run: str | None = None
+    async with open_switchboard(load_settings()) as board:
         planned = await dispatch.survey(board, rule_ids, prefix)
+        minded = [*cautions(planned.changes, board.policy)]
         if not as_json:
-            _print_plan(planned, settings)
+            _print_plan(planned, minded)
         if is_meant and planned.changes:
             run = await dispatch.apply(board, planned.changes)
     if as_json:
-        print_json({"run": run, **_plan_facts(planned, settings)})
+        print_json({"run": run, **_plan_facts(planned), "cautions": minded})
     else:
         print(_DONE if run else _DRY if planned.changes else _NOTHING)
 
@@ -160,14 +160,14 @@ async def _undo(run: str | None, *, is_meant: bool, force: bool, as_json: bool) 
         print("Done." if is_meant else _DRY)
 
 
-def _print_plan(planned: Plan, settings: Settings) -> None:
+def _print_plan(planned: Plan, minded: Iterable[str]) -> None:
     for change in planned.changes:
         line(f"{change.before.called}: a room for each call")
         _print_differences(differences(change.before, change.after))
         line("    all else stays as it is")
     for left in planned.left_alone:
         line(f"{left.rule.called} stays: {left.why}")
-    for caution in cautions(planned.changes, _policy(settings)):
+    for caution in minded:
         line(f"! {caution}")
 
 
@@ -187,14 +187,13 @@ def _print_differences(found: Iterable[Difference]) -> None:
             line(f"  + {each.field} = {each.after}")
 
 
-def _plan_facts(planned: Plan, settings: Settings) -> dict[str, Any]:
+def _plan_facts(planned: Plan) -> dict[str, Any]:
     return {
         "changes": [*map(_change_facts, planned.changes)],
         "left_alone": [
             {"rule_id": each.rule.id, "name": each.rule.name, "why": each.why}
             for each in planned.left_alone
         ],
-        "cautions": [*cautions(planned.changes, _policy(settings))],
     }
 
 
@@ -250,7 +249,3 @@ def _rule_row(rule: DispatchRule) -> Sequence[str]:
 
 def _yes(is_so: bool) -> str:
     return "yes" if is_so else ""
-
-
-def _policy(settings: Settings) -> Policy:
-    return Policy(settings.record, settings.record_rooms)

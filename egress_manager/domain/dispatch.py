@@ -230,12 +230,23 @@ def cautions(changes: Sequence[Change], policy: Policy) -> Iterator[str]:
                 f"{old.called}: it asks for a PIN, which stays; callers who met in {old.room} "
                 "will each be in a room of their own."
             )
-        now, then = decide(policy, old.room), decide(policy, _EXAMPLE.format(prefix=new.room))
-        if now.record and not then.record:
-            yield (
-                f"{old.called}: EGRESS_MANAGER_RECORD_ROOMS does not match its rooms, so these "
-                "calls would not be recorded any more."
-            )
+        yield from _of_policy(change, policy)
+
+
+def _of_policy(change: Change, policy: Policy) -> Iterator[str]:
+    """Where patterns of rooms' names mean another thing for the new ones."""
+    old, new = change.before, change.after
+    now, then = decide(policy, old.room), decide(policy, _EXAMPLE.format(prefix=new.room))
+    if now.record and not then.record:
+        yield (
+            f"{old.called}: EGRESS_MANAGER_RECORD_ROOMS does not match its rooms, so these calls "
+            "would not be recorded any more."
+        )
+    elif then.record and now.engine is not then.engine:
+        yield (
+            f"{old.called}: EGRESS_MANAGER_OTHER_ENGINE_ROOMS decides otherwise for its rooms: "
+            f"these calls would be recorded by {then.engine}, no longer by {now.engine}."
+        )
 
 
 def differences(before: DispatchRule, after: DispatchRule) -> Iterator[Difference]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from egress_manager.domain.dispatch import DispatchRule, Trunk
 from egress_manager.domain.moves import Fingerprint
+from egress_manager.domain.policy import Policy
 from egress_manager.ports import Calls, Clock, Files, Recordings
 
 
@@ -103,11 +104,12 @@ class Shelf(Files, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switchboard:
-    """LiveKit's dispatch rules, and where what they were is kept."""
+    """LiveKit's dispatch rules, where what they were is kept, and which rooms are recorded."""
 
     rules: DispatchRules
     ledger: Ledger
     clock: Clock
+    policy: Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,6 +176,14 @@ def test_a_policy_that_would_miss_the_new_rooms_is_warned_of(
     assert ("would not be recorded" in said(rule(), policy)) is is_warned
 
 
+def test_a_policy_by_which_another_engine_would_record_is_warned_of() -> None:
+    """Patterns of rooms decide who records, too."""
+    told = said(rule(), Policy(other_engine_rooms=("call-*",)))
+
+    assert "would be recorded by egress, no longer by builtin" in told
+    assert "recorded by" not in said(rule(), Policy(other_engine_rooms=("call-*", "friday")))
+
+
 def test_how_a_rule_stands_is_told_by_its_mark() -> None:
     """As before, as we made it, as somebody else did, or gone."""
     before = rule()

@@ -10,6 +10,7 @@ from typing import Any
 
 from egress_manager.domain.dispatch import DispatchRule, Facts, Trunk, rule_of
 from egress_manager.domain.moves import Fingerprint
+from egress_manager.domain.policy import Policy
 from egress_manager.domain.recordings import Observation, Recording, State, TrackFile
 from egress_manager.errors import Conflict, LiveKitRefused, NotFound, StorageFailed
 from egress_manager.flows.migration.doors import Movers, Switchboard
@@ -127,7 +128,7 @@ def printed(content: bytes) -> Fingerprint:
 def switchboard(*facts: Facts) -> Switchboard:
     """LiveKit with these dispatch rules, and an empty ledger."""
     rules = MemoryRules({each["sip_dispatch_rule_id"]: each for each in facts})
-    return Switchboard(rules=rules, ledger=MemoryLedger(), clock=FixedClock(NOON))
+    return Switchboard(rules=rules, ledger=MemoryLedger(), clock=FixedClock(NOON), policy=Policy())
 
 
 def direct(rule_id: str = "SDR_1", room: str = "friday-assistant-room", **more: Any) -> Facts:
