@@ -11,10 +11,20 @@ from lab.servers import Mongod
 from tests.e2e.houses import House, house
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Who asks for a `home` is told for both engines, unless the story is of one alone."""
+    if "engine" in metafunc.fixturenames:
+        only = metafunc.definition.get_closest_marker("builtin_only")
+        metafunc.parametrize("engine", ["builtin"] if only else ["builtin", "egress"])
+
+
 @pytest.fixture
-async def home(mongod_server: Mongod, mongo_database: str, tmp_path: Path) -> AsyncIterator[House]:
+async def home(
+    mongod_server: Mongod, mongo_database: str, tmp_path: Path, engine: str
+) -> AsyncIterator[House]:
     """A livekit-server and a manager that know each other; MongoDB is shared."""
-    async with house(mongod_server, mongo_database, tmp_path / "recordings") as home:
+    recordings = tmp_path / "recordings"
+    async with house(mongod_server, mongo_database, recordings, engine=engine) as home:
         yield home
 
 

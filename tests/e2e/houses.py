@@ -6,20 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.egress import Egress
 from lab.manager import Facts, Manager
 from lab.phones import Phone
 from lab.ports import LOOPBACK, free_port
-from lab.servers import LiveKit, Mongod
+from lab.servers import LiveKit, Mongod, Redis
 from lab.theatre import Report, Stage
 from tests.e2e.listening import Heard, listen, moment
 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """Both servers, running."""
+    """The servers, running; `egress` where it is LiveKit Egress that records."""
 
     livekit: LiveKit
     manager: Manager
+    egress: Egress | None = None
 
     async def finished(self, phone: Phone | None = None, **params: str) -> Facts:
         """The completed recording, of that phone's call where one is given."""
@@ -44,23 +46,32 @@ async def house(
     recordings: Path,
     *,
     webhooks: bool = True,
+    engine: str = "builtin",
     settings: Mapping[str, str] | None = None,
     **livekit_options: Any,
 ) -> AsyncIterator[House]:
-    """A house of one's own; its recordings stay when it is gone."""
+    """A house of one's own; its recordings stay when it is gone.
+
+    `engine` is who records: `builtin`, or `egress`, LiveKit's own service beside the server.
+    """
     port = free_port()
     urls = [f"http://{LOOPBACK}:{port}/webhook"] if webhooks else []
-    livekit = LiveKit(webhook_urls=urls, **livekit_options)
-    manager = Manager(
-        livekit_url=livekit.http_url,
-        mongo_uri=mongod.uri,
-        mongo_db=database,
-        port=port,
-        recordings=recordings,
-        settings=settings,
-    )
-    async with livekit, manager:
-        yield House(livekit, manager)
+    async with contextlib.AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(Redis()) if engine == "egress" else None
+        livekit = await stack.enter_async_context(
+            LiveKit(webhook_urls=urls, redis=redis, **livekit_options)
+        )
+        egress = await stack.enter_async_context(Egress(livekit, redis)) if redis else None
+        manager = Manager(
+            livekit_url=livekit.http_url,
+            mongo_uri=mongod.uri,
+            mongo_db=database,
+            port=port,
+            recordings=recordings,
+            settings={"EGRESS_MANAGER_ENGINE": engine, **(settings or {})},
+        )
+        await stack.enter_async_context(manager)
+        yield House(livekit, manager, egress)
 
 
 def said(reports: list[Report], who: str) -> float:
