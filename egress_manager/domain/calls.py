@@ -54,6 +54,7 @@ class CallTrack:
     participant_sid: str
     participant_identity: str
     first_seen_at: datetime
+    is_encrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,11 @@ class Call:
         return any(track.participant_identity != self.identity for track in self.tracks)
 
     @property
+    def is_encrypted(self) -> bool:
+        """Whether somebody's sound can't be understood by who has no key."""
+        return any(track.is_encrypted for track in self.tracks)
+
+    @property
     def participant_sids(self) -> tuple[str, ...]:
         """The sids of all stays."""
         return tuple(stay.participant_sid for stay in self.stays)
@@ -205,8 +211,17 @@ class Call:
         if self.is_over or news.track.sid in {t.track_sid for t in self.tracks}:
             return self
         person = news.participant
-        track = CallTrack(news.track.sid, person.sid, person.identity, news.at)
+        track = CallTrack(
+            news.track.sid, person.sid, person.identity, news.at, news.track.is_encrypted
+        )
         return replace(self, tracks=(*self.tracks, track))
+
+    def hear_all(self, news: ParticipantSeen) -> "Call":
+        """Fold in the tracks that somebody publishes."""
+        call = self
+        for track in news.participant.tracks if not news.participant.is_recorder else ():
+            call = call.hear(TrackSeen(news.at, news.room, news.participant, track, news.source))
+        return call
 
     def because(self, reason: str) -> "Call":
         """With the reason why it is not recorded; empty where it is."""

@@ -112,7 +112,7 @@ async def _seen(news: ParticipantSeen, doors: Doors) -> Outcome:
         return Outcome("recorder")
     if not is_caller(news.participant):
         await _tell_calls(
-            news.room.name, doors, lambda call: _with_tracks(call.meet(news.participant), news)
+            news.room.name, doors, lambda call: call.meet(news.participant).hear_all(news)
         )
         return Outcome("participant")
     _learn_clock(news, doors)
@@ -140,15 +140,6 @@ async def _left(news: ParticipantLeft, doors: Doors) -> Outcome:
         call = await _lose(call, news, doors)
         return _outcome("left", call, None)
     return Outcome("participant")
-
-
-def _with_tracks(call: Call, *sightings: ParticipantSeen) -> Call:
-    """The call with the tracks that those in the room publish."""
-    for seen in sightings:
-        for track in seen.participant.tracks if not seen.participant.is_recorder else ():
-            told = TrackSeen(seen.at, seen.room, seen.participant, track, seen.source)
-            call = call.hear(told)
-    return call
 
 
 async def _call_of(seen: ParticipantSeen, doors: Doors) -> Call:
@@ -185,7 +176,7 @@ async def _listed(news: RoomListed, doors: Doors) -> None:
     for call in await _tell_calls(
         news.room.name,
         doors,
-        lambda call: _with_tracks(reduce(Call.meet, others, call), *sightings),
+        lambda call: reduce(Call.hear_all, sightings, reduce(Call.meet, others, call)),
     ):
         hearsay = not call.seen_firsthand and news.at - call.seen_at < HEARSAY
         for stay in call.stays if not hearsay else ():

@@ -195,6 +195,8 @@ def ending_of(call: Call, recording: Recording) -> Ending:
     unseen = recording.engine == Engine.EGRESS and call.had_company
     if not (call.was_answered or unseen):
         return Ending(State.ABORTED, "not_answered")
+    if recording.engine == Engine.EGRESS and call.is_encrypted:
+        return Ending(State.FAILED, "encrypted")
     if recording.material:
         return Ending(State.CAPTURED)
     if recording.egresses:

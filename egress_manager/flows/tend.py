@@ -11,7 +11,7 @@ from datetime import datetime
 from egress_manager.domain import naming, tending
 from egress_manager.domain.calls import Call
 from egress_manager.domain.egresses import Egress, egress_of
-from egress_manager.domain.incoming import EgressKind, Sides
+from egress_manager.domain.incoming import EgressKind, ParticipantSeen, Sides, Source
 from egress_manager.domain.policy import Engine
 from egress_manager.domain.recordings import Event, Recording
 from egress_manager.domain.tending import AskForMix, AskForTrack, FallBack, FindOut, Move, StopJob
@@ -27,8 +27,8 @@ async def tend(recording: Recording, call: Call, doors: Doors) -> Recording:
     """Do what the recording needs now, and note when to look again."""
     if recording.engine == Engine.BUILTIN and not recording.egresses:
         return recording
-    tracks = await _tracks_of(call, doors)
-    now = doors.clock.now()
+    call, now = await _meet_everybody(call, doors), doors.clock.now()
+    tracks = [track.track_sid for track in call.tracks]
     if not recording.egresses:
         recording = await _adopt_running(recording, call, doors)
     plan = tending.plan(recording, tracks, now, falls_back=doors.house.falls_back)
@@ -41,15 +41,21 @@ async def tend(recording: Recording, call: Call, doors: Doors) -> Recording:
     )
 
 
-async def _tracks_of(call: Call, doors: Doors) -> tuple[str, ...]:
-    """The audio tracks that are published in the room: those told of, and those there before."""
-    told = tuple(track.track_sid for track in call.tracks)
+async def _meet_everybody(call: Call, doors: Doors) -> Call:
+    """Who is in the room, and the tracks they publish: also what was there before the call."""
     try:
         people = await doors.rooms.participants(call.room.name)
     except EgressManagerError:
-        return told
-    seen = (track.sid for person in people if not person.is_recorder for track in person.tracks)
-    return tuple(dict.fromkeys((*told, *seen)))
+        return call  # those that were told of will do
+    now = doors.clock.now()
+
+    def fold(known: Call) -> Call:
+        for person in people:
+            seen = ParticipantSeen(now, known.room, person, Source.POLL)
+            known = known.meet(person).hear_all(seen)
+        return known
+
+    return await update(doors.calls, call.id, fold) if call.id else fold(call)
 
 
 async def _adopt_running(recording: Recording, call: Call, doors: Doors) -> Recording:

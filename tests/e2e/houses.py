@@ -1,11 +1,13 @@
 """A livekit-server and a manager that know each other, for tests that make calls."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab import sounds
 from lab.egress import Egress
 from lab.manager import Facts, Manager
 from lab.phones import Phone
@@ -32,6 +34,34 @@ class House:
     async def capturing(self, phone: Phone) -> Facts:
         """Wait until the phone's call is being captured."""
         return await self.manager.recording("recording", caller_number=phone.number)
+
+    async def hears(self, *phones: Phone) -> None:
+        """Have the phones breathe until all their calls are being recorded."""
+        heard = asyncio.Event()
+
+        async def breathe(phone: Phone) -> None:
+            while not heard.is_set():
+                await phone.say(sounds.silence(0.5))
+
+        async with asyncio.TaskGroup() as group:
+            for phone in phones:
+                group.create_task(breathe(phone))
+            await self._all_recorded(phones)
+            heard.set()
+
+    async def _all_recorded(self, phones: Sequence[Phone]) -> None:
+        numbers = {phone.number for phone in phones}
+        async with asyncio.timeout(60):
+            while True:
+                there = [
+                    recording
+                    for number in numbers
+                    for recording in await self.manager.recordings_of(caller_number=number)
+                    if recording["status"] == "recording"
+                ]
+                if len(there) >= len(phones):
+                    return
+                await asyncio.sleep(0.1)
 
     async def call_of(self, phone: Phone) -> Facts:
         """What the API says of the phone's call."""
@@ -80,6 +110,11 @@ def said(reports: list[Report], who: str) -> float:
     return float(at)
 
 
+def track_began(recording: Facts, track: Facts) -> float:
+    """When a track's file begins: ours span the whole call, LiveKit's begin with the track."""
+    return moment(track["started_at"]) if recording["engine"] == "egress" else began(recording)
+
+
 def began(recording: Facts) -> float:
     """When a recording begins, in seconds since 1970."""
     return moment(recording["started_at"])
@@ -90,4 +125,4 @@ def heard(recording: Facts) -> Heard:
     return listen(recording["filepath"])
 
 
-__all__ = ["Facts", "House", "Stage", "began", "heard", "house", "said"]
+__all__ = ["Facts", "House", "Stage", "began", "heard", "house", "said", "track_began"]
