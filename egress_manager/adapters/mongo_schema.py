@@ -80,8 +80,18 @@ async def index_jobs_of_egress(database: Database) -> None:
     await recordings.create_index("egresses.egress_id", name="egresses")
 
 
+async def index_files(database: Database) -> None:
+    """Recordings are found by the paths of their files, and by what the mix holds."""
+    indexes = [
+        IndexModel("filepath", name="filepath"),
+        IndexModel("tracks.filepath", name="tracks"),
+        IndexModel("sha256", name="sha256", partialFilterExpression={"sha256": {"$gt": ""}}),
+    ]
+    await database[mongo_recordings.COLLECTION].create_indexes(indexes)
+
+
 #: In order; a step's number is its place, from 1. Never change one that was released: add one.
-MIGRATIONS: Final[tuple[Migration, ...]] = (create_indexes, index_jobs_of_egress)
+MIGRATIONS: Final[tuple[Migration, ...]] = (create_indexes, index_jobs_of_egress, index_files)
 
 
 async def migrate(database: Database, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:
