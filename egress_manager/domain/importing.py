@@ -36,7 +36,14 @@ NEAR: Final = timedelta(seconds=10)
 #: A telephone number: as `domain/calls.py` has it.
 _NUMBER: Final = re.compile(r"\+?[0-9]{3,15}")
 
+#: Stands for a time that does not matter.
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 _ENDING: Final = re.compile(r"\.[a-z0-9]{1,8}")
+
+#: What LiveKit's ids look like; what else a manifest calls one could lead anywhere.
+_EGRESS_ID: Final = re.compile(r"EG_[A-Za-z0-9_]{1,60}")
+_TRACK_ID: Final = re.compile(r"TR_[A-Za-z0-9_]{1,60}")
 
 #: LiveKit counts in nanoseconds; milliseconds and seconds are understood. The year 5138, seconds.
 _NOT_SECONDS: Final = 1e11
@@ -73,6 +80,22 @@ class Manifest:
     track_sid: str = ""
     started_at: datetime | None = None
     files: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A file that is to be imported, as it was found.
+
+    `depth` says how many of the last parts of its path tell something: not the folders that were
+    only on the way. `trouble` is why it can't be imported, where that is known already.
+    """
+
+    path: str
+    depth: int = 1
+    written_at: datetime = EPOCH
+    size_bytes: int = 0
+    manifest: Manifest | None = None
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +150,7 @@ class Found:
     def words(self) -> str:
         """Where it came from and what it is, for the recording's history."""
         facts = [
-            f"from {PurePosixPath(self.path).name}",
+            f"from {plain(PurePosixPath(self.path).name)}",
             f"{self.sound.codec}, {self.sound.channels} channels, {self.sound.sample_rate} Hz",
             TIMES[self.origin.time_from],
         ]
@@ -138,17 +161,25 @@ class Found:
         return "; ".join(facts)
 
 
+def plain(path: str) -> str:
+    """A path as text that any store takes: names of files are bytes, and need not be UTF-8."""
+    return path.encode("utf-8", "replace").decode()
+
+
 def manifest_of(text: bytes) -> Manifest | None:
     """The manifest that a JSON file is; None for any other."""
     try:
         told = json.loads(text)
         files = [each for each in told["files"] if isinstance(each, dict)]
         names = {str(each.get(name) or "") for each in files for name in ("filename", "location")}
+        egress_id, track_sid = str(told["egress_id"]), str(told.get("track_id") or "")
+        if not _EGRESS_ID.fullmatch(egress_id):
+            return None
         return Manifest(
-            str(told["egress_id"]),
+            egress_id,
             str(told.get("room_name") or ""),
             str(told.get("publisher_identity") or ""),
-            str(told.get("track_id") or ""),
+            track_sid if _TRACK_ID.fullmatch(track_sid) else "",
             _moment(told.get("started_at")),
             frozenset(PurePosixPath(name).name for name in names if name),
         )
