@@ -146,7 +146,9 @@ class OpenLine:
         except Exception as error:  # a library's, not ours
             why = type(error).__name__
         if not self._up.done():
-            self._up.set_exception(CheckFailed(Trouble.CALL_NOT_PLACED, why=why))
+            # Who is in and sends nothing is shown the door: it is not the signal that failed.
+            trouble = Trouble.CALL_WITHOUT_MEDIA if self.server else Trouble.CALL_NOT_PLACED
+            self._up.set_exception(CheckFailed(trouble, why=why))
 
     async def _heed(self, message: rtc.SignalResponse) -> None:
         match message.WhichOneof("message"):

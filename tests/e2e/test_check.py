@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from egress_manager.domain.checks import CHECKS
-from lab.egress import Egress
 from lab.manager import Manager
 from lab.programs import ROOT
-from lab.servers import LiveKit, Mongod, Redis
+from lab.servers import LiveKit, Mongod
 from tests.e2e.houses import House, house
 
 CHECK_TIMEOUT = 240.0
@@ -74,6 +73,13 @@ async def run(manager: Manager, *arguments: str, **settings: str) -> tuple[int, 
         if process.returncode is None:
             process.kill()
     return process.returncode or 0, out.decode()
+
+
+@pytest.fixture
+async def home(mongod_server: Mongod, mongo_database: str, tmp_path: Path) -> AsyncIterator[House]:
+    """Where the recorder is the built-in one."""
+    async with house(mongod_server, mongo_database, tmp_path / "recordings") as home:
+        yield home
 
 
 @asynccontextmanager
@@ -250,11 +256,7 @@ class TestEgress:
         self, mongod_server: Mongod, mongo_database: str, tmp_path: Path
     ) -> None:
         """And the test call is recorded by it."""
-        async with (
-            Redis() as redis,
-            house(mongod_server, mongo_database, tmp_path, settings=WANTED, redis=redis) as home,
-            Egress(home.livekit, redis),
-        ):
+        async with house(mongod_server, mongo_database, tmp_path, engine="egress") as home:
             said = await check(home.manager)
 
         assert said.having("failed") == set(), said.findings
