@@ -25,7 +25,7 @@ check: setup ## Check format, style, types and the direction of imports
 	.venv/bin/lint-imports
 
 test: setup ## Run all tests, against real servers on loopback; ARGS="-k …" for some
-	@scripts/setup egress
+	@scripts/setup egress s3
 	$(PYTHON) -m pytest $(ARGS)
 
 test-fast: setup ## Run the tests that need no server
