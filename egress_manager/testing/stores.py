@@ -1,34 +1,17 @@
-"""In-memory stand-ins for the stores and the clock, for tests of ours and of yours.
-
-They keep the contracts written in `ports.py`; one set of tests holds them and the MongoDB adapters
-to these (`tests/integration/test_stores.py`). Each can be told to be away: while `away` is true
-every verb raises `StoreUnavailable`, as when MongoDB can't be reached.
-
-    calls = MemoryCalls()
-    await calls.add(call)
-    calls.away = True          # from here on: StoreUnavailable
-"""
+"""The stores and the clock, in memory."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from egress_manager.domain.calls import Call
 from egress_manager.domain.cursors import Place
-from egress_manager.domain.incoming import EgressReported, News, Participant, Room, Webhook
+from egress_manager.domain.incoming import Webhook
 from egress_manager.domain.moments import as_stored
-from egress_manager.domain.policy import Engine
-from egress_manager.domain.recordings import Recording, Rendered, RenderPlan
-from egress_manager.errors import (
-    Conflict,
-    LiveKitUnavailable,
-    NotFound,
-    RenderFailed,
-    StoreUnavailable,
-)
-from egress_manager.ports import CallFilter, Order, Page, RecordingFilter, Work
+from egress_manager.domain.recordings import Recording
+from egress_manager.errors import Conflict, NotFound, StoreUnavailable
+from egress_manager.ports import CallFilter, Page, RecordingFilter
 
 Item = TypeVar("Item")
 
@@ -263,132 +246,3 @@ def _is_wanted_recording(recording: Recording, where: RecordingFilter) -> bool:
         and where.status in (None, recording.status)
         and _is_within(recording.created_at, where.since, where.until)
     )
-
-
-@dataclass
-class MemoryRooms:
-    """`Rooms` and `Trunks`: whoever a test puts into a room is there; `closed` can't be read."""
-
-    closed: set[str] = field(default_factory=set)
-    people: dict[str, list[Participant]] = field(default_factory=dict)
-    direct: list[str] = field(default_factory=list)
-    away: bool = False
-
-    async def rooms(self) -> Sequence[Room]:
-        self._answer()
-        return [Room(name, f"RM_{name}") for name in self.people]
-
-    async def participants(self, room_name: str) -> Sequence[Participant]:
-        self._answer()
-        if room_name in self.closed:
-            raise LiveKitUnavailable("told not to be read")
-        return list(self.people.get(room_name, ()))
-
-    async def direct_rooms(self) -> Sequence[str]:
-        self._answer()
-        return list(self.direct)
-
-    def _answer(self) -> None:
-        if self.away:
-            raise LiveKitUnavailable("told to be away")
-
-
-@dataclass
-class MemoryRecorder:
-    """`Recorder` that goes where it is asked to; `attended` and `stood` have the rooms in order.
-
-    `ordered` and `stopped` have what it was told, `doing` is what it answers about its jobs.
-    """
-
-    engine: Engine = Engine.BUILTIN
-    attended: list[str] = field(default_factory=list)
-    ordered: list[Order] = field(default_factory=list)
-    stopped: list[str] = field(default_factory=list)
-    doing: list[EgressReported] = field(default_factory=list)
-    stood: list[str] = field(default_factory=list)
-    capturing: set[str] = field(default_factory=set)
-
-    async def attend(self, room_name: str) -> None:
-        self.attended.append(room_name)
-
-    async def stand(self, room_name: str) -> None:
-        self.stood.append(room_name)
-
-    async def order(self, order: Order) -> None:
-        self.ordered.append(order)
-
-    async def stop(self, egress_id: str) -> None:
-        self.stopped.append(egress_id)
-
-    async def jobs(self, room_name: str | None = None) -> Sequence[EgressReported]:
-        return [job for job in self.doing if room_name in (None, job.room.name)]
-
-    def attends(self, room_name: str) -> bool:
-        return room_name in self.capturing
-
-
-@dataclass
-class MemoryCaptures:
-    """`Captures`: what a test lets each of them tell."""
-
-    told: dict[str, list[News]] = field(default_factory=dict)
-    settled: set[str] = field(default_factory=set)
-
-    async def left_behind(self) -> Sequence[str]:
-        return sorted(self.told.keys() - self.settled)
-
-    async def retell(self, capture_id: str) -> Sequence[News]:
-        return list(self.told[capture_id])
-
-    async def settle(self, capture_id: str) -> None:
-        self.settled.add(capture_id)
-
-
-@dataclass
-class MemoryRenderer:
-    """`Renderer` whose files are as long as the call; while `trouble` is set it is raised."""
-
-    trouble: RenderFailed | None = None
-    followed: list[RenderPlan] = field(default_factory=list)
-    finished: list[RenderPlan] = field(default_factory=list)
-
-    async def follow(self, plan: RenderPlan) -> None:
-        self.followed.append(plan)
-
-    async def finish(self, plan: RenderPlan) -> Rendered:
-        if self.trouble is not None:
-            raise self.trouble
-        self.finished.append(plan)
-        length = (plan.ends_at or plan.begins_at) - plan.begins_at
-        return Rendered(plan.mix_filepath, length, 1000, (), ())
-
-    async def forget(self, recording_id: str) -> None:
-        return None
-
-
-@dataclass
-class MemoryQueue:
-    """`Queue`; `serve` ends when nothing is waiting any more."""
-
-    waiting: list[str] = field(default_factory=list)
-
-    async def soon(self, recording_id: str) -> None:
-        if recording_id not in self.waiting:
-            self.waiting.append(recording_id)
-
-    async def serve(self, work: Work) -> None:
-        while self.waiting:
-            await work(self.waiting.pop(0))
-
-
-@dataclass
-class MemoryFiles:
-    """`Files` below `/recordings`; `there` has the paths that exist."""
-
-    there: set[str] = field(default_factory=set)
-
-    def path(self, relative: str) -> str:
-        return relative if "://" in relative else str(PurePosixPath("/recordings") / relative)
-
-    def exists(self, path: str) -> bool:
-        return path in self.there

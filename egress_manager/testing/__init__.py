@@ -1,0 +1,34 @@
+"""In-memory stand-ins for the stores and the clock, for tests of ours and of yours.
+
+They keep the contracts written in `ports.py`; one set of tests holds them and the MongoDB adapters
+to these (`tests/integration/test_stores.py`). Each can be told to be away: while `away` is true
+every verb raises `StoreUnavailable`, as when MongoDB can't be reached.
+
+    calls = MemoryCalls()
+    await calls.add(call)
+    calls.away = True          # from here on: StoreUnavailable
+"""
+
+from egress_manager.testing.livekit import MemoryRecorder, MemoryRooms
+from egress_manager.testing.stores import (
+    FixedClock,
+    MemoryCalls,
+    MemoryInbox,
+    MemoryKeys,
+    MemoryRecordings,
+)
+from egress_manager.testing.work import MemoryCaptures, MemoryFiles, MemoryQueue, MemoryRenderer
+
+__all__ = [
+    "FixedClock",
+    "MemoryCalls",
+    "MemoryCaptures",
+    "MemoryFiles",
+    "MemoryInbox",
+    "MemoryKeys",
+    "MemoryQueue",
+    "MemoryRecorder",
+    "MemoryRecordings",
+    "MemoryRenderer",
+    "MemoryRooms",
+]
