@@ -92,6 +92,16 @@ class Manager(Server):
         async with httpx2.AsyncClient(base_url=self.url, timeout=_ASK_TIMEOUT) as client:
             return await client.get(path, params=params, headers=headers)
 
+    async def ill(self, part: str, timeout: float = 30.0) -> str:
+        """Wait until /health says that a part is ill; what it says of it."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            said = (await self.ask("/health")).json()
+            if part in said["ill"]:
+                return str(said["parts"][part]["detail"])
+            await asyncio.sleep(_POLL)
+        raise ServerFailed(f"{part} stays well\n{self.log_tail()}")
+
     async def calls(self, **params: str) -> list[Facts]:
         """The calls, newest first."""
         return list((await self.ask("/calls", **params)).raise_for_status().json()["items"])

@@ -276,6 +276,14 @@ class Recording:
         """Whether it is over, and something of the call turned up that it was not made of."""
         return self.is_final and not set(self.material) <= set(self.rendered_from)
 
+    def fall_back(self, reason: str, at: datetime) -> "Recording":
+        """The built-in recorder has taken over, once, and why."""
+        if self.fell_back:
+            return self
+        event = Event("recording.fell_back", at, reason)
+        history = (*self.history, event)
+        return replace(self, engine="builtin", fell_back=reason, history=history, due_at=at)
+
     def hear(self, job: Egress) -> "Recording":
         """Fold in what is said of one of its jobs of LiveKit Egress."""
         return replace(self, egresses=heard(self.egresses, job))

@@ -32,8 +32,9 @@ from egress_manager.domain.incoming import (
     TrackSeen,
     Unrecognised,
 )
-from egress_manager.domain.policy import decide
+from egress_manager.domain.policy import Engine, decide
 from egress_manager.domain.recordings import Recording
+from egress_manager.errors import StoreUnavailable
 from egress_manager.flows import egress_reports, record, render
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.update import update, upsert
@@ -58,6 +59,14 @@ class Outcome:
 
 async def take(news: News, doors: Doors) -> Outcome:
     """Fold in one piece of news. Raises `StoreUnavailable` when it can't be kept."""
+    try:
+        return await _take(news, doors)
+    except StoreUnavailable:
+        await attend_without_store(news, doors)
+        raise
+
+
+async def _take(news: News, doors: Doors) -> Outcome:
     match news:
         case ParticipantSeen():
             return await _seen(news, doors)
@@ -74,6 +83,27 @@ async def take(news: News, doors: Doors) -> Outcome:
         case Unrecognised():
             return Outcome("ignored")
     return Outcome("taken")
+
+
+async def attend_without_store(news: News, doors: Doors) -> None:
+    """While nothing can be written down, LiveKit Egress can't be ordered to: the room is attended.
+
+    Without a fallback nothing can be done before the store is back.
+    """
+    for seen in _sightings(news):
+        decision = decide(doors.house.policy, seen.room.name)
+        is_wanted = decision.record and decision.engine is Engine.EGRESS and doors.house.falls_back
+        if is_wanted and is_caller(seen.participant) and not _is_stale(seen, doors):
+            await doors.recorders[Engine.BUILTIN].attend(seen.room.name)
+
+
+def _sightings(news: News) -> list[ParticipantSeen]:
+    match news:
+        case ParticipantSeen():
+            return [news]
+        case RoomListed(at, room, people):
+            return [ParticipantSeen(at, room, person, Source.POLL) for person in people]
+    return []
 
 
 async def attend_if_wanted(news: News, doors: Doors) -> None:
@@ -164,8 +194,7 @@ async def _lose(call: Call, news: ParticipantLeft, doors: Doors) -> Call:
 
 async def _listed(news: RoomListed, doors: Doors) -> None:
     """Who is there is seen; whose call goes on but who is not there has left."""
-    people = news.participants
-    sightings = [ParticipantSeen(news.at, news.room, person, Source.POLL) for person in people]
+    people, sightings = news.participants, _sightings(news)
     for seen in sightings:
         await attend_if_wanted(seen, doors)
     others = [person for person in people if not is_caller(person)]

@@ -6,6 +6,7 @@ an answer must not wait for work that others can wait for too.
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -56,6 +57,9 @@ class Intake:
         self._arriving += 1
         try:
             await doors.inbox.keep(webhook, at)
+        except StoreUnavailable:
+            await ingest.attend_without_store(webhook.news, doors)
+            raise
         finally:
             self._arriving -= 1
         foreseen = foresee(webhook.news, doors.house.policy)
@@ -73,11 +77,12 @@ class Intake:
         """Wait a little for the id that LiveKit gives to the job: whoever asked wants to see it."""
         if outcome.recording_id is None or outcome.egress_id is not None:
             return outcome
-        for _ in range(ID_LOOKS):
-            recording = await self._doors.recordings.get(outcome.recording_id)
-            if recording.egress_id or recording.is_final or recording.fell_back:
-                return replace(outcome, egress_id=recording.egress_id)
-            await asyncio.sleep(ID_WAIT / ID_LOOKS)
+        with suppress(EgressManagerError):  # it is kept: what can't be told is not lost
+            for _ in range(ID_LOOKS):
+                recording = await self._doors.recordings.get(outcome.recording_id)
+                if recording.egress_id or recording.is_final or recording.fell_back:
+                    return replace(outcome, egress_id=recording.egress_id)
+                await asyncio.sleep(ID_WAIT / ID_LOOKS)
         return outcome
 
     async def aclose(self) -> None:

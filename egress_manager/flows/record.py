@@ -84,6 +84,8 @@ async def captured_by(
         captures = recording.captures
         if capture_id not in captures:
             recording = replace(recording, captures=(*captures, capture_id))
+        if recording.engine == Engine.EGRESS:  # it was attended while nothing could be ordered
+            recording = recording.fall_back("store_unavailable", at)
         return recording.observe(report)
 
     recording = await update(doors.recordings, recording.id, change, known=recording)

@@ -13,7 +13,7 @@ from egress_manager.domain.calls import Call
 from egress_manager.domain.egresses import Egress, egress_of
 from egress_manager.domain.incoming import EgressKind, ParticipantSeen, Sides, Source
 from egress_manager.domain.policy import Engine
-from egress_manager.domain.recordings import Event, Recording
+from egress_manager.domain.recordings import Recording
 from egress_manager.domain.tending import AskForMix, AskForTrack, FallBack, FindOut, Move, StopJob
 from egress_manager.errors import EgressManagerError
 from egress_manager.flows.doors import Doors
@@ -125,18 +125,7 @@ async def fall_back(
     """The built-in recorder takes over; what LiveKit Egress has recorded so far is kept."""
     log.warning("fell_back", extra={"recording": recording.id, "why": reason})
     await doors.recorders[Engine.BUILTIN].attend(call.room.name)
-    event = Event("recording.fell_back", now, reason)
-    return await update(
-        doors.recordings,
-        recording.id,
-        lambda r: (
-            r
-            if r.fell_back
-            else replace(
-                r, engine=Engine.BUILTIN, fell_back=reason, history=(*r.history, event), due_at=now
-            )
-        ),
-    )
+    return await update(doors.recordings, recording.id, lambda r: r.fall_back(reason, now))
 
 
 async def find_out(recording: Recording, room_name: str, now: datetime, doors: Doors) -> Recording:

@@ -19,7 +19,7 @@ from egress_manager.domain.incoming import (
 )
 from egress_manager.domain.policy import Engine, Policy
 from egress_manager.domain.recordings import Recording, Verdict
-from egress_manager.errors import NotYet
+from egress_manager.errors import NotYet, StoreUnavailable
 from egress_manager.flows import ingest, reconcile
 from egress_manager.ports import Order
 from tests.story.conftest import ROOM, Tale
@@ -448,6 +448,24 @@ async def test_a_caller_who_is_found_gone_by_a_poll_ends_the_jobs(tale: Tale) ->
     await tale.works()
 
     assert "EG_0" in tale.egress.stopped
+
+
+async def test_a_store_that_is_away_lets_the_builtin_recorder_begin(tale: Tale) -> None:
+    """An order has to be written down before it is given; who is in the room needs no paper."""
+    tale.calls.away = True
+    with pytest.raises(StoreUnavailable):
+        await tale.sees(tale.caller(), Source.POLL)
+    assert tale.recorder.attended == [ROOM.name]
+
+    tale.calls.away = False
+    await tale.sees(tale.caller(), Source.CAPTURE, capture="cap_1")
+    await tale.works()
+    await leaves(tale)
+    await tale_ends(tale)
+
+    recording = await tale.recording()
+    assert (recording.status, recording.fell_back) == ("completed", "store_unavailable")
+    assert tale.renderer.finished[-1].captures == (".captures/cap_1",)
 
 
 async def tale_ends(tale: Tale) -> None:
