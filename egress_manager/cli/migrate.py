@@ -1,13 +1,13 @@
 """`egress-manager migrate`: new names for the files of recordings that are there already."""
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cyclopts import App
-from rich.console import Console
 
 from egress_manager.cli.plainly import Yes, line
 from egress_manager.cli.service import AsJson
@@ -23,6 +23,9 @@ migrate = App("migrate", help="Give files of recordings that are there already n
 
 #: No need to be told of every single recording.
 _ONLY_COUNTED: Final = frozenset({"in_place", "no_files"})
+
+#: How far it is, is said after so many recordings.
+_SAY_EVERY: Final = 1000
 
 
 @migrate.command
@@ -75,6 +78,9 @@ class Account:
 
     def take(self, outcome: Outcome) -> None:
         """One recording more."""
+        self.counts["seen"] += 1
+        if self.counts["seen"] % _SAY_EVERY == 0:
+            print(f"{self.counts['seen']} recordings so far", file=sys.stderr)
         if isinstance(outcome, LeftAlone):
             self._leave(outcome)
         else:
@@ -113,9 +119,10 @@ class Account:
                 line(f"{self.counts[why]} stay: {REASONS[why]}")
         deed = "were moved" if is_done else "would be moved"
         line(f"{counts['files']} files of {counts['recordings']} recordings {deed}.")
-        if counts["recordings"]:
-            back = f"`egress-manager migrate undo {run}` takes it back."
-            line(back if is_done else "Nothing was changed. Do it with --yes.")
+        if counts["recordings"] and not is_done:
+            line("Nothing was changed. Do it with --yes.")
+        if run:
+            line(f"`egress-manager migrate undo {run}` takes it back.")
 
 
 async def _files(pattern: str, *, is_meant: bool, account: Account) -> None:
@@ -126,8 +133,7 @@ async def _files(pattern: str, *, is_meant: bool, account: Account) -> None:
         if not is_meant:
             await _surveyed(moving.survey(pattern, movers), account)
             return
-        with _working():
-            run = await moving.move(pattern, movers, account.take)
+        run = await moving.move(pattern, movers, account.take)
         account.close(is_done=True, run=run)
     if check_pattern(pattern) != check_pattern(settings.naming) and not account.as_json:
         line(f"New recordings go on being named by EGRESS_MANAGER_NAMING={settings.naming}.")
@@ -140,18 +146,11 @@ async def _undo(run: str | None, *, is_meant: bool, account: Account) -> None:
         if not is_meant:
             await _surveyed(moving.survey_undo(movers, run), account)
             return
-        with _working():
-            await moving.undo(movers, account.take, run)
+        await moving.undo(movers, account.take, run)
         account.close(is_done=True)
 
 
 async def _surveyed(found: AsyncIterator[Outcome], account: Account) -> None:
-    with _working():
-        async for outcome in found:
-            account.take(outcome)
+    async for outcome in found:
+        account.take(outcome)
     account.close(is_done=False)
-
-
-def _working() -> Any:
-    """Something that moves on a terminal while whole files are read."""
-    return Console(stderr=True).status("looking at recordings")

@@ -27,7 +27,7 @@ REASONS: Final[Mapping[str, str]] = {
     "unusual_name": "a file's ending or a track's id is none of ours",
     "outside": "a file does not lie in RECORDINGS_DIR, or is a link",
     "not_there": "a file that its document names is not there",
-    "named_twice": "a file is named by another document, or twice",
+    "named_twice": "another document names one of its files, too",
     "taken": "something else has the new name already",
     "changed": "somebody changed its document meanwhile",
 }
@@ -77,9 +77,10 @@ class Renaming:
 
     @property
     def moves(self) -> tuple[tuple[str, str], ...]:
-        """Old and new path of every file whose name changes."""
+        """Old and new path of every file whose name changes, each once."""
         pairs = zip(self.before.files, self.after.files, strict=True)
-        return tuple((old, new) for old, new in pairs if old and new and old != new)
+        changed = ((old, new) for old, new in pairs if old and new and old != new)
+        return tuple(dict.fromkeys(changed))
 
     @property
     def reversed(self) -> "Renaming":
@@ -135,8 +136,6 @@ def why_not(recording: Recording) -> LeftAlone | None:
         return LeftAlone(recording.id, "not_finished")
     if not files:
         return LeftAlone(recording.id, "no_files")
-    if len(set(files)) < len(files):
-        return LeftAlone(recording.id, "named_twice")
     if not all(_ENDING.fullmatch(PurePosixPath(path).suffix) for path in files):
         return LeftAlone(recording.id, "unusual_name")
     if not all(map(_TRACK_ID.fullmatch, track_ids)):
@@ -164,17 +163,25 @@ def renaming(
     track_stems = (
         stems.track_stem.replace("{track_id}", track.track_sid) for track in recording.tracks
     )
-    pairs = zip(before.files, (stems.mix_stem, *track_stems), strict=True)
-    new = {old: f"{stem}{PurePosixPath(old).suffix}" for old, stem in pairs if old}
-    jobs = (job.filepath for job in recording.egresses)
+    new: dict[str, str] = {}  # below the recordings directory; one file has one name
+    for old, stem in zip(before.files, (stems.mix_stem, *track_stems), strict=True):
+        if old:
+            new.setdefault(old, f"{stem}{PurePosixPath(old).suffix}")
     after = Names(
         filepath=path(new[before.filepath]) if before.filepath else None,
         tracks=tuple(path(new[old]) if old else None for old in before.tracks),
         file_stem=stems.mix_stem,
         track_stem=stems.track_stem,
-        egresses=tuple(old and new.get(path(old), old) for old in jobs),
+        egresses=tuple(_renamed(job.filepath, new, path) for job in recording.egresses),
     )
     return Renaming(recording.id, before, after)
+
+
+def _renamed(told: str | None, new: Mapping[str, str], path: Callable[[str], str]) -> str | None:
+    """What a job's file is called then; it is told whole, or from the recordings directory on."""
+    if told is None:
+        return None
+    return path(new[told]) if told in new else new.get(path(told), told)
 
 
 def _began(recording: Recording) -> datetime:

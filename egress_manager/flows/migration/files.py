@@ -163,7 +163,7 @@ async def _named_twice(recordings: Recordings) -> Collection[str]:
     """Files that several documents name: only names that have no recording's id can be."""
     seen: Counter[str] = Counter()
     async for recording in _all(recordings):
-        files = filter(None, names_of(recording).files)
+        files = set(filter(None, names_of(recording).files))
         seen.update(path for path in files if recording_id_of(path) != recording.id)
     return {path for path, times in seen.items() if times > 1}
 

@@ -106,17 +106,32 @@ def test_what_only_looks_like_a_time_is_none(text: str) -> None:
     assert "2026-11-22T12-00-00" in renamed(recording).after.file_stem
 
 
+def test_a_file_that_is_mix_and_track_at_once_has_one_name() -> None:
+    """As a track has for which no mix was ever made."""
+    lone = recorded(1, filepath=recorded(1).tracks[0].filepath)
+
+    change = renamed(lone)
+
+    assert [old for old, _ in change.moves] == [lone.filepath, lone.tracks[1].filepath]
+    assert change.after.filepath == change.after.tracks[0]
+    assert with_names(with_names(lone, change), change.reversed) == lone
+
+
 def test_jobs_of_livekit_egress_know_their_files_by_the_new_name() -> None:
     """The mix that is made again of such a file has to find it."""
     job = Egress("asked", EgressKind.MIX, NOON, filepath="a/mix.mp4", is_delivered=True)
+    whole = replace(job, asked_path="whole", filepath="/recordings/a/mix.mp4")
     piece = replace(job, asked_path="other", filepath="a/piece.ogg")
-    recording = recorded(1, filepath="/recordings/a/mix.mp4", egresses=(job, piece))
+    none = replace(job, asked_path="none", filepath=None)
+    jobs = (job, piece, whole, none)
+    recording = recorded(1, filepath="/recordings/a/mix.mp4", egresses=jobs)
 
     change = renamed(recording)
 
     moved = with_names(recording, change)
     assert moved.filepath == f"/recordings/{moved.egresses[0].filepath}"
-    assert moved.egresses[1] == piece
+    assert moved.egresses[2].filepath == moved.filepath
+    assert (moved.egresses[1], moved.egresses[3]) == (piece, none)
     assert with_names(moved, change.reversed) == recording
 
 
@@ -130,7 +145,7 @@ def test_jobs_of_livekit_egress_know_their_files_by_the_new_name() -> None:
         ({"filepath": "/recordings/a.mp4/../../b"}, "unusual_name"),
         ({"filepath": "/recordings/a.\x1b[2J"}, "unusual_name"),
         ({"filepath": "/recordings/a"}, "unusual_name"),
-        ({"filepath": recorded(1).tracks[0].filepath}, "named_twice"),
+        ({"filepath": recorded(1).tracks[0].filepath}, None),
         ({"tracks": (replace(recorded(1).tracks[0], track_sid="../x"),)}, "unusual_name"),
         ({"tracks": (replace(recorded(1).tracks[0], track_sid="../x", filepath=None),)}, None),
     ],
