@@ -48,7 +48,7 @@ def has(recording: Facts, sound: object) -> bool:
 async def test_where_no_egress_answers_the_builtin_recorder_takes_over(
     home: House, room_name: str
 ) -> None:
-    """LiveKit says 503 after 20 s; two seconds of the call are missing, and the document says so."""
+    """LiveKit says 503 after 20 s; two seconds are missing, and the document says so."""
     assert home.egress is not None
     await home.egress.misbehave("absent")
 

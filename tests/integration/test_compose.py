@@ -65,12 +65,12 @@ def compose_commands() -> Iterator[list[str]]:
 
 
 def test_compose_itself_reads_the_file() -> None:
-    """With all variables, and with the second recorder."""
+    """With all variables, and with the storage."""
     command = next(compose_commands(), None)
     if command is None:
         pytest.skip("Docker Compose is not here")
     told = subprocess.run(
-        [*command, "--profile", "egress", "-f", str(FILE), "config", "--services"],
+        [*command, "--profile", "s3", "-f", str(FILE), "config", "--services"],
         env={**os.environ, **REQUIRED},
         capture_output=True,
         text=True,
@@ -79,7 +79,7 @@ def test_compose_itself_reads_the_file() -> None:
     )
 
     assert told.returncode == 0, told.stderr
-    assert set(told.stdout.split()) == MEDIA | {"redis", "mongodb"}
+    assert set(told.stdout.split()) == MEDIA | {"redis", "mongodb", "s3"}
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -101,7 +101,7 @@ def test_images_are_pinned_to_a_version() -> None:
     """A version with at least two numbers; never what happens to be the latest."""
     images = re.findall(r"(?m)^ +image: (\S+)", TEXT)
 
-    assert len(images) == 6
+    assert len(images) == 7
     assert not [image for image in images if not re.search(r":v?\d+\.\d+[\w.-]*$", image)]
 
 
@@ -141,18 +141,28 @@ def test_recordings_lie_on_the_host_under_the_same_path(
 
     assert f"{RECORDINGS}:{RECORDINGS}" in manager["volumes"]
     assert manager["environment"]["RECORDINGS_DIR"] == RECORDINGS
+    assert f"{RECORDINGS}:{RECORDINGS}" in services["livekit-egress"]["volumes"]
     assert f"{RECORDINGS}:/recordings" in services["livekit-egress"]["volumes"]
 
 
-def test_the_second_recorder_is_there_only_when_it_is_asked_for(
-    services: dict[str, dict[str, Any]],
-) -> None:
-    """LiveKit Egress is a profile of its own, and nothing depends on it."""
-    assert [name for name, service in services.items() if "profiles" in service] == [
-        "livekit-egress"
-    ]
-    assert services["livekit-egress"]["profiles"] == ["egress"]
+def test_recordings_have_one_owner(services: dict[str, dict[str, Any]]) -> None:
+    """Whichever of the two recorders made them."""
+    owners = {services[name]["user"] for name in ("egress-manager", "livekit-egress")}
+
+    assert owners == {"1000:1000"}
+
+
+def test_the_second_recorder_may_finish_what_it_has(services: dict[str, dict[str, Any]]) -> None:
+    """LiveKit Egress ends when its last recording does; nothing else waits for it."""
+    assert services["livekit-egress"]["stop_grace_period"] == "4h"
     assert not [n for n, s in services.items() if "livekit-egress" in s.get("depends_on", {})]
+
+
+def test_storage_is_there_only_when_it_is_asked_for(services: dict[str, dict[str, Any]]) -> None:
+    """A profile of its own; its keys are those that the manager hands to LiveKit Egress."""
+    assert [name for name, service in services.items() if "profiles" in service] == ["s3"]
+    text = FILE.read_text(encoding="utf-8")
+    assert text.count("${EGRESS_MANAGER_S3_SECRET:-}") == 2
 
 
 def test_livekit_tells_the_manager_with_the_key_that_the_manager_knows(
