@@ -1,13 +1,19 @@
 """On the way from one fixed room to a room for each call, both are there at once."""
 
+import asyncio
 import contextlib
+import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from lab import sounds
 from lab.phones import Agent, Phone
-from lab.servers import Mongod
+from lab.servers import API_KEY, API_SECRET, Mongod
 from tests.e2e.houses import House, heard, house
 from tests.e2e.listening import sides
+from tests.unit.migration.terminal import Terminal
 
 FIXED = "friday-assistant-room"
 OWN = "call-_+15550501_vL8kPq2sTn4x"
@@ -60,3 +66,66 @@ async def _call_everywhere(home: House) -> None:
             await phone.said()
         for phone in phones:
             await phone.hang_up()
+
+
+async def test_recordings_are_moved_while_the_service_records(
+    mongod_server: Mongod, mongo_database: str, tmp_path: Path, by_hand: Terminal
+) -> None:
+    """From the flat names to folders and back; a call that goes on is not touched."""
+    settings = {"EGRESS_MANAGER_NAMING": "flat"}
+    async with house(mongod_server, mongo_database, tmp_path, settings=settings) as home:
+        async with (
+            Agent(home.livekit, FIXED, identity="agent"),
+            Phone(home.livekit, FIXED, number="+15550500", says=SAYS["+15550500"]) as first,
+            Phone(home.livekit, FIXED, number="+15550501", says=SAYS["+15550501"]) as second,
+        ):
+            await first.said()
+            await first.hang_up()
+            before = await home.finished(first)
+            told = await _migrated(by_hand, home, "files")
+            moved = await home.finished(first)
+            audio = await home.manager.ask(f"/recordings/{moved['id']}/audio")
+            await second.said()
+            await second.hang_up()
+        later = await home.finished(second)
+        await _migrated(by_hand, home, "undo")
+        back = await home.finished(first)
+
+    assert (told["recordings"], told["stay"]) == (1, {"not_finished": 1})
+    assert Path(before["filepath"]).parent == tmp_path
+    assert Path(moved["filepath"]).parent == tmp_path / FIXED
+    assert audio.content[4:8] == b"ftyp"
+    assert sounds.locate(heard(later).left, SAYS["+15550501"]).score > 0.7
+    assert Path(later["filepath"]).parent == tmp_path
+    assert back == before
+    assert sounds.locate(heard(back).left, SAYS["+15550500"]).score > 0.7
+
+
+@pytest.fixture
+def by_hand(
+    mongod_server: Mongod,
+    mongo_database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Terminal:
+    """Somebody at a terminal beside the service, with its settings."""
+    settings = {
+        "MONGO_URI": mongod_server.uri,
+        "MONGO_DB": mongo_database,
+        "RECORDINGS_DIR": str(tmp_path),
+        "EGRESS_MANAGER_NAMING": "flat",
+        "LIVEKIT_API_KEY": API_KEY,
+        "LIVEKIT_API_SECRET": API_SECRET,
+    }
+    return Terminal(monkeypatch, capsys, settings)
+
+
+async def _migrated(by_hand: Terminal, home: House, deed: str) -> dict[str, Any]:
+    """What `egress-manager migrate … --yes` tells, while the phones go on."""
+    command = ("migrate", deed, "--yes", "--json")
+    url = home.livekit.url
+    said = await asyncio.to_thread(by_hand.types, *command, LIVEKIT_URL=url)
+    assert said.code == 0, said.error
+    told: dict[str, Any] = json.loads(said.out)
+    return told
