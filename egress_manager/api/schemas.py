@@ -129,6 +129,9 @@ class EgressOut(_Out):
     asked_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    missed_sec: float | None = Field(
+        description="How long nobody had recorded the call when a mix began."
+    )
     error: str
     error_code: int
 

@@ -53,6 +53,18 @@ def with_mix(recording: Recording, call: Call, mix: Egress) -> Recording:
     )
 
 
+def with_missed(recording: Recording, call: Call) -> Recording:
+    """The recording whose mixes say how long nobody had recorded the call when each began."""
+    covered_until, jobs = call.joined_at, []
+    for job in sorted(recording.egresses, key=lambda job: job.started_at or job.asked_at):
+        if job.kind is EgressKind.MIX and job.started_at is not None:
+            missed = max(0.0, (job.started_at - covered_until).total_seconds())
+            job = replace(job, missed_sec=missed)
+            covered_until = max(covered_until, job.ended_at or covered_until)
+        jobs.append(job)
+    return replace(recording, egresses=tuple(jobs))
+
+
 def channels_of(sides: Sides, call: Call) -> tuple[Channel, ...]:
     """Who is heard where, as far as it is known who was there."""
     caller = call.identity

@@ -59,7 +59,8 @@ class Egress:
     `asked_path` is the path below the recordings directory that we asked for: it has the
     recording's id and the number of the try, so that a job is known before LiveKit has named it.
     `is_ours` is false where somebody else started the job. `filepath` is below that directory, too,
-    or whatever LiveKit says where the file lies elsewhere.
+    or whatever LiveKit says where the file lies elsewhere. `missed_sec` is how long nobody had
+    recorded the call when a mix began; it is known when the call is over.
     """
 
     asked_path: str
@@ -80,6 +81,7 @@ class Egress:
     ended_at: datetime | None = None
     duration_sec: float | None = None
     size_bytes: int | None = None
+    missed_sec: float | None = None
     error: str = ""
     error_code: int = 0
 
@@ -131,6 +133,7 @@ class Egress:
             track_sid=self.track_sid or report.track_sid,
             identity=self.identity or report.identity,
             stop_asked_at=self.stop_asked_at,
+            missed_sec=self.missed_sec,
             filepath=report.filepath or self.filepath,
             started_at=report.started_at or self.started_at,
             error=report.error or self.error,

@@ -7,6 +7,7 @@ from typing import Final
 
 from egress_manager.domain import naming
 from egress_manager.domain.calls import Call, egress_id_of, recording_id_of
+from egress_manager.domain.egress_files import with_missed
 from egress_manager.domain.egresses import EgressStatus, mixes
 from egress_manager.domain.policy import Engine, decide
 from egress_manager.domain.recordings import Observation, Recording, State
@@ -136,7 +137,10 @@ async def close(recording: Recording, doors: Doors) -> Recording:
     ending = ending_of(call, recording)
     report = Observation(ending.state, doors.clock.now(), ending.reason, take=call.take)
     closed = await update(
-        doors.recordings, recording.id, lambda r: r.observe(report), known=recording
+        doors.recordings,
+        recording.id,
+        lambda r: with_missed(r, call).observe(report),
+        known=recording,
     )
     await note_reason(call, ending.reason, doors)
     if ending.state is not State.CAPTURED:
