@@ -29,7 +29,7 @@ var known = map[string]string{
 	"slow_active":     "is ACTIVE some seconds after the first sound",
 	"skip_active":     "records, but never says ACTIVE",
 	"never_active":    "hears nothing: STARTING until the end, then ABORTED",
-	"no_aac_encoder":  "FAILED at the start; the whole service is absent from then on",
+	"no_aac_encoder":  "an MP4 is FAILED at the start; the whole service is absent from then on",
 	"limit_reached":   "LIMIT_REACHED some seconds after ACTIVE, with a file",
 	"connection_lost": "FAILED 503 some seconds after ACTIVE, with a file",
 	"pipeline_error":  "FAILED 500 some seconds after ACTIVE, without a file; the service is absent from then on",

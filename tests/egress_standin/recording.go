@@ -115,9 +115,8 @@ func (r *recording) run() {
 	r.note(func(info *livekit.EgressInfo) { info.StartedAt = time.Now().UnixNano() })
 	err := r.attend()
 	close(r.ready)
-	if _, lacks := r.befalls("no_aac_encoder"); lacks && err == nil {
-		r.service.goAway()
-		err = psrpc.NewErrorf(psrpc.Internal, "could not create element: faac")
+	if err == nil && r.order.output.fileType == livekit.EncodedFileType_MP4 {
+		err = r.findEncoder()
 	}
 	if err != nil {
 		r.leave()
@@ -131,6 +130,15 @@ func (r *recording) run() {
 	}
 	r.activate()
 	r.finish(<-r.endings)
+}
+
+// findEncoder fails where AAC can't be made; the service does not live on after that.
+func (r *recording) findEncoder() error {
+	if _, lacks := r.befalls("no_aac_encoder"); !lacks {
+		return nil
+	}
+	r.service.goAway()
+	return psrpc.NewErrorf(psrpc.Internal, "could not create element: faac")
 }
 
 // awaitSound returns at the first sound, or tells why there was none.
