@@ -116,27 +116,27 @@ class Running:
 
 
 def _facts(checked: Checked) -> Mapping[str, object]:
-    finding = checked.finding
+    result = checked.result
     return {
         "check": checked.check.name,
         "title": checked.check.title,
-        "outcome": finding.outcome,
-        "words": finding.words,
-        "trouble": finding.trouble,
-        "remedy": finding.remedy,
+        "outcome": result.outcome,
+        "words": result.words,
+        "trouble": result.trouble,
+        "remedy": result.remedy,
     }
 
 
 def _show(checked: Checked) -> None:
     """One line, and below it the remedy where there is one."""
-    finding = checked.finding
-    line = Text(finding.outcome.ljust(_OUTCOME_WIDTH), style=_STYLES[finding.outcome])
+    result = checked.result
+    line = Text(result.outcome.ljust(_OUTCOME_WIDTH), style=_STYLES[result.outcome])
     line.append(checked.check.title.ljust(_TITLE_WIDTH), style="default not bold")
-    line.append(_indented(finding.words.splitlines()), style="default not bold")
+    line.append(_indented(result.words.splitlines()), style="default not bold")
     console().print(line, soft_wrap=True)
-    if finding.remedy:
+    if result.remedy:
         console().print(
-            Text(" " * _OUTCOME_WIDTH + "-> " + harmless(finding.remedy)), soft_wrap=True
+            Text(" " * _OUTCOME_WIDTH + "-> " + harmless(result.remedy)), soft_wrap=True
         )
 
 

@@ -33,6 +33,9 @@ SILENT: Final = -60.0
 #: A recording may begin and end so much outside of the call as we saw it. Seconds.
 STAY_MARGIN: Final = 2.0
 
+#: Reasons of recordings that mean: the recorder heard nothing (docs/recordings.md).
+UNHEARD: Final = frozenset({"no_audio", "never_captured", "left_before_capture"})
+
 
 class Outcome(StrEnum):
     """What came of a check. A warning is no failure yet."""
@@ -48,7 +51,7 @@ PASSED: Final = frozenset({Outcome.OK, Outcome.WARNING})
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Result:
     """What a check found, in words; with a remedy and the trouble's name where it is wrong."""
 
     outcome: Outcome
@@ -72,7 +75,7 @@ class Checked:
     """A check and what it found."""
 
     check: Check
-    finding: Finding
+    result: Result
 
 
 #: In the order in which they are carried out. Starting a mongod of our own takes its time, a
@@ -92,28 +95,28 @@ CHECKS: Final[Sequence[Check]] = (
     Check("api_key", "The service's API opens", ("service",)),
     Check("webhook", "Webhooks arrive", ("key", "service", "mongodb"), timeout=30.0),
     Check("egress", "LiveKit Egress accepts", ("key",), timeout=50.0),
-    Check("call", "A test call is recorded", ("key", "api_key"), timeout=75.0),
+    Check("call", "A test call is recorded", ("key", "api_key"), timeout=120.0),
 )
 
 
-def ok(words: str) -> Finding:
+def ok(words: str) -> Result:
     """All is well."""
-    return Finding(Outcome.OK, words)
+    return Result(Outcome.OK, words)
 
 
-def skipped(words: str) -> Finding:
+def skipped(words: str) -> Result:
     """It was not looked at; the words say why."""
-    return Finding(Outcome.SKIPPED, words)
+    return Result(Outcome.SKIPPED, words)
 
 
-def wrong(failed: CheckFailed) -> Finding:
+def wrong(failed: CheckFailed) -> Result:
     """This is the trouble."""
     is_warning = ADVICE[failed.trouble].is_warning
     outcome = Outcome.WARNING if is_warning else Outcome.FAILED
-    return Finding(outcome, str(failed), failed.remedy, failed.trouble)
+    return Result(outcome, str(failed), failed.remedy, failed.trouble)
 
 
-def unmet(check: Check, found: Mapping[str, Finding]) -> Finding | None:
+def unmet(check: Check, found: Mapping[str, Result]) -> Result | None:
     """Why a check can't be carried out after what was found; None where it can."""
     titles = {each.name: each.title for each in CHECKS}
     missing = (need for need in check.needs if found[need].outcome not in PASSED)
@@ -130,7 +133,7 @@ def without_settings(why: str) -> Iterator[Checked]:
 
 def is_failure(checked: Sequence[Checked]) -> bool:
     """Whether any check failed."""
-    return any(each.finding.outcome is Outcome.FAILED for each in checked)
+    return any(each.result.outcome is Outcome.FAILED for each in checked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ class Knock:
     server_at: datetime | None
 
 
-def judge_clocks(knock: Knock) -> Finding:
+def judge_clocks(knock: Knock) -> Result:
     """Whether livekit-server's clock agrees with ours. Raises `CheckFailed`."""
     if knock.server_at is None:
         return skipped("livekit-server did not tell its time")
@@ -164,7 +167,7 @@ class Database:
     is_ours: bool
 
 
-def judge_database(database: Database) -> Finding:
+def judge_database(database: Database) -> Result:
     """What is known of a MongoDB that wrote durably."""
     which = "one of our own, for this machine only" if database.is_ours else "of MONGO_URI"
     kind = f"replica set {database.replica_set}" if database.replica_set else "no replica set"
@@ -181,7 +184,7 @@ class Folder:
     total: int
 
 
-def judge_space(folder: Folder) -> Finding:
+def judge_space(folder: Folder) -> Result:
     """Whether recordings have room. Raises `CheckFailed`."""
     hours, share = folder.free / HOUR_BYTES, folder.free / max(folder.total, 1)
     free = f"{folder.free / 1e9:.1f} GB"
@@ -213,6 +216,13 @@ def judge_silence(
     return CheckFailed(Trouble.WEBHOOK_SILENT, seconds=waited, example=example)
 
 
+def judge_end(recording_id: str, reason: str) -> CheckFailed:
+    """Why a test call, during which a recorder was in the room, has no file."""
+    if reason in UNHEARD:
+        return CheckFailed(Trouble.CALL_NOT_CAPTURED, why=reason)
+    return CheckFailed(Trouble.CALL_NOT_FINISHED, recording=recording_id, why=reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """What was heard in a file: how much of the sound is on each side (0 to 1), and its length.
@@ -228,7 +238,7 @@ class Heard:
 
 def judge_sound(
     heard: Heard, *, stay_sec: float, said_sec: float, is_alone: bool, path: str, server: str
-) -> Finding:
+) -> Result:
     """Whether a test call is in its file: whole, on the left, alone. Raises `CheckFailed`.
 
     It stayed and played for so long, in seconds, on livekit-server of the version `server`.

@@ -16,6 +16,7 @@ from egress_manager.domain.checks import CHECKS
 from lab.manager import Manager
 from lab.programs import ROOT
 from lab.servers import LiveKit, Mongod
+from lab.wire import Wire
 from tests.e2e.houses import House, house
 
 CHECK_TIMEOUT = 240.0
@@ -182,6 +183,29 @@ class TestLiveKit:
 
         assert said.trouble("webhook") == "webhook_elsewhere"
         assert said.having("failed") == {"webhook"}, said.findings
+
+    async def test_the_service_records_another_livekit(
+        self, home: House, livekit_server: LiveKit
+    ) -> None:
+        """Neither the webhook comes nor the call is seen."""
+        said = await check(home.manager, LIVEKIT_URL=livekit_server.url)
+
+        assert said.having("failed") == {"webhook", "call"}, said.findings
+        assert said.trouble("call") == "call_not_seen"
+
+    async def test_the_recorder_does_not_get_through(
+        self, mongod_server: Mongod, mongo_database: str
+    ) -> None:
+        """The service sees the call, and can't hear it: media ports are closed to it alone."""
+        async with LiveKit() as livekit, Wire(livekit) as wire:
+            wire.cut_media()
+            store = {"mongo_uri": mongod_server.uri, "mongo_db": mongo_database}
+            async with Manager(livekit_url=wire.http_url, **store) as manager:
+                said = await check(manager, LIVEKIT_URL=livekit.url)
+
+        assert said.having("failed") == {"webhook", "call"}, said.findings
+        assert said.trouble("call") == "call_not_captured", said.findings["call"]
+        assert "rtc.udp_port" in said.whole("call")
 
 
 class TestHouse:

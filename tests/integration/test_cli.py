@@ -200,7 +200,7 @@ class TestTrouble:
         assert "LIVEKIT_API_KEY is missing" in said.error
 
     @pytest.mark.parametrize(
-        "command", [[], ["serve"], ["calls"], ["recordings"], ["settings"], ["keys"]]
+        "command", [[], ["serve"], ["check"], ["calls"], ["recordings"], ["settings"], ["keys"]]
     )
     def test_every_command_explains_itself(
         self, capsys: pytest.CaptureFixture[str], command: list[str]

@@ -1,18 +1,18 @@
-"""Go through the checklist: one finding after the other, and never the end at the first failure."""
+"""Go through the checklist: one result after the other, and never the end at the first failure."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from egress_manager.domain import checks
-from egress_manager.domain.checks import CHECKS, Check, Checked, Finding
+from egress_manager.domain.checks import CHECKS, Check, Checked, Result
 from egress_manager.domain.troubles import CheckFailed, Trouble
 from egress_manager.errors import EgressManagerError
 from egress_manager.flows.check import call, house, livekit
 from egress_manager.flows.check.doors import CheckDoors
 
 #: Looks at one thing. Raises `CheckFailed` where it is wrong.
-Verb = Callable[[CheckDoors], Awaitable[Finding]]
+Verb = Callable[[CheckDoors], Awaitable[Result]]
 
 #: What each check does, by its name.
 VERBS: Final[Mapping[str, Verb]] = {
@@ -37,16 +37,16 @@ VERBS: Final[Mapping[str, Verb]] = {
 async def run(
     doors: CheckDoors, verbs: Mapping[str, Verb] = VERBS, checklist: Sequence[Check] = CHECKS
 ) -> AsyncIterator[Checked]:
-    """Every check with its finding, as soon as it is known."""
-    found: dict[str, Finding] = {}
+    """Every check with its result, as soon as it is known."""
+    found: dict[str, Result] = {}
     for check in checklist:
-        finding = checks.unmet(check, found) or await _finding(check, verbs[check.name], doors)
-        found[check.name] = finding
-        yield Checked(check, finding)
+        result = checks.unmet(check, found) or await _result(check, verbs[check.name], doors)
+        found[check.name] = result
+        yield Checked(check, result)
 
 
-async def _finding(check: Check, verb: Verb, doors: CheckDoors) -> Finding:
-    """What a verb finds; whatever goes wrong is a finding, too."""
+async def _result(check: Check, verb: Verb, doors: CheckDoors) -> Result:
+    """What a verb finds; whatever goes wrong is a result, too."""
     try:
         async with asyncio.timeout(check.timeout):
             return await verb(doors)

@@ -6,22 +6,25 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from egress_manager.domain.checks import ROOM_PREFIX, Finding, judge_sound, skipped
+from egress_manager.domain.checks import ROOM_PREFIX, Result, judge_end, judge_sound, skipped
 from egress_manager.domain.policy import decide
 from egress_manager.domain.troubles import CheckFailed, Trouble
 from egress_manager.flows.check.doors import CheckDoors
 
 #: The service has noticed a call, and records it, within this. Seconds.
-NOTICED_WITHIN: Final = 12.0
+NOTICED_WITHIN: Final = 20.0
+#: A recorder that is in the room may still be on its way to the sound: by TCP or TURN that takes
+#: some seconds, which a caller would hear ringing. Seconds.
+LEAD_IN: Final = 5.0
 #: A recording is finished so long after the call. Seconds.
-FINISHED_WITHIN: Final = 30.0
+FINISHED_WITHIN: Final = 60.0
 #: How often to look for what the service does. Seconds.
 LOOK_EVERY: Final = 0.2
 
 Facts = Mapping[str, Any]
 
 
-async def is_recorded(doors: CheckDoors) -> Finding:
+async def is_recorded(doors: CheckDoors) -> Result:
     """Somebody calls, plays a sound and hangs up; the sound is in the file, where it belongs."""
     room_name = ROOM_PREFIX + secrets.token_hex(6)
     if doors.phone is None:
@@ -32,6 +35,7 @@ async def is_recorded(doors: CheckDoors) -> Finding:
     began = time.monotonic()
     async with doors.phone.call(room_name) as line:
         await _recording(doors, room_name)
+        await asyncio.sleep(LEAD_IN)
         said_sec, server = await line.play(), line.server
     stay_sec = time.monotonic() - began
     recording = await _finished(doors, room_name)
@@ -76,7 +80,7 @@ async def _finished(doors: CheckDoors, room_name: str) -> Facts:
         return found
     last = found or await doors.service.newest("/recordings", room_name) or {}
     why = last.get("reason") or f"it is {last.get('status', 'gone')}"
-    raise CheckFailed(Trouble.CALL_NOT_FINISHED, recording=last.get("id", "?"), why=why)
+    raise judge_end(last.get("id", "?"), why)
 
 
 async def _look(

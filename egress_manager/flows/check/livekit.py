@@ -9,7 +9,7 @@ from typing import Final
 
 from egress_manager.domain.checks import (
     ROOM_PREFIX,
-    Finding,
+    Result,
     WebhookTally,
     judge_clocks,
     judge_silence,
@@ -29,24 +29,24 @@ LOOK_BACK: Final = timedelta(minutes=1)
 EMPTY_FOR: Final = 30
 
 
-async def answers(doors: CheckDoors) -> Finding:
+async def answers(doors: CheckDoors) -> Result:
     """It is there and says that it is ready."""
     knock = await doors.livekit.knock()
     took = knock.answered_at - knock.asked_at
     return ok(f"within {took.total_seconds() * 1000:.0f} ms")
 
 
-async def knows_the_key(doors: CheckDoors) -> Finding:
+async def knows_the_key(doors: CheckDoors) -> Result:
     """Rooms can be listed."""
     return ok(f"{await doors.livekit.rooms()} rooms open")
 
 
-async def agrees_on_the_time(doors: CheckDoors) -> Finding:
+async def agrees_on_the_time(doors: CheckDoors) -> Result:
     """Tokens and webhooks are signed for minutes only."""
     return judge_clocks(await doors.livekit.knock())
 
 
-async def shows_dispatch_rules(doors: CheckDoors) -> Finding:
+async def shows_dispatch_rules(doors: CheckDoors) -> Result:
     """They name the fixed rooms, in which the recorder waits for callers."""
     if not doors.finds_standing_rooms:
         return skipped("EGRESS_MANAGER_STANDING_ROOMS does not ask for them")
@@ -56,7 +56,7 @@ async def shows_dispatch_rules(doors: CheckDoors) -> Finding:
     return ok(f"fixed rooms: {', '.join(rooms) or 'none'}")
 
 
-async def sends_webhooks(doors: CheckDoors) -> Finding:
+async def sends_webhooks(doors: CheckDoors) -> Result:
     """A room is opened; the event of that comes into the inbox by way of the service."""
     since, before = doors.clock.now() - LOOK_BACK, await _tally(doors)
     async with _room(doors) as name:
@@ -73,7 +73,7 @@ async def sends_webhooks(doors: CheckDoors) -> Finding:
     )
 
 
-async def has_egress(doors: CheckDoors) -> Finding:
+async def has_egress(doors: CheckDoors) -> Result:
     """It takes a job; the room is empty, so it has nothing to write."""
     if not doors.policy.uses_egress:
         return skipped("the engine is builtin: LiveKit Egress is not needed")

@@ -11,11 +11,11 @@ from egress_manager.domain import checks
 from egress_manager.domain.checks import (
     CHECKS,
     Database,
-    Finding,
     Folder,
     Heard,
     Knock,
     Outcome,
+    Result,
     WebhookTally,
 )
 from egress_manager.domain.troubles import ADVICE, CheckFailed, Trouble
@@ -75,7 +75,7 @@ class TestOrder:
         """It says which; a warning is as good as all is well."""
         clock = next(check for check in CHECKS if check.name == "clock")
 
-        unmet = checks.unmet(clock, {"livekit": Finding(outcome, "")})
+        unmet = checks.unmet(clock, {"livekit": Result(outcome, "")})
 
         if outcome in (Outcome.OK, Outcome.WARNING):
             assert unmet is None
@@ -87,8 +87,8 @@ class TestOrder:
         checked = list(checks.without_settings("LIVEKIT_URL is missing"))
 
         assert [each.check for each in checked] == list(CHECKS)
-        assert checked[0].finding.words == "LIVEKIT_URL is missing"
-        assert {each.finding.outcome for each in checked[1:]} == {Outcome.SKIPPED}
+        assert checked[0].result.words == "LIVEKIT_URL is missing"
+        assert {each.result.outcome for each in checked[1:]} == {Outcome.SKIPPED}
         assert checks.is_failure(checked)
 
 
@@ -168,13 +168,25 @@ def test_a_webhook_that_did_not_arrive_is_explained(after: WebhookTally, trouble
     assert after.refused_because in str(failed)
 
 
+@pytest.mark.parametrize(
+    ("reason", "trouble"),
+    [("no_audio", Trouble.CALL_NOT_CAPTURED), ("encrypted", Trouble.CALL_NOT_FINISHED)],
+)
+def test_a_call_without_a_file_is_explained(reason: str, trouble: Trouble) -> None:
+    """A recorder that heard nothing was behind a firewall, mostly."""
+    failed = checks.judge_end("rec_1", reason)
+
+    assert failed.trouble is trouble
+    assert reason in str(failed)
+
+
 class TestSound:
     """What was heard in the file of a test call."""
 
     GOOD = Heard(left=0.99, right=0.01, right_dbfs=-90, plays_sec=4.0)
 
     @staticmethod
-    def judged(heard: Heard, *, is_alone: bool = True) -> Finding:
+    def judged(heard: Heard, *, is_alone: bool = True) -> Result:
         """A call of 4.2 s in which 2 s were played."""
         return checks.judge_sound(
             heard, stay_sec=4.2, said_sec=2, is_alone=is_alone, path="/r/a.mp4", server="1.13.5"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from egress_manager.domain.checks import CHECKS, Finding, Outcome, ok
+from egress_manager.domain.checks import CHECKS, Outcome, Result, ok
 from egress_manager.domain.troubles import CheckFailed, Trouble
 from egress_manager.errors import StorageFailed
 from egress_manager.flows.check import VERBS, Verb, run
@@ -16,7 +16,7 @@ from egress_manager.flows.check import VERBS, Verb, run
 DOORS: Any = None
 
 
-async def is_well(_: Any) -> Finding:
+async def is_well(_: Any) -> Result:
     """Nothing is wrong."""
     return ok("well")
 
@@ -24,18 +24,18 @@ async def is_well(_: Any) -> Finding:
 def failing(error: Exception) -> Verb:
     """A verb that meets this."""
 
-    async def fail(_: Any) -> Finding:
+    async def fail(_: Any) -> Result:
         raise error
 
     return fail
 
 
-async def found(*, timeout: float | None = None, **verbs: Verb) -> Mapping[str, Finding]:
+async def found(*, timeout: float | None = None, **verbs: Verb) -> Mapping[str, Result]:
     """What is found where all is well but for these; nothing may take longer than `timeout`."""
     all_well: dict[str, Verb] = dict.fromkeys(VERBS, is_well)
     checklist = [replace(each, timeout=timeout or each.timeout) for each in CHECKS]
     checked = run(DOORS, all_well | verbs, checklist)
-    return {each.check.name: each.finding async for each in checked}
+    return {each.check.name: each.result async for each in checked}
 
 
 def test_every_check_has_a_verb() -> None:
@@ -84,7 +84,7 @@ async def test_what_nobody_foresaw_is_a_finding_too(error: Exception, words: str
 async def test_a_check_that_hangs_ends_in_time() -> None:
     """Those behind it have their turn."""
 
-    async def hang(_: Any) -> Finding:
+    async def hang(_: Any) -> Result:
         await asyncio.Event().wait()
         return ok("never")
 
