@@ -21,6 +21,7 @@ from egress_manager.adapters.livekit_probe import LiveKitProbe
 from egress_manager.adapters.livekit_rooms import LiveKitRooms
 from egress_manager.adapters.livekit_sip import LiveKitSip
 from egress_manager.adapters.livekit_webhooks import LiveKitWebhooks
+from egress_manager.adapters.local_depot import LocalDepot
 from egress_manager.adapters.local_files import LocalFiles
 from egress_manager.adapters.local_ledger import LocalLedger
 from egress_manager.adapters.local_probe import LocalProbe
@@ -29,11 +30,15 @@ from egress_manager.adapters.local_shelf import LocalShelf
 from egress_manager.adapters.mongo_calls import MongoCalls
 from egress_manager.adapters.mongo_client import Client, Database
 from egress_manager.adapters.mongo_inbox import MongoInbox
+from egress_manager.adapters.mongo_kept import MongoKept
 from egress_manager.adapters.mongo_keys import MongoKeys
+from egress_manager.adapters.mongo_owners import MongoOwners
 from egress_manager.adapters.mongo_probe import MongoProbe
 from egress_manager.adapters.mongo_process import FOLDER, NOT_FOUND, find_mongod, open_mongo
 from egress_manager.adapters.mongo_recordings import MongoRecordings
+from egress_manager.adapters.mongo_reports import MongoReports
 from egress_manager.adapters.process_renderer import ProcessRenderer
+from egress_manager.adapters.pyav_sounds import PyavSounds
 from egress_manager.adapters.redis_probe import RedisProbe
 from egress_manager.domain import captures, dispatch, moves
 from egress_manager.domain.incoming import News
@@ -42,7 +47,9 @@ from egress_manager.errors import RenderFailed, SettingsWrong, StorageFailed
 from egress_manager.flows import ingest
 from egress_manager.flows.check.doors import CheckDoors, Service
 from egress_manager.flows.doors import Doors, House
+from egress_manager.flows.importing.doors import Importers, Owners
 from egress_manager.flows.migration.doors import Movers, Switchboard
+from egress_manager.flows.replay import Kept
 from egress_manager.ports import Calls, Keys, Queue, Recordings
 from egress_manager.settings import Settings
 
@@ -72,6 +79,7 @@ class Stores:
 
     calls: Calls
     recordings: Recordings
+    owners: Owners
 
 
 def check_settings(settings: Settings) -> None:
@@ -137,6 +145,7 @@ def _doors(
         inbox=MongoInbox(database, webhooks.read_again),
         calls=MongoCalls(database),
         recordings=MongoRecordings(database),
+        reports=MongoReports(database),
         rooms=rooms,
         trunks=rooms,
         recorders={recorder.engine: recorder for recorder in recorders},
@@ -241,30 +250,53 @@ async def _rendering(renderer: ProcessRenderer) -> str:
 
 
 @asynccontextmanager
-async def open_keys(settings: Settings) -> AsyncIterator[Keys]:
-    """The API's key alone, for the command line; shares the mongod of a service that runs."""
+async def _open_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database, for the command line; shares the mongod of a service that runs."""
     async with open_mongo(settings.mongo_uri, settings.recordings_dir.absolute() / FOLDER) as uri:
         client = mongo_client.connect(uri)
         try:
-            yield _keys(settings, mongo_client.database(client, settings.mongo_db))
+            yield mongo_client.database(client, settings.mongo_db)
         finally:
             await client.close()
 
 
 @asynccontextmanager
+async def open_keys(settings: Settings) -> AsyncIterator[Keys]:
+    """The API's key alone."""
+    async with _open_database(settings) as database:
+        yield _keys(settings, database)
+
+
+@asynccontextmanager
+async def open_kept(settings: Settings) -> AsyncIterator[Kept]:
+    """The webhooks that are kept."""
+    async with _open_database(settings) as database:
+        yield MongoKept(database)
+
+
+@asynccontextmanager
 async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
-    """Calls and recordings, for the command line; shares the mongod of a service that runs.
+    """Calls, recordings and their files.
 
     Raises `SettingsWrong` where a newer version wrote the database.
     """
-    async with open_mongo(settings.mongo_uri, settings.recordings_dir.absolute() / FOLDER) as uri:
-        client = mongo_client.connect(uri)
-        try:
-            database = mongo_client.database(client, settings.mongo_db)
-            await _prepare(database)
-            yield Stores(MongoCalls(database), MongoRecordings(database))
-        finally:
-            await client.close()
+    async with _open_database(settings) as database:
+        await _prepare(database)
+        yield Stores(MongoCalls(database), MongoRecordings(database), MongoOwners(database))
+
+
+@asynccontextmanager
+async def open_importers(settings: Settings) -> AsyncIterator[Importers]:
+    """What importing files takes."""
+    async with open_stores(settings) as stores:
+        yield Importers(
+            recordings=stores.recordings,
+            owners=stores.owners,
+            depot=LocalDepot(settings.recordings_dir.absolute()),
+            sounds=PyavSounds(),
+            clock=OneClock(lambda: False),
+            naming=settings.naming,
+        )
 
 
 @asynccontextmanager
@@ -302,6 +334,12 @@ def _keys(settings: Settings, database: Database) -> Keys:
 def recorder_token(settings: Settings, room_name: str, ttl_seconds: int) -> str:
     """The token of the user's document, for the Egress API."""
     return livekit_tokens.recorder_token(*_key_of(settings), room_name, ttl_seconds)
+
+
+def webhook_signature(settings: Settings) -> Callable[[bytes], str]:
+    """Signs webhooks as livekit-server would that the service of these settings listens to."""
+    key = settings.webhook_key or settings.livekit_api_key
+    return partial(livekit_tokens.webhook_token, key, settings.webhook_signing_secret)
 
 
 def _webhooks(settings: Settings) -> LiveKitWebhooks:

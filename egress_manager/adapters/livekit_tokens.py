@@ -3,7 +3,9 @@
 Written out by hand: the SDK's grants begin with rights that a recorder must not have.
 """
 
+import base64
 import calendar
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -48,6 +50,12 @@ def capture_token(
 def api_token(api_key: str, api_secret: str, grants: Mapping[str, Any], ttl_seconds: int) -> str:
     """A token for questions to LiveKit's API, with these grants (`{"video": {…}}`)."""
     return _signed(api_key, api_secret, grants, ttl_seconds)
+
+
+def webhook_token(api_key: str, api_secret: str, body: bytes, ttl_seconds: int = 300) -> str:
+    """The signature of a webhook, as LiveKit makes it: it holds the hash of the body."""
+    digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    return _signed(api_key, api_secret, {"sha256": digest}, ttl_seconds)
 
 
 def caller_token(

@@ -128,9 +128,10 @@ def _manifests(folder: Path) -> dict[str, Manifest]:
 def _copy(path: Path, part: Path) -> None:
     """A copy on the disk, with the time at which the file was written. Raises `StorageFailed`."""
     try:
+        part.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, part)
         shutil.copystat(path, part)
         with part.open("rb") as file:
             os.fsync(file.fileno())
     except OSError as error:
-        raise StorageFailed(f"{path} can't be copied: {error.strerror}") from error
+        raise StorageFailed(f"it can't be copied to {part.parent}: {error.strerror}") from error

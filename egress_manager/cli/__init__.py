@@ -15,15 +15,30 @@ from cyclopts import App
 from egress_manager.cli.calls import calls
 from egress_manager.cli.check import check
 from egress_manager.cli.house import keys, serve, settings
+from egress_manager.cli.importing import import_files
 from egress_manager.cli.migrate import migrate
 from egress_manager.cli.reconcile import reconcile
 from egress_manager.cli.recordings import recordings
+from egress_manager.cli.replay import inbox, replay
 from egress_manager.cli.sip import sip
 from egress_manager.errors import EgressManagerError, SettingsWrong
 
 app = App("egress-manager", help="The call recorder for self-hosted LiveKit.", version_flags=[])
-for command in (serve, check, settings, calls, recordings, reconcile, keys, sip, migrate):
+for command in (
+    serve,
+    check,
+    settings,
+    calls,
+    recordings,
+    reconcile,
+    keys,
+    sip,
+    migrate,
+    inbox,
+    replay,
+):
     app.command(command)
+app.command(import_files, name="import")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -211,12 +211,18 @@ class _Run:
             names = _names_as_they_are(filepath, doors)
         recording = recording_of(found, filepath=filepath, names=names, at=doors.clock.now())
         if self._wish.is_meant:
-            recording = await doors.recordings.add(recording)
+            recording = await self._add(recording)
             await self._leave(found, filepath)
         self._made[recording.id] = recording
         if reading.recording_id:
             self._named[reading.recording_id] = recording.id
         return Outcome(found.path, Deed.IMPORTED, recording.id, filepath, found=found)
+
+    async def _add(self, recording: Recording) -> Recording:
+        try:
+            return await self._doors.recordings.add(recording)
+        except Conflict:
+            raise Conflict("somebody else imported it just now: do the same again") from None
 
     async def _join(self, found: Found, home: Recording) -> Outcome:
         """A track of a recording that there is."""
