@@ -10,6 +10,7 @@ every verb raises `StoreUnavailable`, as when MongoDB can't be reached.
 """
 
 from egress_manager.testing.livekit import MemoryRecorder, MemoryRooms
+from egress_manager.testing.migration import MemoryDispatchRules, MemoryLedger, MemoryShelf
 from egress_manager.testing.stores import (
     FixedClock,
     MemoryCalls,
@@ -23,12 +24,15 @@ __all__ = [
     "FixedClock",
     "MemoryCalls",
     "MemoryCaptures",
+    "MemoryDispatchRules",
     "MemoryFiles",
     "MemoryInbox",
     "MemoryKeys",
+    "MemoryLedger",
     "MemoryQueue",
     "MemoryRecorder",
     "MemoryRecordings",
     "MemoryRenderer",
     "MemoryRooms",
+    "MemoryShelf",
 ]

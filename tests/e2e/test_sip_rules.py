@@ -16,8 +16,9 @@ from egress_manager.adapters.livekit_sip import LiveKitSip
 from egress_manager.domain.dispatch import Kind
 from egress_manager.errors import LiveKitRefused, LiveKitUnavailable
 from egress_manager.flows.migration.doors import DispatchRules
+from egress_manager.testing import MemoryDispatchRules
 from lab.servers import API_KEY, API_SECRET, LiveKit, Redis
-from tests.unit.migration.memory import MemoryRules, direct
+from tests.unit.migration.memory import direct
 from tests.unit.migration.terminal import Said, Terminal
 
 #: A field that no version knows: number 999, with the text "newer".
@@ -352,7 +353,7 @@ async def doors(
 ) -> AsyncIterator[DispatchRules]:
     """One direct rule, behind the fake and behind the adapter."""
     if request.param == "memory":
-        yield MemoryRules({"SDR_1": direct()})
+        yield MemoryDispatchRules({"SDR_1": direct()})
         return
     sip_ = Sip(server, tmp_path, terminal)
     await sip_._clear()

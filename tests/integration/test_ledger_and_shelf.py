@@ -16,8 +16,9 @@ from egress_manager.adapters.local_shelf import LocalShelf
 from egress_manager.domain.moves import Fingerprint
 from egress_manager.errors import Conflict, NotFound, StorageFailed
 from egress_manager.flows.migration.doors import Ledger, Shelf
+from egress_manager.testing import MemoryLedger, MemoryShelf
+from egress_manager.testing.migration import printed
 from lab.programs import ROOT
-from tests.unit.migration.memory import MemoryLedger, MemoryShelf, printed
 
 BEGUN = {"entry": "begun", "deed": "to try", "of": "Zoë 👩‍👩‍👧"}
 WORDS = b"what was said\n" * 1000

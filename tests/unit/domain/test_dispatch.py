@@ -20,9 +20,10 @@ from egress_manager.domain.dispatch import (
 )
 from egress_manager.domain.policy import Policy, Scope
 from egress_manager.errors import BadRequest, NotFound
-from tests.unit.migration.memory import MemoryRules, direct
+from egress_manager.testing import MemoryDispatchRules
+from tests.unit.migration.memory import direct
 
-with_room = partial(MemoryRules().with_room_per_call, prefix="call-")
+with_room = partial(MemoryDispatchRules().with_room_per_call, prefix="call-")
 
 
 def rule(rule_id: str = "SDR_1", kind: str = "direct", **more: Any) -> DispatchRule:

@@ -8,16 +8,17 @@ from egress_manager.domain.dispatch import Standing
 from egress_manager.errors import Conflict, LiveKitRefused, NotFound
 from egress_manager.flows.migration import dispatch
 from egress_manager.flows.migration.doors import Switchboard
-from tests.unit.migration.memory import MemoryLedger, MemoryRules, direct, switchboard
+from egress_manager.testing import MemoryDispatchRules, MemoryLedger
+from tests.unit.migration.memory import direct, switchboard
 
 
 class Killed(BaseException):
     """As by kill -9: nobody tidies up."""
 
 
-def rules(board: Switchboard) -> MemoryRules:
+def rules(board: Switchboard) -> MemoryDispatchRules:
     """The fake behind the door."""
-    assert isinstance(board.rules, MemoryRules)
+    assert isinstance(board.rules, MemoryDispatchRules)
     return board.rules
 
 

@@ -15,8 +15,8 @@ from egress_manager.errors import Conflict, NotFound
 from egress_manager.flows.migration import files
 from egress_manager.flows.migration.doors import Movers
 from egress_manager.flows.migration.files import Outcome
-from egress_manager.testing import MemoryCalls, MemoryRecordings
-from tests.unit.migration.memory import NOON, MemoryLedger, MemoryShelf, movers, paths, recorded
+from egress_manager.testing import MemoryCalls, MemoryLedger, MemoryRecordings, MemoryShelf
+from tests.unit.migration.memory import NOON, movers, paths, recorded
 from tests.unit.migration.mortal import Killed, Life, mortal
 
 WHO = 3
