@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, TextIO
@@ -22,6 +23,8 @@ from egress_manager.flows.replay import Answer, kept_webhooks
 from egress_manager.flows.replay import replay as replay_trace
 from egress_manager.settings import load_settings
 
+_Flag = Annotated[bool, Parameter(negative="")]
+
 inbox = App("inbox", help="Webhooks as they came.")
 
 #: What LiveKit calls a webhook's content.
@@ -32,16 +35,53 @@ _WIDTHS: Final = (9, 27, 26, 25, 18)
 _COLUMNS: Final = ("t", "event", "call", "recording", "egress", "outcome")
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Again:
+    """How webhooks are sent again.
+
+    Parameters
+    ----------
+    speed
+        So many times as fast.
+    at_once
+        One right after the other.
+    room
+        As if it had happened in this room.
+    keep_times
+        Leave the times in them; the service does not record callers who joined long ago.
+    keep_ids
+        Leave the ids in them; the service takes each event once, and each call.
+    """
+
+    speed: float = 1.0
+    at_once: _Flag = False
+    room: str = ""
+    keep_times: _Flag = False
+    keep_ids: _Flag = False
+
+    def manner(self) -> Manner:
+        """The same in the words of the domain. Raises `BadRequest`."""
+        if not 0 < self.speed < math.inf:
+            raise BadRequest("--speed can't be used: write it like 2 or 0.5, or say --at-once")
+        return Manner(
+            speed=math.inf if self.at_once else self.speed,
+            salt="" if self.keep_ids else secrets.token_hex(8),
+            keeps_times=self.keep_times,
+            room_name=self.room,
+        )
+
+
+#: Once more, as it was.
+AS_IT_WAS: Final = Again()
+
+
 def replay(
     file: Path,
     /,
     *,
     url: str = HERE.url,
-    speed: float = 1.0,
-    at_once: Annotated[bool, Parameter(negative="")] = False,
-    room: str = "",
-    keep_times: Annotated[bool, Parameter(negative="")] = False,
-    keep_ids: Annotated[bool, Parameter(negative="")] = False,
+    again: Again = AS_IT_WAS,
     as_json: AsJson = False,
 ) -> None:
     """Send recorded webhooks to a running service, in the rhythm in which they came.
@@ -54,27 +94,10 @@ def replay(
     ----------
     url
         Where the service is.
-    speed
-        So many times as fast.
-    at_once
-        One right after the other.
-    room
-        As if it had happened in this room.
-    keep_times
-        Leave the times in them; the service does not record callers who joined long ago.
-    keep_ids
-        Leave the ids in them; the service takes each event once, and each call.
     as_json
         For scripts.
     """
-    if not 0 < speed < math.inf:
-        raise BadRequest("--speed can't be used: write it like 2 or 0.5, or say --at-once")
-    manner = Manner(
-        speed=math.inf if at_once else speed,
-        salt="" if keep_ids else secrets.token_hex(8),
-        keeps_times=keep_times,
-        room_name=room,
-    )
+    manner = again.manner()
     with _told(file), file.open(encoding="utf-8") as lines:
         trace = read_trace(lines)
     answers = asyncio.run(_replay(trace, manner, url, as_json=as_json))
