@@ -15,7 +15,7 @@ from typing import Final
 
 from egress_manager.domain.recordings import Recording, State
 from egress_manager.errors import EgressManagerError
-from egress_manager.flows import poll, receive, record, render
+from egress_manager.flows import poll, receive, record, render, report
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.reconcile import Listing
 from egress_manager.flows.recover import Recovery
@@ -65,6 +65,7 @@ class Pace:
     inbox: float = 10.0
     recover: float = 15.0
     standing: float = 60.0
+    report: float = 600.0
     egresses: float = 2.0
     egresses_idle: float = 10.0
     finds_standing_rooms: bool = True
@@ -103,6 +104,7 @@ class Sweeps:
             "inbox": self.empty_inbox,
             "due": self.find_due,
             "egresses": self.ask_egress,
+            "report": self.keep_report,
         }
 
     async def look_around(self) -> float:
@@ -129,6 +131,11 @@ class Sweeps:
         for recording in await self.doors.recordings.due(self.doors.clock.now(), MOST_DUE):
             await self.doors.queue.soon(recording.id)
         return self.pace.due
+
+    async def keep_report(self) -> float:
+        """Draw up the ledger of the last day that is settled, once."""
+        await report.keep_yesterday(self.doors)
+        return self.pace.report
 
     async def ask_egress(self) -> float:
         """Ask LiveKit Egress how its jobs are doing: webhooks get lost."""

@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from egress_manager.domain.calls import Call
 from egress_manager.domain.incoming import EgressReported, News, Participant, Room, Webhook
+from egress_manager.domain.ledger import Report
 from egress_manager.domain.policy import Engine
 from egress_manager.domain.recordings import Recording, Rendered, RenderPlan
 
@@ -157,6 +158,18 @@ class Keys(Protocol):
 
     async def replace(self, fingerprint: str, at: datetime) -> None:
         """Store it in the place of the key there is: that one opens nothing any more."""
+        ...
+
+
+class Reports(Protocol):
+    """Daily ledgers. All verbs raise `StoreUnavailable` when the store is away."""
+
+    async def has(self, since: datetime) -> bool:
+        """Whether the ledger of the day that begins then is kept."""
+        ...
+
+    async def keep(self, report: Report) -> bool:
+        """Store it; False where that day has one already, which stays."""
         ...
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from egress_manager.api import calls, errors, health, reconciliation, recordings, webhook
+from egress_manager.api import calls, errors, health, reconciliation, recordings, reports, webhook
 
 TITLE: Final = "Egress Manager"
 
@@ -22,5 +22,5 @@ def install(app: FastAPI) -> None:
     """Give the app its routes; they need an `ApiServices` as `app.state.services`."""
     app.title, app.description = TITLE, DESCRIPTION
     errors.answer_problems(app)
-    for noun in (webhook, calls, recordings, reconciliation, health):
+    for noun in (webhook, calls, recordings, reports, reconciliation, health):
         app.include_router(noun.router)

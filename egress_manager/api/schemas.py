@@ -204,6 +204,52 @@ class ReconciliationOut(BaseModel):
     differences: list[DifferenceOut]
 
 
+class LineOut(_Out):
+    """One call in the ledger, and what became of it."""
+
+    call_id: str
+    room_name: str
+    identity: str
+    caller_number: str | None
+    joined_at: datetime
+    left_at: datetime | None
+    call_sec: float | None
+    fate: str = Field(
+        description="`verified`, `completed`, `with_holes`, `rejected`, `not_recorded` or "
+        "`under_way`."
+    )
+    reason: str = Field(description="Never empty where the call was not recorded.")
+    recording_id: str | None
+    engine: str
+    recorded_sec: float
+    hole_sec: float = Field(description="How many seconds are missing.")
+    tracks_published: int
+    tracks_kept: int
+
+
+class TotalsOut(_Out):
+    """The sums over all lines."""
+
+    calls: int
+    by_fate: dict[str, int]
+    by_reason: dict[str, int]
+    call_sec: float
+    recorded_sec: float
+    hole_sec: float
+    tracks_published: int
+    tracks_kept: int
+
+
+class ReportOut(_Out):
+    """The ledger of calls that began from `since` on and before `until`."""
+
+    since: datetime
+    until: datetime
+    made_at: datetime
+    totals: TotalsOut
+    lines: list[LineOut]
+
+
 class PartOut(BaseModel):
     """How one part of the system is."""
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from egress_manager.domain.ledger import Report
 from egress_manager.flows.ingest import Outcome
 from egress_manager.flows.reconcile import Difference
 from egress_manager.ports import Calls, Clock, Keys, Recordings
@@ -18,6 +19,9 @@ Receive = Callable[[bytes, str | None], Awaitable[Outcome]]
 #: Finds what does not fit, and mends one thing of it.
 FindDifferences = Callable[[], Awaitable[Sequence[Difference]]]
 Mend = Callable[[Difference], Awaitable[bool]]
+
+#: Draws up the ledger of a period.
+DrawUp = Callable[[datetime, datetime], Awaitable[Report]]
 
 #: Looks at one part of the system: returns how it is in a few words, raises where it is ill.
 HealthCheck = Callable[[], Awaitable[str]]
@@ -55,6 +59,7 @@ class ApiServices:
     health_checks: Mapping[str, HealthCheck]
     differences: FindDifferences
     mend: Mend
+    draw_up: DrawUp
     webhooks: WebhookTally = field(default_factory=WebhookTally)
 
 

@@ -20,6 +20,7 @@ from egress_manager.cli.migrate import migrate
 from egress_manager.cli.reconcile import reconcile
 from egress_manager.cli.recordings import recordings
 from egress_manager.cli.replay import inbox, replay
+from egress_manager.cli.report import report
 from egress_manager.cli.sip import sip
 from egress_manager.errors import EgressManagerError, SettingsWrong
 
@@ -30,6 +31,7 @@ for command in (
     settings,
     calls,
     recordings,
+    report,
     reconcile,
     keys,
     sip,

@@ -8,6 +8,7 @@ anew; so a lost answer, a killed process or a second one beside it changes nothi
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Final
 from zlib import crc32
 
@@ -192,21 +193,28 @@ def _track_moves(recording: Recording, track_sids: Iterable[str]) -> tuple[Move,
     sids = tuple(dict.fromkeys(track_sids))
     new = tuple(AskForTrack(sid) for sid in tracks_without_job(recording.egresses, sids))
     return new + tuple(
-        AskForTrack(sid, attempt + 1)
+        AskForTrack(sid, len(jobs) + 1)
         for sid in sids
-        if 0 < (attempt := _failed_tries(recording, sid)) < TRACK_ATTEMPTS
+        if (jobs := _jobs_of(recording, sid)) and _is_worth_another(jobs)
     )
 
 
-def _failed_tries(recording: Recording, track_sid: str) -> int:
-    """How often a track's job failed; 0 where one goes on, or left a file."""
-    jobs = [
+def _jobs_of(recording: Recording, track_sid: str) -> list[Egress]:
+    return [
         job
         for job in recording.egresses
         if job.kind is EgressKind.TRACK and job.track_sid == track_sid
     ]
-    is_well = any(job.is_live or job.has_file for job in jobs)
-    return 0 if is_well else len(jobs)
+
+
+def _is_worth_another(jobs: list[Egress]) -> bool:
+    """Whether none goes on or left a file, and there is still hope.
+
+    A track that sends nothing, of a phone that rings, is said not to be found after 30 s: that is
+    no failure, however often.
+    """
+    failures = sum(job.error_code != HTTPStatus.NOT_FOUND for job in jobs)
+    return not any(job.is_live or job.has_file for job in jobs) and failures < TRACK_ATTEMPTS
 
 
 def _to_stop(job: Egress) -> bool:

@@ -16,6 +16,7 @@ from egress_manager.ports import (
     Recorder,
     Recordings,
     Renderer,
+    Reports,
     Rooms,
     Trunks,
     Webhooks,
@@ -77,6 +78,7 @@ class Doors:
     inbox: Inbox
     calls: Calls
     recordings: Recordings
+    reports: Reports
     rooms: Rooms
     trunks: Trunks
     recorders: Mapping[Engine, Recorder]

@@ -17,6 +17,7 @@ from egress_manager.testing.stores import (
     MemoryInbox,
     MemoryKeys,
     MemoryRecordings,
+    MemoryReports,
 )
 from egress_manager.testing.work import MemoryCaptures, MemoryFiles, MemoryQueue, MemoryRenderer
 
@@ -33,6 +34,7 @@ __all__ = [
     "MemoryRecorder",
     "MemoryRecordings",
     "MemoryRenderer",
+    "MemoryReports",
     "MemoryRooms",
     "MemoryShelf",
 ]

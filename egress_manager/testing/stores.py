@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from egress_manager.domain.calls import Call
 from egress_manager.domain.cursors import Place
 from egress_manager.domain.incoming import Webhook
+from egress_manager.domain.ledger import Report
 from egress_manager.domain.moments import as_stored
 from egress_manager.domain.recordings import Recording
 from egress_manager.errors import Conflict, NotFound, StoreUnavailable
@@ -175,6 +176,21 @@ class MemoryInbox(_Away):
         self._answer()
         waiting = (hook for hook in self.kept.values() if hook.event_id not in self.outcomes)
         return list(waiting)[:limit]
+
+
+@dataclass
+class MemoryReports(_Away):
+    """`Reports`: the ledgers of days, by the moment on which they begin."""
+
+    kept: dict[datetime, Report] = field(default_factory=dict)
+
+    async def has(self, since: datetime) -> bool:
+        self._answer()
+        return since in self.kept
+
+    async def keep(self, report: Report) -> bool:
+        self._answer()
+        return self.kept.setdefault(report.since, report) is report
 
 
 @dataclass

@@ -33,6 +33,7 @@ from egress_manager.testing import (
     MemoryRecorder,
     MemoryRecordings,
     MemoryRenderer,
+    MemoryReports,
     MemoryRooms,
 )
 
@@ -138,5 +139,11 @@ def tale(policy: Policy) -> Tale:
         "files": MemoryFiles(),
     }
     recorders = {Engine.BUILTIN: recorder, Engine.EGRESS: egress}
-    doors = Doors(house=House(policy, "rooms"), trunks=rooms, recorders=recorders, **parts)
+    doors = Doors(
+        house=House(policy, "rooms"),
+        trunks=rooms,
+        recorders=recorders,
+        reports=MemoryReports(),
+        **parts,
+    )
     return Tale(doors=doors, recorder=recorder, egress=egress, **parts)

@@ -151,6 +151,22 @@ async def test_a_track_that_is_published_later_gets_its_own_job(tale: Tale) -> N
     assert [order.track_sid for order in tale.egress.ordered] == ["", "TR_agent"]
 
 
+async def test_the_track_of_a_phone_that_rings_is_tried_until_it_speaks(tale: Tale) -> None:
+    """LiveKit gives a silent track up after 30 s; real failures are tried three times."""
+    await begins(tale)
+    await says(tale, mix(tale), "ACTIVE")
+    for _ in range(5):
+        tale.clock.pass_(seconds=30)
+        order = [o for o in tale.egress.ordered if o.track_sid == "TR_caller"][-1]
+        await says(tale, order, "FAILED", error="track TR_caller not found", error_code=404)
+    assert len([o for o in tale.egress.ordered if o.track_sid == "TR_caller"]) == 6
+
+    for _ in range(5):
+        order = [o for o in tale.egress.ordered if o.track_sid == "TR_agent"][-1]
+        await says(tale, order, "FAILED", error="signal: killed", error_code=500)
+    assert len([o for o in tale.egress.ordered if o.track_sid == "TR_agent"]) == 3
+
+
 async def test_the_builtin_recorder_takes_over_after_two_seconds(tale: Tale) -> None:
     """No egress is there: LiveKit takes 22 s to say so, the caller does not wait."""
     await begins(tale)

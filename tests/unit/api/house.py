@@ -9,10 +9,12 @@ from fastapi import FastAPI
 from egress_manager import api
 from egress_manager.api.services import ApiServices
 from egress_manager.domain import access
+from egress_manager.domain.ledger import Report
 from egress_manager.domain.recordings import Observation, Recording, State
 from egress_manager.errors import (
     EgressManagerError,
 )
+from egress_manager.flows import report
 from egress_manager.flows.ingest import Outcome
 from egress_manager.flows.reconcile import Difference, Kind
 from egress_manager.testing import FixedClock, MemoryCalls, MemoryKeys, MemoryRecordings
@@ -46,7 +48,12 @@ class House:
             health_checks={"mongodb": self.mongodb, "storage": self.storage},
             differences=self.look,
             mend=self.mend,
+            draw_up=self.draw_up,
         )
+
+    async def draw_up(self, since: datetime, until: datetime) -> Report:
+        """The ledger of the calls in memory."""
+        return await report.draw_up(self, since, until)  # type: ignore[arg-type]
 
     async def look(self) -> list[Difference]:
         """What a test lets it find."""

@@ -1,0 +1,56 @@
+"""`GET /reports/capture`: every call of a period, and what became of it."""
+
+import csv
+import io
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from egress_manager.api.auth import Reader
+from egress_manager.api.errors import described
+from egress_manager.api.schemas import ReportOut
+from egress_manager.api.services import Services
+from egress_manager.domain.ledger import COLUMNS, Report
+
+router = APIRouter(
+    prefix="/reports",
+    tags=["reports"],
+    responses=described("unauthenticated", "store_unavailable", "bad_request"),
+)
+
+
+@router.get("/capture", response_model=ReportOut)
+async def capture(
+    who: Reader,
+    services: Services,
+    *,
+    since: Annotated[datetime | None, Query(description="By default a day before `until`.")] = None,
+    until: Annotated[datetime | None, Query(description="By default now.")] = None,
+    form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+) -> Response | ReportOut:
+    """The proof of capture: each call has one line, and the totals add up."""
+    end = until or services.clock.now()
+    report = await services.draw_up(since or end - timedelta(days=1), end)
+    if form == "csv":
+        return Response(as_csv(report), media_type="text/csv; charset=utf-8")
+    return ReportOut.model_validate(report)
+
+
+def as_csv(report: Report) -> str:
+    """The lines, with their names in the first one."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(COLUMNS)
+    for line in report.lines:
+        table.writerow([_harmless(getattr(line, name)) for name in COLUMNS])
+    return text.getvalue()
+
+
+def _harmless(value: object) -> object:
+    """What strangers chose must not be a formula to whoever opens it in a spreadsheet."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, str) and value[:1] in ("=", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return "" if value is None else value

@@ -1,0 +1,95 @@
+"""The ledger: every call has one line, every line one fate, and the totals add up."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from egress_manager.domain.calls import Call, Stay
+from egress_manager.domain.incoming import Room
+from egress_manager.domain.ledger import Fate, line_of, report_of, totals_of
+from egress_manager.domain.recordings import (
+    Hole,
+    Observation,
+    Recording,
+    State,
+    TrackFile,
+    Verdict,
+)
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+def call(**given: object) -> Call:
+    """A call of half a minute."""
+    left = NOON + timedelta(seconds=30)
+    stays = (Stay("PA_1", NOON, "RM_1", left),)
+    made = Call("call_1", Room("room"), "sip_1", stays, NOON, NOON, recording_id="rec_1")
+    return replace(made, left_at=left, **given)  # type: ignore[arg-type]
+
+
+def recording(state: State, **given: object) -> Recording:
+    """Its recording."""
+    seen = Observation(state, NOON)
+    made = Recording("rec_1", "call_1", "EG_1", "builtin", "room", seen, NOON, state=state)
+    return replace(made, **given)  # type: ignore[arg-type]
+
+
+FATES = [
+    (call(), recording(State.RENDERED), Fate.COMPLETED, ""),
+    (call(), recording(State.RENDERED, verdict=Verdict.VERIFIED), Fate.VERIFIED, ""),
+    (call(), recording(State.RENDERED, verdict=Verdict.MISSING), Fate.REJECTED, "missing"),
+    (
+        call(),
+        recording(State.RENDERED, holes=(Hole(0, 0.1, "loss"), Hole(3, 5, "killed"))),
+        Fate.WITH_HOLES,
+        "killed",
+    ),
+    (call(), recording(State.FAILED, reason="egress_lost"), Fate.NOT_RECORDED, "egress_lost"),
+    (call(), recording(State.ABORTED, reason="not_answered"), Fate.NOT_RECORDED, "not_answered"),
+    (call(), recording(State.CAPTURED), Fate.UNDER_WAY, ""),
+    (call(reason="policy_none"), None, Fate.NOT_RECORDED, "policy_none"),
+    (call(), None, Fate.NOT_RECORDED, "no_recording_found"),
+]
+
+
+@pytest.mark.parametrize(("of", "by", "fate", "reason"), FATES)
+def test_a_call_has_one_fate(of: Call, by: Recording | None, fate: Fate, reason: str) -> None:
+    """And a reason where it was not recorded as it should be."""
+    line = line_of(of, by)
+
+    assert (line.fate, line.reason) == (fate, reason)
+
+
+def test_what_is_missing_is_counted() -> None:
+    """Seconds of holes; tracks that were published, against those that have a file."""
+    tracks = (TrackFile("TR_1", "sip_1", "SIP", "left", "a.ogg"), TrackFile("TR_2", "a", "", "r"))
+    holes = (Hole(1, 2.5, "loss"), Hole(5, 6, "loss"))
+
+    line = line_of(call(), recording(State.RENDERED, tracks=tracks, holes=holes))
+
+    assert (line.hole_sec, line.tracks_kept, line.call_sec) == (2.5, 1, 30)
+
+
+@given(st.lists(st.sampled_from(FATES), max_size=40))
+def test_the_totals_add_up(drawn: list[tuple[Call, Recording | None, Fate, str]]) -> None:
+    """Whatever the calls: the fates sum up to the calls, and so does everything else."""
+    lines = [line_of(of, by) for of, by, _, _ in drawn]
+    totals = totals_of(lines)
+
+    assert totals.by_fate is not None
+    assert totals.by_reason is not None
+    assert sum(totals.by_fate.values()) == totals.calls == len(lines)
+    assert totals.hole_sec == pytest.approx(sum(line.hole_sec for line in lines))
+    assert totals.by_fate["not_recorded"] <= sum(totals.by_reason.values())
+
+
+def test_a_report_is_in_the_order_of_the_calls() -> None:
+    """Oldest first."""
+    early, late = line_of(call(), None), replace(line_of(call(), None), joined_at=NOON.max)
+
+    report = report_of([replace(late, joined_at=NOON + timedelta(1)), early], NOON, NOON, NOON)
+
+    assert [line.joined_at for line in report.lines] == [NOON, NOON + timedelta(1)]
