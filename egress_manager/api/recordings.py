@@ -24,10 +24,16 @@ router = APIRouter(
 
 #: The content type of a file, by its ending.
 CONTENT_TYPES: Final = {
+    ".aac": "audio/aac",
+    ".flac": "audio/flac",
     ".m4a": "audio/mp4",
     ".mp3": "audio/mpeg",
     ".mp4": "audio/mp4",
+    ".oga": "audio/ogg",
     ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".wav": "audio/wav",
+    ".webm": "audio/webm",
 }
 
 _AUDIO: Final[dict[int | str, dict[str, Any]]] = {

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -37,22 +38,47 @@ def sound_of(path: Path) -> SoundFile:
         raise NoSound(f"it can't be read: {error.strerror or type(error).__name__}") from error
 
 
+@dataclass(slots=True)
+class _Tally:
+    """What came out so far; `samples` by their rate, `begins` and `ends` by their time stamps."""
+
+    samples: Counter[int] = field(default_factory=Counter)
+    channels: int = 0
+    begins: float | None = None
+    ends: float = 0.0
+
+    def take(self, frame: av.AudioFrame) -> None:
+        self.samples[frame.sample_rate] += frame.samples
+        self.channels = max(self.channels, frame.layout.nb_channels)
+        at = frame.time or 0.0
+        self.begins = at if self.begins is None else self.begins
+        self.ends = at + frame.samples / frame.sample_rate
+
+    def lasts(self, said: float) -> float:
+        """How long the file lasts: what is heard, and the silence that it leaves out.
+
+        That counts where time stamps and header, which says so many seconds, agree on it. LiveKit
+        Egress writes nothing while a track is muted.
+        """
+        heard = sum(count / rate for rate, count in self.samples.items())
+        stamped = self.ends - (self.begins or 0.0)
+        return round(stamped if heard < stamped <= said + 1 else heard, 6)
+
+
 def _heard(container: av.container.InputContainer) -> SoundFile:
     stream = container.streams.audio[0]
-    samples: Counter[int] = Counter()  # by their rate
-    channels, good, damaged = 0, 0, 0
+    tally, good, damaged = _Tally(), 0, 0
     for frames in _decoded(container, stream):
         good, damaged = good + bool(frames), damaged + (frames is None)
         for frame in frames or ():
-            samples[frame.sample_rate] += frame.samples
-            channels = max(channels, frame.layout.nb_channels)
-    if not samples or damaged > good:
+            tally.take(frame)
+    if not tally.samples or damaged > good:
         raise NoSound("nothing in it can be decoded")
     name = container.format.name.split(",")[0]
     return SoundFile(
-        duration_sec=round(sum(count / rate for rate, count in samples.items()), 6),
-        channels=channels,
-        sample_rate=samples.most_common(1)[0][0],
+        duration_sec=tally.lasts((container.duration or 0) / av.time_base),
+        channels=tally.channels,
+        sample_rate=tally.samples.most_common(1)[0][0],
         codec=stream.codec_context.codec.canonical_name,
         container=_ENDINGS.get(name, name),
         damaged=damaged,
