@@ -24,6 +24,10 @@ JUMP: Final = 720
 KNEE: Final = 0.9
 
 
+#: There is room for so much at first: a slice, what is decoded ahead of it, and a page. Samples.
+ROOM: Final = 6 * TICKS
+
+
 class Late(Exception):
     """Sound came for a time that is mixed already."""
 
@@ -34,7 +38,7 @@ class Sum:
     def __init__(self, *, is_strict: bool = True) -> None:
         self.done = 0
         self._is_strict = is_strict
-        self._sides: Sound = np.zeros((2, 12 * TICKS), np.float32)
+        self._sides: Sound = np.zeros((2, ROOM), np.float32)
 
     def add(self, side: str, at: int, sound: Sound) -> None:
         """Add sound at a sample position; what lies before the beginning is not in the recording.

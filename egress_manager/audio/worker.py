@@ -62,6 +62,7 @@ class Worker:
         self._following: dict[str, Following] = {}
         self._finishing: dict[str, Finishing] = {}
         self._turns: deque[str] = deque()
+        self._is_untidy = False
 
     def take(self, message: dict[str, Any]) -> None:
         """Take in one message. Whatever is wrong with it is answered."""
@@ -81,6 +82,9 @@ class Worker:
         if self._turns:
             self._finish_on(self._turns.popleft())
             return 0.0
+        if self._is_untidy:
+            self._is_untidy = False
+            give_memory_back()
         now = time.monotonic()
         due = min(self._following.values(), key=lambda f: f.due, default=None)
         if due is None or due.due > now:
@@ -131,6 +135,7 @@ class Worker:
             self._turns.remove(name)
             finishing.render.forget()
             self._answer(finishing, RenderFailed("the recording was forgotten meanwhile"))
+        self._is_untidy = True
         self._say({"id": message["id"], "done": None})
 
     def _finish_on(self, name: str) -> None:
@@ -146,6 +151,7 @@ class Worker:
             job.render.forget()
             result = error
         del self._finishing[name]
+        self._is_untidy = True
         self._answer(job, result)
 
     def _answer(self, job: Finishing, result: Rendered | Exception) -> None:
@@ -203,6 +209,16 @@ def die_with_parent() -> None:
     """Have the kernel end this process when the one that started it ends. Linux only."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def give_memory_back() -> None:
+    """Have the C library hand back what is free. It takes milliseconds.
+
+    By itself glibc keeps all that so many calls at once ever took, for as long as the process
+    lives. Another C library has no such function, and may do better by itself.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def main() -> None:
