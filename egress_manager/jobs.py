@@ -15,7 +15,7 @@ from typing import Final
 
 from egress_manager.domain.recordings import Recording, State
 from egress_manager.errors import EgressManagerError
-from egress_manager.flows import poll, receive, record, render, report
+from egress_manager.flows import accompany, poll, receive, record, render, report
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.reconcile import Listing
 from egress_manager.flows.recover import Recovery
@@ -27,9 +27,9 @@ Step = Callable[[Recording, Doors], Awaitable[Recording]]
 
 #: What to do with a recording, by the state it rests in. No entry: nothing to do.
 STEPS: Final[Mapping[State, Step]] = {
-    State.PLANNED: record.look_after,
-    State.STARTING: record.look_after,
-    State.ACTIVE: record.look_after,
+    State.PLANNED: accompany.look_after,
+    State.STARTING: accompany.look_after,
+    State.ACTIVE: accompany.look_after,
     State.ENDING: record.close,
     State.CAPTURED: render.render,
 }

@@ -5,7 +5,7 @@ an adapter (named in `wiring.py`), and in `testing.py` an in-memory fake, held t
 Stores keep moments to the millisecond, and return what they keep (`domain/moments.py`).
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -53,6 +53,8 @@ class RecordingFilter:
     since: datetime | None = None
     until: datetime | None = None
     status: str | None = None
+    source: str | None = None
+    identity: str | None = None
 
 
 class Calls(Protocol):
@@ -114,6 +116,10 @@ class Recordings(Protocol):
 
     async def unfinished(self) -> Sequence[Recording]:
         """Recordings that are in no final state."""
+        ...
+
+    async def by_hand(self, room_name: str | None = None) -> Sequence[Recording]:
+        """Recordings begun by hand that go on, in that room or in all."""
         ...
 
     async def page(
@@ -239,11 +245,32 @@ class Recorder(Protocol):
         """Which it is; stands in the recording."""
         ...
 
-    async def attend(self, room_name: str) -> None:
+    async def attend(self, room_name: str, participant_sid: str = "") -> None:
         """See to it that the room is being captured; harmless to repeat.
 
-        Returns at once. The recorder leaves by itself when the last caller has.
+        `participant_sid` is the stay of the caller for whom, where it is known. Returns at once.
+        The recorder leaves by itself when the last caller has.
         """
+        ...
+
+    async def leave_alone(self, room_name: str, participant_sid: str) -> None:
+        """This caller's stay is not recorded: nothing is captured for it alone."""
+        ...
+
+    async def keep(self, room_name: str, recording_id: str) -> str | None:
+        """Be in the room, whoever is there, and keep what is said until `let_go`.
+
+        Harmless to repeat, and to be repeated: what ends a capture ends with its room. Returns the
+        capture that goes on there, if one does already.
+        """
+        ...
+
+    async def let_go(self, room_name: str, recording_id: str) -> None:
+        """This recording needs the room no more; harmless where it was never kept for it."""
+        ...
+
+    def kept_for(self, room_name: str) -> Collection[str]:
+        """The recordings for which the room is kept."""
         ...
 
     async def order(self, order: Order) -> None:

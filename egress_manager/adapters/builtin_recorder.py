@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 TELL_AGAIN: Final = 1.0
 #: So many untold news of a capture are kept in memory; its journal has them all. News.
 MOST_UNTOLD: Final = 10_000
+#: So many stays that are to be left alone are remembered.
+MOST_UNWANTED: Final = 10_000
 #: How long all attendances together may take to leave. Seconds.
 DRAIN_TIMEOUT: Final = 5.0
 #: How long a capture that has ended may take to tell the rest. Seconds.
@@ -56,12 +58,46 @@ class BuiltinRecorder:
         self._attendances: dict[str, Attendance] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._tellers: dict[str, Teller] = {}
+        self._kept: dict[str, set[str]] = {}
+        self._unwanted: dict[str, None] = {}
         self._is_draining = False
 
-    async def attend(self, room_name: str) -> None:
+    async def attend(self, room_name: str, participant_sid: str = "") -> None:
         """See to it that the room is being captured."""
-        if not self._is_draining:
+        if not self._is_draining and participant_sid not in self._unwanted:
             self._attendance(room_name).expect()
+
+    async def leave_alone(self, room_name: str, participant_sid: str) -> None:
+        """Nothing is captured for this stay alone."""
+        if room_name in self._attendances:
+            self._unwanted[participant_sid] = None
+        while len(self._unwanted) > MOST_UNWANTED:
+            del self._unwanted[next(iter(self._unwanted))]
+
+    async def keep(self, room_name: str, recording_id: str) -> str | None:
+        """Keep what is said there, whoever is there; the capture that goes on already."""
+        self._kept.setdefault(room_name, set()).add(recording_id)
+        if self._is_draining:
+            return None
+        attendance = self._attendance(room_name)
+        attendance.keeps_all = True
+        if attendance.capture is None:
+            attendance.expect()
+            return None
+        return attendance.capture.id
+
+    async def let_go(self, room_name: str, recording_id: str) -> None:
+        """With the last recording for which it is kept, a room is as any other again."""
+        kept = self._kept.get(room_name, set())
+        kept.discard(recording_id)
+        if not kept:
+            self._kept.pop(room_name, None)
+            if room_name in self._attendances:
+                self._attendances[room_name].keeps_all = False
+
+    def kept_for(self, room_name: str) -> Collection[str]:
+        """The recordings for which the room is kept."""
+        return tuple(self._kept.get(room_name, ()))
 
     async def stand(self, room_name: str) -> None:
         """Be in the room for as long as anybody is."""
@@ -118,6 +154,7 @@ class BuiltinRecorder:
         if known is not None and not known.is_leaving:
             return known
         attendance = self._attendances[room_name] = Attendance(room_name, self._open_door())
+        attendance.keeps_all, attendance.unwanted = room_name in self._kept, self._unwanted
         task = asyncio.create_task(self._run(attendance))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

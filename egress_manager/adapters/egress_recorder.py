@@ -8,7 +8,7 @@ gives up first does not know whether a job has begun.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -89,8 +89,22 @@ class EgressRecorder:
         self.refusals = 0
         self.trouble = ""
 
-    async def attend(self, room_name: str) -> None:
+    async def attend(self, room_name: str, participant_sid: str = "") -> None:
         """Nothing to do: it is ordered to."""
+
+    async def leave_alone(self, room_name: str, participant_sid: str) -> None:
+        """Nothing to do: it was not ordered to."""
+
+    async def keep(self, room_name: str, recording_id: str) -> str | None:
+        """Nothing to do: it is ordered to."""
+        return None
+
+    async def let_go(self, room_name: str, recording_id: str) -> None:
+        """Nothing to do: its jobs are stopped, or end by themselves."""
+
+    def kept_for(self, room_name: str) -> Collection[str]:
+        """None: it is ordered to."""
+        return ()
 
     async def stand(self, room_name: str) -> None:
         """Nothing to do: LiveKit Egress does not wait in rooms."""

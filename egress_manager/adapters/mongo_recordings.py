@@ -7,7 +7,7 @@ from typing import Final
 from egress_manager.adapters.mongo_client import Database, Document
 from egress_manager.adapters.mongo_documents import document_of, value_of
 from egress_manager.adapters.mongo_versioned import VersionedCollection, equal, within
-from egress_manager.domain.recordings import DEADLINE, Recording
+from egress_manager.domain.recordings import DEADLINE, GOING_ON, MANUAL, Recording
 from egress_manager.ports import Page, RecordingFilter
 
 COLLECTION: Final = "recordings"
@@ -30,6 +30,8 @@ FIRST: Final = (
 
 #: The states in which something more is to happen.
 UNFINISHED: Final = [state.value for state, wait in DEADLINE.items() if wait is not None]
+#: The states in which it goes on.
+GOING: Final = sorted(state.value for state in GOING_ON)
 
 
 class MongoRecordings:
@@ -61,11 +63,19 @@ class MongoRecordings:
     async def unfinished(self) -> Sequence[Recording]:
         return await self._recordings.all({"state": {"$in": UNFINISHED}})
 
+    async def by_hand(self, room_name: str | None = None) -> Sequence[Recording]:
+        query: Document = {"source": MANUAL, "state": {"$in": GOING}}
+        return await self._recordings.all(query | equal(room_name=room_name))
+
     async def page(
         self, where: RecordingFilter, *, cursor: str | None, limit: int
     ) -> Page[Recording]:
         query = equal(
-            room_name=where.room_name, caller_number=where.caller_number, status=where.status
+            room_name=where.room_name,
+            caller_number=where.caller_number,
+            status=where.status,
+            source=where.source,
+            identity=where.identity,
         )
         query |= within("created_at", where.since, where.until)
         return await self._recordings.page(query, cursor=cursor, limit=limit)

@@ -18,6 +18,7 @@ from pymongo.errors import DuplicateKeyError
 from egress_manager.adapters import mongo_calls, mongo_inbox, mongo_recordings
 from egress_manager.adapters.mongo_client import Collection, Database
 from egress_manager.adapters.translating import translating
+from egress_manager.domain.recordings import MANUAL
 from egress_manager.errors import SettingsWrong
 
 Migration = Callable[[Database], Awaitable[None]]
@@ -90,8 +91,22 @@ async def index_files(database: Database) -> None:
     await database[mongo_recordings.COLLECTION].create_indexes(indexes)
 
 
+async def index_recordings_by_hand(database: Database) -> None:
+    """Those that somebody began are few, and are found among those that calls began."""
+    await database[mongo_recordings.COLLECTION].create_index(
+        [("source", 1), ("room_name", 1), ("created_at", -1), ("_id", -1)],
+        name="by_hand",
+        partialFilterExpression={"source": MANUAL},
+    )
+
+
 #: In order; a step's number is its place, from 1. Never change one that was released: add one.
-MIGRATIONS: Final[tuple[Migration, ...]] = (create_indexes, index_jobs_of_egress, index_files)
+MIGRATIONS: Final[tuple[Migration, ...]] = (
+    create_indexes,
+    index_jobs_of_egress,
+    index_files,
+    index_recordings_by_hand,
+)
 
 
 async def migrate(database: Database, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:

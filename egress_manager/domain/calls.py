@@ -156,7 +156,7 @@ class Call:
     @property
     def take(self) -> int:
         """How often the caller came back: the recording's take."""
-        return len(self.stays) - 1
+        return max(0, len(self.stays) - 1)
 
     def see(self, news: ParticipantSeen) -> "Call":
         """Fold in a sighting of the caller, in whatever order sightings arrive."""

@@ -83,6 +83,13 @@ DEADLINE: Final[Mapping[State, timedelta | None]] = {
 }
 
 
+#: The states of a recording that goes on.
+GOING_ON: Final = frozenset({State.PLANNED, State.STARTING, State.ACTIVE})
+
+#: The source of a recording that somebody began by hand.
+MANUAL: Final = "manual"
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What a recorder said at one instant. `take` counts up when a call that was over goes on."""
@@ -179,6 +186,8 @@ class RenderPlan:
     None while the call goes on. `pieces` are finished files of the call: they are heard where
     nothing was captured. Sides: the caller's stays are `caller_sids`, in left; with
     `include_other_callers` false, participants in `other_caller_sids` are left out of the right.
+    Where there is no call, whoever is called `left_identity` is left; a recording `of_room` has all
+    callers left, and everybody on both sides where one side would have nobody.
     `track_filepath` contains `{track_id}`, to be replaced.
     """
 
@@ -193,6 +202,8 @@ class RenderPlan:
     other_caller_sids: tuple[str, ...] = ()
     include_other_callers: bool = True
     pieces: tuple[Piece, ...] = ()
+    left_identity: str = ""
+    of_room: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +257,9 @@ class Recording:
     reason: str = ""
     verdict: Verdict = Verdict.PENDING
     source: str = "call"
+    room_sid: str = ""
+    stop_asked_at: datetime | None = None
+    missing_since: datetime | None = None
     captures: tuple[str, ...] = ()
     egresses: tuple[Egress, ...] = ()
     fell_back: str = ""
@@ -265,6 +279,11 @@ class Recording:
     def is_final(self) -> bool:
         """Whether nothing more happens by itself."""
         return DEADLINE[self.state] is None
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether it is being recorded, or about to be."""
+        return self.state in GOING_ON
 
     @property
     def material(self) -> tuple[str, ...]:
@@ -292,8 +311,10 @@ class Recording:
         """Fold in a recorder's report, whatever the order reports arrive in.
 
         A report that gets no further than what is known changes nothing; nor does a report of an
-        earlier take; a further take opens a recording again that was over.
+        earlier take; a further take opens a recording again that was over, unless it was stopped.
         """
+        if self.stop_asked_at is not None:
+            report = replace(report, take=min(report.take, self.seen.take))
         if report.reach <= self.seen.reach:
             return self
         seen = replace(self, seen=report)

@@ -33,15 +33,17 @@ class Retelling:
     capture_id: str
     room: Room = field(default_factory=lambda: Room(""))
     _people: dict[str, ParticipantChanged] = field(default_factory=dict)
+    _began_at: float = 0.0
 
     def news_of(self, entry: Entry) -> News | None:
         """The news in an entry, if there is any."""
         match entry:
             case Began():
                 self.room = Room(entry.room_name, entry.room_sid)
+                self._began_at = entry.at
             case ParticipantChanged():
                 self._people[entry.participant_sid] = entry
-                return self._seen(entry, entry.at)
+                return self._seen(entry, max(entry.at, self._began_at))
             case ParticipantGone():
                 return self._left(entry)
             case TrackChanged():

@@ -20,6 +20,7 @@ from math import inf
 from statistics import fmean, median
 from typing import Final, NamedTuple
 
+from egress_manager.domain.calls import is_caller
 from egress_manager.domain.captures import (
     TICKS,
     PageKept,
@@ -29,6 +30,7 @@ from egress_manager.domain.captures import (
     Stretch,
 )
 from egress_manager.domain.recordings import RenderPlan
+from egress_manager.domain.retelling import participant_of
 
 #: Sound cards are off by at most some hundred parts in a million; more is a change of the route.
 MOST_DRIFT: Final = 500e-6
@@ -313,9 +315,9 @@ class Sides:
     left_out: Mapping[str, str]
 
     def of(self, participant_sid: str) -> str | None:
-        """`left`, `right`, or None."""
+        """`left`, `right`, `both`, or None."""
         if participant_sid in self.left:
-            return "left"
+            return "both" if participant_sid in self.right else "left"
         return "right" if participant_sid in self.right else None
 
 
@@ -329,8 +331,17 @@ def sides(stories: Sequence[Story], plan: RenderPlan) -> Sides:
         if reason:
             left_out[sid] = reason
         else:
-            (left if sid in plan.caller_sids else right).append(sid)
+            (left if _is_left(participant, plan) else right).append(sid)
+    if plan.of_room and not (left and right):
+        left = right = left or right
     return Sides(tuple(left), tuple(right), left_out)
+
+
+def _is_left(participant: ParticipantChanged, plan: RenderPlan) -> bool:
+    if plan.of_room:
+        return is_caller(participant_of(participant))
+    by_name = plan.left_identity and participant.identity == plan.left_identity
+    return bool(by_name) or participant.participant_sid in plan.caller_sids
 
 
 def _everyone(stories: Sequence[Story]) -> dict[str, ParticipantChanged]:

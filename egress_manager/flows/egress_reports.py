@@ -84,7 +84,7 @@ async def _weigh(recording: Recording, job: Egress, doors: Doors) -> Recording:
 
 def _is_all(recording: Recording, job: Egress, call: Call) -> bool:
     """Whether there is nothing but this job to go by: nobody ever saw a caller."""
-    if recording.call_id is None:
+    if recording.source == FOREIGN:
         return True
     return job.has_file and not (call.is_over or call.seen_firsthand or recording.captures)
 

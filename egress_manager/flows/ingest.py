@@ -33,9 +33,9 @@ from egress_manager.domain.incoming import (
     Unrecognised,
 )
 from egress_manager.domain.policy import Engine, decide
-from egress_manager.domain.recordings import Recording
+from egress_manager.domain.recordings import MANUAL, Recording
 from egress_manager.errors import StoreUnavailable
-from egress_manager.flows import egress_reports, record, render
+from egress_manager.flows import accompany, egress_reports, record, render
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.update import update, upsert
 
@@ -118,7 +118,7 @@ async def attend_if_wanted(news: News, doors: Doors) -> None:
     if news.room.name in doors.standing_rooms:
         await recorder.stand(news.room.name)
     if is_caller(news.participant):
-        await recorder.attend(news.room.name)
+        await recorder.attend(news.room.name, news.participant.sid)
 
 
 def _learn_clock(news: ParticipantSeen, doors: Doors) -> None:
@@ -140,6 +140,7 @@ def _is_stale(news: ParticipantSeen, doors: Doors) -> bool:
 async def _seen(news: ParticipantSeen, doors: Doors) -> Outcome:
     if news.participant.is_recorder:
         return Outcome("recorder")
+    await accompany.tell_kept(news, doors)
     if not is_caller(news.participant):
         await _tell_calls(
             news.room.name, doors, lambda call: call.meet(news.participant).hear_all(news)
@@ -151,6 +152,10 @@ async def _seen(news: ParticipantSeen, doors: Doors) -> Outcome:
     if not call.is_over:
         await attend_if_wanted(news, doors)
     call, recording = await record.begin(call, doors.clock.now(), doors)
+    if recording is None or recording.stop_asked_at is not None:
+        await doors.recorders[Engine.BUILTIN].leave_alone(call.room.name, news.participant.sid)
+    elif recording.source == MANUAL and not call.is_over:
+        await accompany.keep(recording, doors)
     if recording is not None and news.capture_id:
         recording = await record.captured_by(call, recording, news.capture_id, news.at, doors)
         if doors.attends(call.room.name):
@@ -216,6 +221,7 @@ async def _listed(news: RoomListed, doors: Doors) -> None:
 
 async def _finished(news: RoomFinished, doors: Doors) -> None:
     """Whoever was in this life of the room is gone."""
+    await accompany.finish_room(news, doors)
     for call in await doors.calls.going_on(news.room.name):
         for stay in call.stays:
             same = not news.room.sid or stay.room_sid in ("", news.room.sid)

@@ -5,9 +5,9 @@ import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
-from egress_manager.domain.incoming import Room, RoomListed
+from egress_manager.domain.incoming import Participant, Room, RoomListed
 from egress_manager.errors import LiveKitRefused, StoreUnavailable
-from egress_manager.flows import ingest
+from egress_manager.flows import accompany, ingest
 from egress_manager.flows.doors import Doors
 
 log = logging.getLogger(__name__)
@@ -17,18 +17,21 @@ AT_ONCE: Final = 10
 
 
 async def poll(doors: Doors) -> int:
-    """Look into every room, and for every call that goes on; how many calls go on.
+    """Look into every room, and for every call that goes on; how much goes on.
+
+    That is: calls, and recordings that were begun by hand.
 
     Raises `LiveKitUnavailable`, `LiveKitRefused`, `StoreUnavailable`.
     """
     asked_at = doors.clock.now()
     rooms = {room.name: room for room in await doors.rooms.rooms()}
+    seen: dict[str, tuple[Participant, ...]] = {}
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def look(room: Room) -> None:
         async with gate:
             try:
-                people = tuple(await doors.rooms.participants(room.name))
+                people = seen[room.name] = tuple(await doors.rooms.participants(room.name))
                 news = RoomListed(doors.clock.now(), room, people, asked_at)
                 await ingest.take(news, doors)
             except StoreUnavailable:
@@ -40,7 +43,7 @@ async def poll(doors: Doors) -> int:
     going_on = await doors.calls.going_on()
     for name in {call.room.name for call in going_on} - rooms.keys():
         await ingest.take(RoomListed(doors.clock.now(), Room(name), (), asked_at), doors)
-    return len(going_on)
+    return len(going_on) + await accompany.look_round(rooms, seen, asked_at, doors)
 
 
 async def _all(looks: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -1,5 +1,6 @@
 """A call becomes a recording: begin it, go along with its capture, close it."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,7 +10,8 @@ from egress_manager.domain import naming
 from egress_manager.domain.calls import Call, egress_id_of, recording_id_of
 from egress_manager.domain.egress_files import with_missed
 from egress_manager.domain.egresses import EgressStatus, mixes
-from egress_manager.domain.policy import Engine, decide
+from egress_manager.domain.manual import as_recorded
+from egress_manager.domain.policy import Engine, decide, engine_of
 from egress_manager.domain.recordings import Observation, Recording, State
 from egress_manager.domain.tending import is_waited_for
 from egress_manager.errors import EgressManagerError, NotFound
@@ -30,6 +32,8 @@ LOOK_AGAIN: Final = timedelta(minutes=10)
 PLANNED_FOR: Final = timedelta(seconds=2)
 #: A call that was over this soon may have been too short for any recorder.
 TOO_SHORT: Final = timedelta(seconds=2)
+#: What stands for `{identity}` in the names of a recording that is of nobody by name.
+EVERYBODY: Final = "everybody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,8 @@ async def begin(call: Call, at: datetime, doors: Doors) -> tuple[Call, Recording
     recording = await upsert(
         doors.recordings,
         call.recording_id,
-        lambda: _begun(_planned(call, at, doors), call, at),
-        lambda r: _begun(_described(r, call), call, at),
+        lambda: begun(planned(call, at, doors), call, at),
+        lambda r: begun(_described(r, call), call, at),
         is_new=call.version == 0,
     )
     if recording.state is State.PLANNED and not call.is_over:
@@ -67,7 +71,7 @@ def decided(call: Call, doors: Doors) -> Call:
     return replace(call, recording_id=recording_id_of(call.id))
 
 
-def _begun(recording: Recording, call: Call, at: datetime) -> Recording:
+def begun(recording: Recording, call: Call, at: datetime) -> Recording:
     """The recorder is on its way: in the room it is by itself, a job has to be ordered first."""
     if recording.engine == Engine.EGRESS and call.take == recording.seen.take:
         return recording
@@ -78,12 +82,12 @@ def _begun(recording: Recording, call: Call, at: datetime) -> Recording:
 async def captured_by(
     call: Call, recording: Recording, capture_id: str, at: datetime, doors: Doors
 ) -> Recording:
-    """The call is in a capture: note it."""
+    """The call is in a capture: note it, unless the recording was stopped before."""
     report = Observation(State.ACTIVE, at, take=call.take)
 
     def change(recording: Recording) -> Recording:
-        captures = recording.captures
-        if capture_id not in captures:
+        captures, stop = recording.captures, recording.stop_asked_at
+        if capture_id not in captures and (stop is None or at <= stop):
             recording = replace(recording, captures=(*captures, capture_id))
         if recording.engine == Engine.EGRESS:  # it was attended while nothing could be ordered
             recording = recording.fall_back("store_unavailable", at)
@@ -93,8 +97,17 @@ async def captured_by(
     return await reconsider(call, recording, doors)
 
 
-async def end(call: Call, doors: Doors, *, is_written: bool) -> None:
-    """The caller is gone. Close the recording now if all is written, else a little later."""
+async def end(
+    call: Call,
+    doors: Doors,
+    *,
+    is_written: bool,
+    mark: Callable[[Recording], Recording] = lambda recording: recording,
+) -> None:
+    """The caller is gone. Close the recording now if all is written, else a little later.
+
+    `mark` is what else is to be noted of a recording that ends.
+    """
     if call.recording_id is None or call.left_at is None:
         return
     report = Observation(State.ENDING, call.left_at, call.left_reason, take=call.take)
@@ -102,9 +115,12 @@ async def end(call: Call, doors: Doors, *, is_written: bool) -> None:
 
     def change(recording: Recording) -> Recording:
         after = recording.observe(report)
-        return after if after.state is recording.state else replace(after, due_at=due_at)
+        if after.state is recording.state:
+            return after
+        return replace(mark(recording).observe(report), due_at=due_at)
 
     recording = await update(doors.recordings, call.recording_id, change)
+    await doors.recorders[Engine.BUILTIN].let_go(recording.room_name, recording.id)
     await reconsider(call, recording, doors)
     if is_written or recording.egresses:
         await doors.queue.soon(call.recording_id)
@@ -112,6 +128,7 @@ async def end(call: Call, doors: Doors, *, is_written: bool) -> None:
 
 async def reconsider(call: Call, recording: Recording, doors: Doors) -> Recording:
     """Something that turns up when all seemed over: the files are made again, of all there is."""
+    call = as_recorded(call, recording)
     if not call.is_over or ending_of(call, recording).state is not State.CAPTURED:
         return recording
     if not recording.lacks_material:
@@ -153,13 +170,15 @@ async def look_after(recording: Recording, doors: Doors) -> Recording:
     """PLANNED, STARTING, ACTIVE: the call goes on, is over, or nobody can tell any more."""
     call, now = await subject_of(recording, doors), doors.clock.now()
     if not call.is_over and _is_lost(call, now, doors):
-        call = await update(doors.calls, call.id, lambda c: c.lost("livekit_unreachable"))
+        await update(doors.calls, call.id, lambda c: c.lost("livekit_unreachable"))
+        call = await subject_of(recording, doors)
     if call.is_over:
         await end(call, doors, is_written=True)
         return await doors.recordings.get(recording.id)
     if not call.seen_firsthand and now >= recording.created_at + NEVER_SEEN:
         report = Observation(State.ABORTED, now, "caller_never_seen", take=call.take)
         await note_reason(call, "caller_never_seen", doors)
+        await doors.recorders[Engine.BUILTIN].let_go(recording.room_name, recording.id)
         return await update(doors.recordings, recording.id, lambda r: r.observe(report))
     if recording.engine == Engine.EGRESS or recording.egresses:
         return await tend.tend(recording, call, doors)
@@ -208,7 +227,8 @@ def ending_of(call: Call, recording: Recording) -> Ending:
     if recording.egresses:
         return _ending_without_file(recording)
     if call.left_at is not None and call.left_at - call.joined_at < TOO_SHORT:
-        return Ending(State.ABORTED, "left_before_capture")
+        who = "stopped" if recording.stop_asked_at else "left"
+        return Ending(State.ABORTED, f"{who}_before_capture")
     return Ending(State.FAILED, "never_captured")
 
 
@@ -222,22 +242,24 @@ def _ending_without_file(recording: Recording) -> Ending:
     return Ending(State.FAILED, errors[-1] if errors else "egress_failed")
 
 
-def _planned(call: Call, at: datetime, doors: Doors) -> Recording:
-    recording_id = recording_id_of(call.id)
-    engine = decide(doors.house.policy, call.room.name).engine
+def planned(call: Call, at: datetime, doors: Doors, *, engine: Engine | None = None) -> Recording:
+    """The recording of a call, or of what stands in for one, as it begins."""
+    recording_id = call.recording_id or recording_id_of(call.id)
+    engine = engine or engine_of(doors.house.policy, call.room.name)
     names = naming.file_names(
         doors.house.naming,
         room_name=call.room.name,
-        identity=call.identity,
+        identity=call.identity or EVERYBODY,
         at=call.joined_at,
         recording_id=recording_id,
     )
     return Recording(
         id=recording_id,
-        call_id=call.id,
+        call_id=call.id or None,
         egress_id=egress_id_of(call.id) if engine is Engine.BUILTIN else None,
         engine=engine,
         room_name=call.room.name,
+        room_sid=call.room.sid,
         seen=Observation(State.PLANNED, at),
         created_at=at,
         due_at=at + PLANNED_FOR,

@@ -1,22 +1,31 @@
 """What captures that were left behind have to tell: after a kill, or a store that was away."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from egress_manager.domain.calls import call_id_of, is_caller
 from egress_manager.domain.incoming import News, ParticipantSeen
 from egress_manager.errors import NotFound, StoreUnavailable
-from egress_manager.flows import ingest
+from egress_manager.flows import accompany, ingest
 from egress_manager.flows.doors import Doors
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Whom a capture is of, by id: the calls that it tells of, and recordings begun by hand."""
+
+    calls: frozenset[str]
+    by_hand: frozenset[str]
 
 
 class Recovery:
     """Hears out captures that are left behind; each once, then asks only whether it is done."""
 
     def __init__(self) -> None:
-        self._calls: dict[str, frozenset[str]] = {}
+        self._heard: dict[str, Heard] = {}
 
     async def recover(self, doors: Doors) -> int:
         """One look at everything that is left behind; how many captures are not settled yet.
@@ -24,7 +33,7 @@ class Recovery:
         Raises `StoreUnavailable`.
         """
         waiting = await doors.captures.left_behind()
-        self._calls = {name: calls for name, calls in self._calls.items() if name in waiting}
+        self._heard = {name: heard for name, heard in self._heard.items() if name in waiting}
         settled = 0
         for capture_id in waiting:
             try:
@@ -37,15 +46,16 @@ class Recovery:
 
     async def _look_after(self, capture_id: str, doors: Doors) -> bool:
         """Hear it out, if that was not done before; whether it is settled now."""
-        if capture_id not in self._calls:
+        if capture_id not in self._heard:
             story = await doors.captures.retell(capture_id)
             for news in story:
                 await ingest.take(news, doors)
-            self._calls[capture_id] = _calls_in(story)
-        if not await _is_settled(self._calls[capture_id], doors):
+            by_hand = await accompany.hear_out(capture_id, story, doors)
+            self._heard[capture_id] = Heard(_calls_in(story), by_hand)
+        if not await _is_settled(self._heard[capture_id], doors):
             return False
         await doors.captures.settle(capture_id)
-        del self._calls[capture_id]
+        del self._heard[capture_id]
         log.info("capture_settled", extra={"capture": capture_id})
         return True
 
@@ -59,9 +69,12 @@ def _calls_in(story: Sequence[News]) -> frozenset[str]:
     )
 
 
-async def _is_settled(call_ids: Iterable[str], doors: Doors) -> bool:
+async def _is_settled(heard: Heard, doors: Doors) -> bool:
     """Whether every call is over and has its final files, or a reason."""
-    for call_id in call_ids:
+    for recording_id in heard.by_hand:
+        if not (await doors.recordings.get(recording_id)).is_final:
+            return False
+    for call_id in heard.calls:
         try:
             call = await doors.calls.get(call_id)
         except NotFound:

@@ -9,6 +9,7 @@ from egress_manager.domain.calls import Call
 from egress_manager.domain.captures import FOLDER
 from egress_manager.domain.egress_files import pieces_of, tracks_of, whole_mix, with_mix
 from egress_manager.domain.egresses import Egress
+from egress_manager.domain.manual import as_recorded
 from egress_manager.domain.recordings import (
     Recording,
     Rendered,
@@ -38,6 +39,8 @@ MOST_OTHERS: Final = 200
 
 async def follow(call: Call, recording: Recording, doors: Doors) -> None:
     """Have the mix made while the call goes on: a head start, that may fail."""
+    if not recording.is_going_on:
+        return
     try:
         await doors.renderer.follow(await plan_of(call, recording, doors))
     except StoreUnavailable:
@@ -68,8 +71,9 @@ async def render(recording: Recording, doors: Doors) -> Recording:
 
 
 async def plan_of(call: Call, recording: Recording, doors: Doors) -> RenderPlan:
-    """What is to be made of a call's captures."""
-    house = doors.house
+    """What is to be made of a call's captures, or of those of a recording without a call."""
+    house, call = doors.house, as_recorded(call, recording)
+    with_others = house.include_other_callers or recording.call_id is None
     return RenderPlan(
         recording_id=recording.id,
         captures=tuple(f"{FOLDER}/{capture_id}" for capture_id in recording.captures),
@@ -79,9 +83,11 @@ async def plan_of(call: Call, recording: Recording, doors: Doors) -> RenderPlan:
         mix_filepath=f"{recording.file_stem}.{house.mix_format}",
         track_filepath=f"{recording.track_stem}.ogg",
         mix_format=house.mix_format,
-        other_caller_sids=() if house.include_other_callers else await _others(call, doors),
-        include_other_callers=house.include_other_callers,
+        other_caller_sids=() if with_others else await _others(call, doors),
+        include_other_callers=with_others,
         pieces=pieces_of(recording, call),
+        left_identity=recording.identity if recording.call_id is None else "",
+        of_room=recording.call_id is None and not recording.identity,
     )
 
 

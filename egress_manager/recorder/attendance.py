@@ -1,9 +1,9 @@
 """Our presence in one room, for as long as somebody needs it.
 
-An attendance joins as a hidden participant, knows who is there, runs a capture while a caller is,
-and keeps the connection up: what is lost is replaced, and the old one's media is kept until the
-new one brings each track itself. A *standing* attendance stays between callers, so that the next
-one costs no join.
+An attendance joins as a hidden participant, knows who is there, runs a capture while a caller is
+(one that `keeps_all`: while anybody is), and keeps the connection up: what is lost is replaced, and
+the old one's media is kept until the new one brings each track itself. A *standing* attendance
+stays between callers, so that the next one costs no join.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -76,6 +76,8 @@ class Attendance:
     def __init__(self, room_name: str, door: Door, *, is_standing: bool = False) -> None:
         self.room_name = room_name
         self.is_standing = is_standing
+        self.keeps_all = False
+        self.unwanted: Collection[str] = ()
         self.capture: Capture | None = None
         self.is_leaving = False
         self._door = door
@@ -278,7 +280,7 @@ class Attendance:
 
     def _mind_callers(self, moment: float) -> None:
         """Begin a capture when a caller is there; end it when none has been for a while."""
-        if any(self._door.is_caller(person) for person in self._roster.people.values()):
+        if any(map(self._is_wanted, self._roster.people.values())):
             self._caller_seen_at = moment
             if self.capture is None and not self._stopping:
                 self._begin_capture()
@@ -289,6 +291,10 @@ class Attendance:
             self._end_capture("callers_left")
             if self._expected_at < self._caller_seen_at:  # who was expected has been here
                 self._expected_at = 0.0
+
+    def _is_wanted(self, person: ParticipantChanged) -> bool:
+        is_alone = person.participant_sid in self.unwanted
+        return self.keeps_all or (self._door.is_caller(person) and not is_alone)
 
     def _begin_capture(self) -> None:
         capture_id = f"cap_{int(now() * 1000):012x}{secrets.token_hex(4)}"

@@ -1,6 +1,6 @@
 """LiveKit's rooms, and the recorders that go there, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from egress_manager.domain.incoming import EgressReported, Participant, Room
@@ -41,7 +41,8 @@ class MemoryRooms:
 class MemoryRecorder:
     """`Recorder` that goes where it is asked to; `attended` and `stood` have the rooms in order.
 
-    `ordered` and `stopped` have what it was told, `doing` is what it answers about its jobs.
+    `ordered` and `stopped` have what it was told, `doing` is what it answers about its jobs. `kept`
+    has the rooms it was told to keep, and for which recordings; `captures` is what it answers then.
     """
 
     engine: Engine = Engine.BUILTIN
@@ -51,9 +52,26 @@ class MemoryRecorder:
     doing: list[EgressReported] = field(default_factory=list)
     stood: list[str] = field(default_factory=list)
     capturing: set[str] = field(default_factory=set)
+    kept: dict[str, set[str]] = field(default_factory=dict)
+    captures: dict[str, str] = field(default_factory=dict)
+    left_alone: dict[str, set[str]] = field(default_factory=dict)
 
-    async def attend(self, room_name: str) -> None:
-        self.attended.append(room_name)
+    async def attend(self, room_name: str, participant_sid: str = "") -> None:
+        if participant_sid not in self.left_alone.get(room_name, ()):
+            self.attended.append(room_name)
+
+    async def leave_alone(self, room_name: str, participant_sid: str) -> None:
+        self.left_alone.setdefault(room_name, set()).add(participant_sid)
+
+    async def keep(self, room_name: str, recording_id: str) -> str | None:
+        self.kept.setdefault(room_name, set()).add(recording_id)
+        return self.captures.get(room_name)
+
+    async def let_go(self, room_name: str, recording_id: str) -> None:
+        self.kept.get(room_name, set()).discard(recording_id)
+
+    def kept_for(self, room_name: str) -> Collection[str]:
+        return frozenset(self.kept.get(room_name, ()))
 
     async def stand(self, room_name: str) -> None:
         self.stood.append(room_name)

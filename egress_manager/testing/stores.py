@@ -10,7 +10,7 @@ from egress_manager.domain.cursors import Place
 from egress_manager.domain.incoming import Webhook
 from egress_manager.domain.ledger import Report
 from egress_manager.domain.moments import as_stored
-from egress_manager.domain.recordings import Recording
+from egress_manager.domain.recordings import MANUAL, Recording
 from egress_manager.errors import Conflict, NotFound, StoreUnavailable
 from egress_manager.ports import CallFilter, Page, RecordingFilter
 
@@ -138,6 +138,14 @@ class MemoryRecordings(_Away):
         self._answer()
         return [recording for recording in self.kept.values() if not recording.is_final]
 
+    async def by_hand(self, room_name: str | None = None) -> Sequence[Recording]:
+        self._answer()
+        return [
+            r
+            for r in self.kept.values()
+            if r.source == MANUAL and r.is_going_on and room_name in (None, r.room_name)
+        ]
+
     async def page(
         self, where: RecordingFilter, *, cursor: str | None, limit: int
     ) -> Page[Recording]:
@@ -260,5 +268,7 @@ def _is_wanted_recording(recording: Recording, where: RecordingFilter) -> bool:
         where.room_name in (None, recording.room_name)
         and where.caller_number in (None, recording.caller_number)
         and where.status in (None, recording.status)
+        and where.source in (None, recording.source)
+        and where.identity in (None, recording.identity)
         and _is_within(recording.created_at, where.since, where.until)
     )

@@ -121,6 +121,10 @@ FULL_RECORDING = recording(
     attempts=2,
     reason="hung_up",
     verdict=Verdict.FLAWED,
+    source="manual",
+    room_sid="RM_1",
+    stop_asked_at=NOON + timedelta(seconds=30),
+    missing_since=NOON + timedelta(seconds=29),
     captures=("cap_1", "cap_2"),
     channels=(Channel("left", ("sip_marsupilami",)), Channel("right", ("agent-houba", "b"))),
     tracks=(

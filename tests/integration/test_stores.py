@@ -10,6 +10,7 @@ import pytest
 from egress_manager.adapters.mongo_client import Database
 from egress_manager.domain.incoming import Room
 from egress_manager.domain.recordings import (
+    MANUAL,
     State,
 )
 from egress_manager.errors import (
@@ -259,12 +260,28 @@ class TestRecordings:
 
         assert unfinished == set(State) - {State.RENDERED, State.ABORTED, State.FAILED}
 
+    async def test_what_was_begun_by_hand_is_found_while_it_goes_on(self, stores: Stores) -> None:
+        """In a room, or in all."""
+        for state in State:
+            fields = {"state": state, "source": MANUAL, "call_id": None}
+            await stores.recordings.add(recording(state.value, **fields))
+        fields = {"state": State.ACTIVE, "source": MANUAL, "room_name": "$where"}
+        await stores.recordings.add(recording("elsewhere", **fields))
+        await stores.recordings.add(recording("of a call", state=State.ACTIVE))
+
+        everywhere = {r.id for r in await stores.recordings.by_hand()}
+        there = {r.id for r in await stores.recordings.by_hand("$where")}
+
+        assert everywhere == {"planned", "starting", "active", "elsewhere"}
+        assert there == {"elsewhere"}
+
     async def test_recordings_are_filtered(self, stores: Stores) -> None:
         """By room, number, time and public status."""
         await stores.recordings.add(recording("a", caller_number="+15550100"))
         await stores.recordings.add(recording("b", room_name="$where", state=State.RENDERED))
         later = NOON + timedelta(minutes=1)
-        await stores.recordings.add(recording("c", created_at=later, state=State.FAILED))
+        by_hand = {"source": MANUAL, "identity": "seccotine"}
+        await stores.recordings.add(recording("c", created_at=later, state=State.FAILED, **by_hand))
 
         async def ids(**where: Any) -> list[str]:
             page = await stores.recordings.page(RecordingFilter(**where), cursor=None, limit=9)
@@ -277,6 +294,8 @@ class TestRecordings:
         assert await ids(until=later) == ["b", "a"]
         assert await ids(status="completed") == ["b"]
         assert await ids(status="starting", room_name="palombia") == ["a"]
+        assert await ids(source=MANUAL, identity="seccotine") == ["c"]
+        assert await ids(source=MANUAL, identity="") == []
 
 
 class TestInbox:

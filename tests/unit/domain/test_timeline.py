@@ -253,3 +253,33 @@ def test_who_left_before_or_came_after_is_not_in_the_mix():
     )
 
     assert sides([told], PLAN).left_out == {"PA_early": "not_there", "PA_late": "not_there"}
+
+
+PHONE, BROWSER = {"kind": "SIP"}, {"kind": "STANDARD"}
+
+
+def test_without_a_call_whoever_has_the_identity_is_left():
+    """In every stay; everybody else is right, callers too."""
+    plan = replace(PLAN, caller_sids=(), left_identity="pa_2")
+    back = ParticipantChanged(AT + 9, "PA_2b", "pa_2")
+    seats = sides([story(someone("PA_1", **PHONE), someone("PA_2"), back)], plan)
+
+    assert (seats.left, seats.right) == (("PA_2", "PA_2b"), ("PA_1",))
+
+
+def test_of_a_room_all_callers_are_left():
+    """Agents and people in browsers right."""
+    people = (someone("PA_1", **PHONE), someone("PA_2", **BROWSER), someone("PA_3", kind="AGENT"))
+    seats = sides([story(*people)], replace(PLAN, caller_sids=(), of_room=True))
+
+    assert (seats.left, seats.right) == (("PA_1",), ("PA_2", "PA_3"))
+
+
+@pytest.mark.parametrize("kind", [PHONE, BROWSER])
+def test_of_a_room_where_one_side_would_have_nobody_everybody_is_on_both(kind):
+    """Nobody should have to listen with one ear."""
+    people = (someone("PA_1", **kind), someone("PA_2", **kind))
+    seats = sides([story(*people)], replace(PLAN, caller_sids=(), of_room=True))
+
+    assert (seats.left, seats.right) == (("PA_1", "PA_2"), ("PA_1", "PA_2"))
+    assert seats.of("PA_2") == "both"
