@@ -9,8 +9,9 @@ from egress_manager.audio.slew import Slew
 from egress_manager.audio.weave import Piece
 from egress_manager.domain.captures import TICKS
 
+SIDES: Final = ("left", "right")
 #: The rows of the sum that a side is.
-SIDES: Final = {"left": slice(0, 1), "right": slice(1, 2), "both": slice(0, 2)}
+ROWS: Final = {"left": slice(0, 1), "right": slice(1, 2), "both": slice(0, 2)}
 
 #: Fades at the edges of a hole, so that it does not click: 3 ms. Samples.
 FADE: Final = 144
@@ -57,7 +58,7 @@ class Sum:
             wider = np.zeros((2, 2 * end), np.float32)
             wider[:, : self._sides.shape[1]] = self._sides
             self._sides = wider
-        self._sides[SIDES[side], start:end] += sound
+        self._sides[ROWS[side], start:end] += sound
 
     def take(self, until: int) -> Sound:
         """What is to be heard from `done` to `until`, and count it as done."""
