@@ -1,9 +1,11 @@
 """A file that bears its name only when it is complete, and the ways in which none can be made."""
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
+from egress_manager.domain.recordings import Piece
 from egress_manager.errors import RenderFailed
 
 
@@ -19,6 +21,17 @@ class Encrypted(RenderFailed):
 
     code = "encrypted"
     retryable = False
+
+
+def spared(filepath: str, pieces: Iterable[Piece]) -> str:
+    """The path for a new file; one beside it where a file has it that others are made of.
+
+    Else the first rendering would destroy what a second one needs.
+    """
+    path = PurePath(filepath)
+    if path not in {PurePath(piece.filepath) for piece in pieces}:
+        return filepath
+    return str(path.with_name(f"{path.stem}.whole{path.suffix}"))
 
 
 class Unfinished:

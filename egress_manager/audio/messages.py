@@ -11,7 +11,15 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from egress_manager.domain.recordings import Channel, Hole, Rendered, RenderPlan, TrackFile
+from egress_manager.domain.recordings import (
+    Channel,
+    Hole,
+    Layout,
+    Piece,
+    Rendered,
+    RenderPlan,
+    TrackFile,
+)
 
 
 def line(message: Mapping[str, Any]) -> bytes:
@@ -27,7 +35,7 @@ def plan_to_json(plan: RenderPlan) -> dict[str, Any]:
 def plan_from_json(fields: Mapping[str, Any]) -> RenderPlan:
     """A plan; lists become tuples again."""
     plan: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-    return RenderPlan(**plan)
+    return RenderPlan(**{**plan, "pieces": tuple(map(_piece, plan["pieces"]))})
 
 
 def rendered_to_json(rendered: Rendered) -> dict[str, Any]:
@@ -47,6 +55,10 @@ def rendered_from_json(fields: Mapping[str, Any]) -> Rendered:
             "holes": tuple(Hole(**hole) for hole in fields["holes"]),
         }
     )
+
+
+def _piece(fields: Mapping[str, Any]) -> Piece:
+    return Piece(**{**fields, "layout": Layout(fields["layout"])})
 
 
 def _track(fields: Mapping[str, Any]) -> TrackFile:

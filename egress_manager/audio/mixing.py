@@ -10,6 +10,7 @@ from typing import Final
 
 from egress_manager.audio.encode import Encoder
 from egress_manager.audio.mix import Sum, Voice
+from egress_manager.audio.pieces import Pieces
 from egress_manager.audio.source import CaptureFiles
 from egress_manager.audio.weave import Strand, Weave
 from egress_manager.domain.captures import TICKS, Story, TrackChanged
@@ -43,7 +44,8 @@ class Mixing:
     """Mixes a call into a file, as far as it is told to.
 
     With `is_final` everything that there will be is there: sound that comes for a time that is
-    mixed is left out then, where otherwise `Late` is raised.
+    mixed is left out then, where otherwise `Late` is raised. `pieces` are heard where nothing was
+    captured.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class Mixing:
         path: Path,
         *,
         is_final: bool = False,
+        pieces: Pieces | None = None,
     ) -> None:
         self.plan = plan
         self._is_final = is_final
         self._captures = captures
+        self._pieces = pieces
         self._weaves: dict[str, Weave] = {}
         self._voices: dict[Strand, Voice] = {}
         self._sum = Sum(is_strict=not is_final)
@@ -71,6 +75,8 @@ class Mixing:
             self._hear(self.plan.begins_at + to / TICKS + AHEAD)
             for voice in self._voices.values():
                 voice.rest_before(to)
+            if self._pieces:
+                self._pieces.hear(self._sum, to)
             self._encoder.write(self._sum.take(to))
             yield
 

@@ -6,7 +6,7 @@ from math import inf
 from pathlib import Path
 
 from egress_manager.audio import opus
-from egress_manager.audio.finished import Unfinished
+from egress_manager.audio.finished import Unfinished, spared
 from egress_manager.audio.mixing import published, unusable
 from egress_manager.audio.source import CaptureFiles
 from egress_manager.audio.track_file import TrackWriter
@@ -77,7 +77,8 @@ class TrackRender:
         self.made: Unfinished | None = None
         self._captures = captures
         self._plan = plan
-        self._filepath = plan.track_filepath.replace("{track_id}", track.track_sid)
+        filepath = plan.track_filepath.replace("{track_id}", track.track_sid)
+        self._filepath = spared(filepath, plan.pieces)
         self._recordings_dir = recordings_dir
 
     def render(self, seats: Sides) -> Generator[None, None, TrackFile]:

@@ -4,7 +4,7 @@ Pure. Moments are seconds since 1970.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from math import inf
 from typing import Final, NamedTuple
@@ -29,9 +29,17 @@ class Obstacle(NamedTuple):
     cause: str
 
 
+#: A finished file should hold that time, and can't be read; nobody recorded it at all.
+UNREADABLE: Final = "piece_unreadable"
+NOT_RECORDED: Final = "not_recorded"
+
 #: What explains a hole, the strongest first. `loss` is known only where nothing else explains it;
 #: a `pause` is no fault: the publisher sent nothing, because there was nothing to say.
-CAUSES: Final = ("recorder down", "connection", "disk", "joining", "unpublished", "mute", "loss")
+CAUSES: Final = (
+    UNREADABLE,
+    *("recorder down", "connection", "disk", "joining", "unpublished", "mute", "loss"),
+    NOT_RECORDED,
+)
 PAUSE: Final = "pause"
 
 #: Shorter ones are not told, in seconds: lost packets are concealed and counted, people breathe.
@@ -88,6 +96,52 @@ def _explained(gap: Covered, obstacles: Sequence[Obstacle]) -> list[Obstacle]:
         else:
             told.append(Obstacle(start, end, cause))
     return told
+
+
+def patched(
+    missing: Sequence[Hole],
+    heard: Sequence[Covered],
+    unreadable: Sequence[Obstacle],
+    begins_at: float,
+    ends_at: float,
+) -> tuple[Hole, ...]:
+    """What of the holes is left when finished files are heard in them."""
+    known = [
+        Obstacle(begins_at + hole.start_sec, begins_at + hole.end_sec, hole.cause)
+        for hole in missing
+    ]
+    kept = _gaps([Covered(o.start, o.end) for o in known], begins_at, ends_at)
+    return holes([*kept, *heard], [*unreadable, *known], begins_at, ends_at)
+
+
+def captured(
+    stories: Sequence[Story], track_sids: Collection[str], ends_at: float
+) -> list[Covered]:
+    """When captures could hear the room: connected, and from the first packet of a track on."""
+    spans: list[Covered] = []
+    for story in stories:
+        tracks = [s for s in story.stretches.values() if s.began.track_sid in track_sids]
+        for since, until in _connected(story, _stopped_at(story, stories, ends_at)):
+            began = [
+                max(since, stretch.began.at)
+                for stretch in tracks
+                if stretch.pages and stretch.began.at < until and stretch.pages[-1].at > since
+            ]
+            spans += [Covered(min(began), until)] if began else []
+    return spans
+
+
+def _connected(story: Story, stopped_at: float) -> Iterator[tuple[float, float]]:
+    """The spans in which media could come; all of it where the journal does not say."""
+    since = None if story.connections or not story.began else story.began.at
+    for change, carries in _carrying(story.connections):
+        if carries:
+            since = change.at
+        elif since is not None:
+            yield since, change.at
+            since = None
+    if since is not None:
+        yield since, stopped_at
 
 
 def obstacles(

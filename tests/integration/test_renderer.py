@@ -6,14 +6,16 @@ import signal
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import numpy as np
 import psutil
 import pytest
 
 from egress_manager.adapters.process_renderer import ProcessRenderer
 from egress_manager.audio.finished import Encrypted, NoAudio
-from egress_manager.domain.recordings import RenderPlan
+from egress_manager.domain.recordings import Layout, Piece, RenderPlan
 from egress_manager.errors import RenderFailed
 from tests.unit.audio import made_up
+from tests.unit.audio.finished_files import file_of
 from tests.unit.audio.made_up import BEGINS_AT, Line
 
 LENGTH = 20.0
@@ -87,6 +89,53 @@ async def test_a_call_is_followed_while_it_goes_on(tmp_path):
         rendered = await one.finish(plan())
 
     assert_right(tmp_path, rendered)
+
+
+async def test_the_recorder_took_over_from_livekit_egress(tmp_path):
+    """Egress had the agent on the left, and died after six seconds; the head start lacks that."""
+    sides = [made_up.with_chirps(6.0, marks) for marks in MARKS.values()]
+    file_of(tmp_path / "room/egress.ogg", np.stack(sides[::-1]))
+    lines = [Line(who, made_up.with_chirps(LENGTH, marks)) for who, marks in MARKS.items()]
+    captured = made_up.capture(lines, starts=7.0, ends_at=LENGTH)
+    captured.write(tmp_path / "captures/cap_1")
+    egress = Piece("room/egress.ogg", BEGINS_AT, Layout.SWAPPED)
+
+    async with renderer(tmp_path) as one:
+        await one.follow(plan(over=False))
+        rendered = await one.finish(replace(plan(), pieces=(egress,)))
+
+    assert_right(tmp_path, rendered)
+    assert [(hole.end_sec, hole.cause) for hole in rendered.holes] == [
+        (pytest.approx(7.0, abs=0.1), "joining")
+    ]
+
+
+async def test_a_mix_is_rendered_again_from_its_tracks(tmp_path):
+    """No journal is needed for that; a track that is gone is told of."""
+    script().write(tmp_path / "captures/cap_1")
+
+    async with renderer(tmp_path) as one:
+        first = await one.finish(plan())
+        tracks = [Piece(t.filepath, BEGINS_AT, Layout(t.side)) for t in first.tracks]
+        again = await one.finish(replace(plan(), captures=(), pieces=tuple(tracks)))
+        assert_right(tmp_path, again)
+        (tmp_path / tracks[0].filepath).unlink()
+        damaged = await one.finish(replace(plan(), captures=(), pieces=tuple(tracks)))
+
+    assert (again.filepath, again.holes, again.channels) == (first.filepath, (), ())
+    assert [hole.cause for hole in damaged.holes] == ["piece_unreadable"]
+
+
+async def test_pieces_of_which_nothing_is_left_fail_with_their_names(tmp_path):
+    """The sentence says which files; more of them may turn up later."""
+    pieces = (Piece("room/a.ogg", BEGINS_AT), Piece("room/b.mp4", BEGINS_AT + 5.0))
+
+    async with renderer(tmp_path) as one:
+        with pytest.raises(RenderFailed, match=r"in room/a\.ogg, room/b\.mp4") as failure:
+            await one.finish(replace(plan(), captures=(), pieces=pieces))
+
+    assert failure.value.code == "render_failed"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 async def test_a_process_that_is_killed_is_replaced_and_the_call_is_finished(tmp_path):

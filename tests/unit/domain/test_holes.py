@@ -14,7 +14,8 @@ from egress_manager.domain.captures import (
     TrackGone,
     Trouble,
 )
-from egress_manager.domain.holes import Covered, Obstacle, holes, obstacles
+from egress_manager.domain.holes import Covered, Obstacle, captured, holes, obstacles, patched
+from egress_manager.domain.recordings import Hole
 
 AT = 1000.0
 END = 1060.0
@@ -165,3 +166,58 @@ def test_holes_and_audio_never_overlap(covered, muted):
     for hole in found:
         for start, end in covered:
             assert end - AT <= hole.start_sec + 0.001 or start - AT >= hole.end_sec - 0.001
+
+
+def page(stretch: int, at: float) -> PageKept:
+    return PageKept(at, stretch, 0, at, 960, 1, 1)
+
+
+def began(stretch: int, at: float, track_sid: str = "TR_1") -> StretchBegan:
+    return StretchBegan(at, stretch, "f", track_sid, "PA_1", 1, 0)
+
+
+def test_the_room_is_captured_while_a_connection_carries_its_packets():
+    """From the first packet on; a connection that was lost takes nothing with it but its time."""
+    told = story(
+        Began(AT, "c", "r"),
+        ConnectionChanged(AT + 1, "media", "a"),
+        *(began(1, AT + 2), page(1, AT + 3), page(1, AT + 10)),
+        ConnectionChanged(AT + 15, "lost", "a"),
+        ConnectionChanged(AT + 20, "media", "a"),
+        *(began(2, AT + 21), page(2, AT + 40)),
+        Ended(AT + 50, "left"),
+    )
+
+    assert captured([told], ["TR_1"], END) == [
+        Covered(AT + 2, AT + 15),
+        Covered(AT + 21, AT + 50),
+    ]
+
+
+def test_nothing_is_captured_where_nothing_of_use_was_kept():
+    """A stretch without a page, or of a track that can't be decoded, is none."""
+    told = story(Began(AT, "c", "r"), began(1, AT + 2), began(2, AT, "TR_2"), page(2, AT + 30))
+
+    assert captured([told], ["TR_1"], END) == []
+
+
+def test_a_capture_that_died_ends_with_its_last_line():
+    """Though it never said so, nor that it was connected."""
+    told = story(Began(AT, "c", "r"), began(1, AT + 2), page(1, AT + 30))
+
+    assert captured([told], ["TR_1"], END) == [Covered(AT + 2, AT + 30)]
+
+
+def test_what_is_heard_in_a_hole_makes_it_smaller():
+    """What is left of it has the cause it had, or that of a file that can't be read."""
+    missing = [Hole(0.0, 20.0, "joining"), Hole(40.0, 45.0, "connection")]
+    heard = [Covered(AT - 5, AT + 8), Covered(AT + 10, AT + 12), Covered(AT + 39, AT + 46)]
+    unreadable = [Obstacle(AT + 12, AT + 15, "piece_unreadable")]
+
+    found = patched(missing, heard, unreadable, AT, END)
+
+    assert [(hole.start_sec, hole.end_sec, hole.cause) for hole in found] == [
+        (8.0, 10.0, "joining"),
+        (12.0, 15.0, "piece_unreadable"),
+        (15.0, 20.0, "joining"),
+    ]
