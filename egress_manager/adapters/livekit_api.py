@@ -1,5 +1,6 @@
 """livekit-server's API: opened when it is first asked, and its errors become ours."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Final
@@ -20,12 +21,16 @@ _PASSING: Final = frozenset({"unavailable", "deadline_exceeded", "internal", "un
 
 
 class LiveKitApi:
-    """Asks livekit-server; open it in the event loop it is used in."""
+    """Asks livekit-server; open it in the event loop it is used in.
 
-    def __init__(self, url: str, api_key: str, api_secret: str) -> None:
-        self._api: Callable[[], api.LiveKitAPI] = lambda: api.LiveKitAPI(
-            url, api_key, api_secret, timeout=aiohttp.ClientTimeout(total=TIMEOUT)
-        )
+    `timeout` is how long what is asked in one go may take, in seconds.
+    """
+
+    def __init__(
+        self, url: str, api_key: str, api_secret: str, *, timeout: float = TIMEOUT
+    ) -> None:
+        self._api: Callable[[], api.LiveKitAPI] = lambda: api.LiveKitAPI(url, api_key, api_secret)
+        self._timeout = timeout
         self._open: api.LiveKitAPI | None = None
 
     async def aclose(self) -> None:
@@ -35,11 +40,15 @@ class LiveKitApi:
 
     @contextlib.asynccontextmanager
     async def asking(self) -> AsyncIterator[api.LiveKitAPI]:
-        """The API; its errors become ours."""
+        """The API; its errors become ours.
+
+        The SDK takes a time-out and does not keep it: its requests name none of their own.
+        """
         if self._open is None:
             self._open = self._api()
         try:
-            yield self._open
+            async with asyncio.timeout(self._timeout):
+                yield self._open
         except api.TwirpError as error:
             raise ours(error) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
