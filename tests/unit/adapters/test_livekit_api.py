@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 import pytest
 
@@ -14,13 +14,8 @@ from lab.ports import LOOPBACK
 @pytest.fixture
 async def silent_server() -> AsyncIterator[str]:
     """A server that takes every request and answers none."""
-
-    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(listen, LOOPBACK, 0)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(asyncio.Protocol, LOOPBACK, 0)
     async with server:
         yield f"http://{LOOPBACK}:{server.sockets[0].getsockname()[1]}"
 
