@@ -188,7 +188,7 @@ def manifest_of(text: bytes) -> Manifest | None:
 
 
 def _moment(told: Any) -> datetime | None:
-    seconds = float(told or 0)
+    seconds: float = int(told or 0)  # not so much as infinite
     while seconds > _NOT_SECONDS:
         seconds /= 1000
     return datetime.fromtimestamp(seconds, UTC) if seconds > 0 else None

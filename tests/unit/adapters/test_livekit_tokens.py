@@ -4,9 +4,9 @@ import time
 
 import jwt
 import pytest
-from livekit.api import TokenVerifier
+from livekit.api import TokenVerifier, WebhookReceiver
 
-from egress_manager.adapters.livekit_tokens import capture_token, recorder_token
+from egress_manager.adapters.livekit_tokens import capture_token, recorder_token, webhook_token
 from egress_manager.errors import BadRequest
 
 SECRET = "a-secret-of-more-than-thirty-two-letters"
@@ -56,6 +56,17 @@ def test_livekits_own_reader_understands_them() -> None:
     assert read.video.room_join
     assert read.video.hidden
     assert not read.video.can_publish
+
+
+def test_a_webhook_is_signed_as_livekit_signs_it() -> None:
+    """LiveKit's own receiver takes it, and no other body with it."""
+    receiver = WebhookReceiver(TokenVerifier("devkey", SECRET))
+    body = '{"event": "room_started", "id": "EV_1"}'
+    token = webhook_token("devkey", SECRET, body.encode())
+
+    assert receiver.receive(body, token).id == "EV_1"
+    with pytest.raises(Exception, match="hash mismatch"):
+        receiver.receive(body.replace("1", "2"), token)
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
