@@ -106,6 +106,18 @@ class Manager(Server):
         """The calls, newest first."""
         return list((await self.ask("/calls", **params)).raise_for_status().json()["items"])
 
+    async def call(
+        self, which: Callable[[Facts], object], timeout: float = 60.0, **params: str
+    ) -> Facts:
+        """Wait for the newest call of which that is true; all it says."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            found = [facts for facts in await self.calls(**params) if which(facts)]
+            if found:
+                return found[0]
+            await asyncio.sleep(_POLL)
+        raise ServerFailed(f"no such call\n{self.log_tail()}")
+
     async def recordings_of(self, **params: str) -> list[Facts]:
         """The recordings, newest first."""
         return list((await self.ask("/recordings", **params)).raise_for_status().json()["items"])

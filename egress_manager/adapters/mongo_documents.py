@@ -44,6 +44,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     return document_of(value)
 
 

@@ -29,6 +29,8 @@ STARTED_WITHIN: Final = timedelta(seconds=2)
 HEARD_WITHIN: Final = timedelta(seconds=15)
 #: Waits before LiveKit Egress is asked again; the last one from then on.
 RETRIES: Final = tuple(timedelta(seconds=s) for s in (0.5, 1, 2, 5, 10, 20, 40))
+#: So many jobs may lose what they had; then the built-in recorder takes over at once.
+MOST_LOST: Final = 2
 #: A job may end a little before we hear that the caller has left; then nothing is amiss.
 ENDED_BEFORE: Final = timedelta(seconds=5)
 #: LiveKit Egress has so much sound on its way into the file (users.md F10): a job is stopped this
@@ -171,11 +173,17 @@ def _between_jobs(recording: Recording, now: datetime, falls_back: bool) -> Plan
         again_at = ended_at + ENDED_BEFORE
     else:
         again_at = ended_at + _wait(recording.id, len(tries))
-    if falls_back and now >= missing_since(recording) + STARTED_WITHIN and now >= again_at:
+    is_late = now >= max(again_at, missing_since(recording) + STARTED_WITHIN)
+    if falls_back and (is_late or _is_losing(tries)):
         return Plan((FallBack("egress_failed"),), now + LOOK_AGAIN)
     if now < again_at:
         return Plan((), again_at)
     return Plan((AskForMix(len(tries) + 1),), now + STARTED_WITHIN)
+
+
+def _is_losing(tries: tuple[Egress, ...]) -> bool:
+    """Whether jobs begin and then lose what they had, again: the next one would, too."""
+    return sum(_ran(job) and not job.has_file for job in tries) >= MOST_LOST
 
 
 def _wait(recording_id: str, tries: int) -> timedelta:

@@ -26,7 +26,7 @@ async def home(mongod_server: Mongod, mongo_database: str, tmp_path: Path) -> As
         yield home
 
 
-async def call(home: House, room: str, number: str) -> None:
+async def call(home: House, room: str, number: str, pause: float = 4) -> None:
     """A call of two sentences; the second is said when a recorder has had time to come back."""
     async with (
         Agent(home.livekit, room, identity="agent"),
@@ -34,7 +34,7 @@ async def call(home: House, room: str, number: str) -> None:
     ):
         await home.hears(phone)
         await phone.say(FIRST)
-        await phone.say(sounds.silence(4))
+        await phone.say(sounds.silence(pause))
         await phone.say(SECOND)
         await phone.hang_up()
 
@@ -68,10 +68,10 @@ async def test_what_a_killed_handler_had_is_gone_and_the_rest_is_recorded(
     assert home.egress is not None
     await home.egress.misbehave("handler_killed", seconds=2)
 
-    await call(home, room_name, "+15550201")
+    await call(home, room_name, "+15550201", pause=10)
     recording = await home.manager.recording("completed", caller_number="+15550201")
 
-    assert recording["fell_back"]
+    assert recording["fell_back"] == "egress_failed"
     assert has(recording, SECOND)
     assert "signal: killed" in {job["error"] for job in recording["egresses"]}
     assert recording["holes"][0]["start_sec"] == pytest.approx(0, abs=0.5)
@@ -147,7 +147,7 @@ async def test_nobody_speaks(home: House, room_name: str) -> None:
         answer=Answer.AT_ONCE,
         manner=Manner(publishes=False),
     ) as phone:
-        await home.manager.recording("starting", caller_number=phone.number)
+        await home.manager.call(lambda call: call["answered_at"], caller_number=phone.number)
         await phone.hang_up()
     recording = await home.manager.recording("aborted", caller_number="+15550206")
 
