@@ -16,7 +16,7 @@ from egress_manager import api, jobs, telemetry
 from egress_manager.api.auth import make_first_key
 from egress_manager.api.services import ApiServices
 from egress_manager.errors import EgressManagerError, SettingsWrong
-from egress_manager.flows import reconcile, report
+from egress_manager.flows import manual, reconcile, report
 from egress_manager.flows.receive import Intake
 from egress_manager.settings import Settings, load_settings
 from egress_manager.wiring import Services, check_settings, open_services, recorder_token
@@ -87,6 +87,8 @@ def _api_services(services: Services, intake: Intake) -> ApiServices:
         receive=intake.receive,
         recordings_dir=services.files.directory,
         health_checks=services.health_checks,
+        start=partial(manual.start, doors=doors),
+        stop=partial(manual.stop, doors=doors),
         differences=partial(reconcile.differences, doors),
         mend=partial(reconcile.mend, doors=doors),
         draw_up=partial(report.draw_up, doors),

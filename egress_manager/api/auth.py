@@ -44,6 +44,9 @@ async def _reader(
 #: May read calls, recordings and their audio.
 Reader = Annotated[Principal, Depends(_reader)]
 
+#: May begin and stop recordings, too: whoever has the key.
+Operator = Annotated[Principal, Depends(_reader)]
+
 
 async def make_first_key(keys: Keys, clock: Clock, terminal: TextIO = sys.stderr) -> bool:
     """Make the API key if there is none, and show it, once; whether there is one now.

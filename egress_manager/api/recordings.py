@@ -1,17 +1,19 @@
-"""`GET /recordings`: what was recorded, and the audio itself."""
+"""`/recordings`: what was recorded, the audio itself, and recording by hand."""
 
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
-from egress_manager.api.auth import Reader
+from egress_manager.api.auth import Operator, Reader
 from egress_manager.api.errors import NoFile, NoFileYet, described
 from egress_manager.api.filters import CallerNumber, Cursor, Limit, RoomName, Since, Until
-from egress_manager.api.schemas import PageOut, RecordingOut, Status
+from egress_manager.api.schemas import PageOut, RecordingIn, RecordingOut, Status
 from egress_manager.api.services import Services
+from egress_manager.domain.manual import Wish
 from egress_manager.domain.recordings import Recording
 from egress_manager.errors import NotFound
 from egress_manager.ports import RecordingFilter
@@ -35,6 +37,18 @@ CONTENT_TYPES: Final = {
     ".wav": "audio/wav",
     ".webm": "audio/webm",
 }
+
+#: What makes a request that is sent again the same request.
+Key = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        description="Made up by the client, one for each recording that it wants: however often "
+        "the request is sent, there is one recording.",
+        examples=["6f2d3c1e-0b7a-4a53-9a0e-5d1c8a7e2b44"],
+    ),
+]
 
 _AUDIO: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The whole file.", "content": {"audio/mp4": {}, "audio/ogg": {}}},
@@ -62,6 +76,39 @@ async def page(
     found = await services.recordings.page(where, cursor=cursor, limit=limit)
     items = [RecordingOut.of(recording) for recording in found.items]
     return PageOut(items=items, next_cursor=found.next_cursor)
+
+
+@router.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    responses={
+        200: {"description": "It is being recorded already.", "model": RecordingOut},
+        **described("bad_request", "not_found", "conflict", "livekit_unavailable"),
+    },
+)
+async def start(
+    wanted: RecordingIn,
+    who: Operator,
+    services: Services,
+    response: Response,
+    idempotency_key: Key = None,
+) -> RecordingOut:
+    """Have a room, a call, or one participant of a room recorded from now on.
+
+    What is being recorded already is answered with, and not begun again.
+    """
+    wish = Wish(wanted.room_name, wanted.identity or "", wanted.engine, key=idempotency_key or "")
+    begun = await services.start(wish)
+    response.headers["Location"] = f"{router.prefix}/{begun.recording.id}"
+    if not begun.is_new:
+        response.status_code = HTTPStatus.OK
+    return RecordingOut.of(begun.recording)
+
+
+@router.post("/{recording_id}/stop", responses=described("not_found"))
+async def stop(recording_id: str, who: Operator, services: Services) -> RecordingOut:
+    """End a recording here; its call goes on. What is over already stays as it is."""
+    return RecordingOut.of(await services.stop(recording_id))
 
 
 @router.get("/{recording_id}", responses=described("not_found"))

@@ -6,6 +6,7 @@ from typing import Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from egress_manager.domain.calls import Call
+from egress_manager.domain.policy import Engine
 from egress_manager.domain.recordings import Recording
 
 Item = TypeVar("Item")
@@ -136,6 +137,24 @@ class EgressOut(_Out):
     error_code: int
 
 
+class RecordingIn(BaseModel):
+    """What is to be recorded, from now on: a room, or one participant of it against all others."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    room_name: str = Field(min_length=1, examples=["friday-assistant-room"])
+    identity: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Whose side is the left one. Where it is not given: of the only call in the "
+        "room, its caller; else the whole room is recorded.",
+        examples=["sip_+15550100"],
+    )
+    engine: Engine | None = Field(
+        default=None, description="Which recorder; where it is not given, the policy's."
+    )
+
+
 class RecordingOut(_Out):
     """The promise of one trusted file for one call, and what has become of it."""
 
@@ -153,7 +172,10 @@ class RecordingOut(_Out):
     duration_sec: float | None
     status: Status
     tracks: list[TrackOut]
-    call_id: str | None
+    call_id: str | None = Field(description="Null where it is not of a call.")
+    identity: str = Field(
+        description="Whose side is the left one; empty where a whole room is recorded."
+    )
     source: str = Field(description="What began it: `call`, `manual`, `import` or `egress`.")
     engine: str = Field(description="Which recorder: `builtin` or `egress`.")
     fell_back: str = Field(description="Why the built-in recorder had to take over, if it had to.")

@@ -9,12 +9,19 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from egress_manager.domain.ledger import Report
+from egress_manager.domain.manual import Wish
+from egress_manager.domain.recordings import Recording
 from egress_manager.flows.ingest import Outcome
+from egress_manager.flows.manual import Begun
 from egress_manager.flows.reconcile import Difference
 from egress_manager.ports import Calls, Clock, Keys, Recordings
 
 #: Takes in a webhook: its body as it came, and what stood in `Authorization`.
 Receive = Callable[[bytes, str | None], Awaitable[Outcome]]
+
+#: Has something recorded, and stops a recording.
+Start = Callable[[Wish], Awaitable[Begun]]
+Stop = Callable[[str], Awaitable[Recording]]
 
 #: Finds what does not fit, and mends one thing of it.
 FindDifferences = Callable[[], Awaitable[Sequence[Difference]]]
@@ -57,6 +64,8 @@ class ApiServices:
     receive: Receive
     recordings_dir: Path
     health_checks: Mapping[str, HealthCheck]
+    start: Start
+    stop: Stop
     differences: FindDifferences
     mend: Mend
     draw_up: DrawUp

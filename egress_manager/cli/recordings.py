@@ -1,14 +1,17 @@
-"""`egress-manager recordings`: list them, or show one."""
+"""`egress-manager recordings`: list them, show one, or begin and stop one by hand."""
 
 from collections.abc import Sequence
 from urllib.parse import quote
 
 from cyclopts import App
 
-from egress_manager.cli.service import HERE, Facts, Service, every
-from egress_manager.cli.tables import length, moment, show, show_one, table
+from egress_manager.cli.service import HERE, Facts, Service, every, tell
+from egress_manager.cli.tables import length, moment, show, show_fields, show_one, table
+from egress_manager.domain.policy import Engine
 
-recordings = App("recordings", help="List recordings, newest first, or show one.")
+recordings = App(
+    "recordings", help="List recordings, newest first; show one; begin and stop one by hand."
+)
 
 
 @recordings.default
@@ -49,6 +52,41 @@ def list_recordings(
 def show_recording(recording_id: str, /, *, service: Service = HERE) -> None:
     """Show one recording."""
     show_one(service, f"/recordings/{quote(recording_id, safe='')}")
+
+
+@recordings.command(name="start")
+def start_recording(
+    room: str,
+    /,
+    *,
+    identity: str | None = None,
+    engine: Engine | None = None,
+    key: str | None = None,
+    service: Service = HERE,
+) -> None:
+    """Have a room, a call, or one participant of a room recorded from now on.
+
+    What is being recorded already is shown, and not begun again.
+
+    Parameters
+    ----------
+    identity
+        Whose side is the left one; where it is not given, the caller's of the only call in the
+        room, else the whole room is recorded.
+    engine
+        Which recorder: builtin or egress.
+    key
+        For scripts that may run twice: the same key never begins a second recording.
+    """
+    wanted = {"room_name": room, "identity": identity, "engine": engine}
+    headers = {"Idempotency-Key": key} if key else {}
+    show_fields(service, tell(service, "/recordings", wanted, headers))
+
+
+@recordings.command(name="stop")
+def stop_recording(recording_id: str, /, *, service: Service = HERE) -> None:
+    """End a recording now; its call goes on."""
+    show_fields(service, tell(service, f"/recordings/{quote(recording_id, safe='')}/stop"))
 
 
 def _recording_row(recording: Facts) -> Sequence[str]:

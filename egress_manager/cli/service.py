@@ -73,9 +73,14 @@ def ask(service: Service, path: str, params: Mapping[str, Any]) -> Any:
     return _checked(get(service, path, params), service)
 
 
-def tell(service: Service, path: str, body: Mapping[str, Any] | None = None) -> Any:
+def tell(
+    service: Service,
+    path: str,
+    body: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Any:
     """Have the service do something; its answer. Raises `Failed` with a sentence."""
-    return _checked(_send(service, "POST", path, json=dict(body or {})), service)
+    return _checked(_send(service, "POST", path, headers, json=dict(body or {})), service)
 
 
 def _checked(answer: httpx2.Response, service: Service) -> Any:
@@ -94,12 +99,18 @@ def get(service: Service, path: str, params: Mapping[str, Any]) -> httpx2.Respon
     return _send(service, "GET", path, params=given)
 
 
-def _send(service: Service, method: str, path: str, **given: Any) -> httpx2.Response:
+def _send(
+    service: Service,
+    method: str,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    **given: Any,
+) -> httpx2.Response:
     key = _key(service)
-    headers = {"X-API-Key": key} if key else {}
+    with_key = {**(headers or {}), **({"X-API-Key": key} if key else {})}
     try:
         with httpx2.Client(base_url=service.url, timeout=TIMEOUT) as client:
-            return client.request(method, path, headers=headers, **given)
+            return client.request(method, path, headers=with_key, **given)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise Failed(f"nobody answers at {service.url}: is it running? (--url)") from error
 

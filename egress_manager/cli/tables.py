@@ -25,8 +25,12 @@ def show(service: Service, found: Facts, table: Table) -> None:
 
 
 def show_one(service: Service, path: str) -> None:
+    """Every field of one thing that the service has, a line each."""
+    show_fields(service, ask(service, path, {}))
+
+
+def show_fields(service: Service, found: Facts) -> None:
     """Every field of one thing, a line each."""
-    found = ask(service, path, {})
     if service.as_json:
         print_json(found)
         return

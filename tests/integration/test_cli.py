@@ -157,6 +157,16 @@ class TestLists:
         assert json.loads(for_scripts.out)["id"] == noun[1]
 
 
+    def test_one_is_stopped(self, manager: Manager, capsys: pytest.CaptureFixture[str]) -> None:
+        """What is over is shown as it is."""
+        asked = ["recordings", "stop", "rec_0", "--url", manager.url, "--api-key", KEY]
+
+        for_people, for_scripts = Said(capsys, *asked), Said(capsys, *asked, "--json")
+
+        assert "completed" in for_people.out
+        assert json.loads(for_scripts.out)["id"] == "rec_0"
+
+
 class TestTrouble:
     """What goes wrong is one sentence."""
 
@@ -167,6 +177,9 @@ class TestTrouble:
             (["calls", "--api-key", "x"], "the API key is not the service's API key"),
             (["calls", "show", "a?b c", "--api-key", KEY], "there is no call a?b c"),
             (["recordings", "--since", "now", "--api-key", KEY], "since: "),
+            (["recordings", "stop", "rec_9", "--api-key", KEY], "there is no recording rec_9"),
+            (["recordings", "start", "palombia", "--api-key", KEY], "livekit-server does not"),
+            (["recordings", "start", "", "--key", "k", "--api-key", KEY], "room_name: "),
         ],
     )
     def test_what_the_service_refuses(

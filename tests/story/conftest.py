@@ -123,6 +123,11 @@ def policy() -> Policy:
 @pytest.fixture
 def tale(policy: Policy) -> Tale:
     """A house at noon, nobody there."""
+    return in_memory(policy)
+
+
+def in_memory(policy: Policy) -> Tale:
+    """A house with every fake there is."""
     clock, webhooks = FixedClock(NOON), PlainWebhooks({})
     rooms, recorder = MemoryRooms(), MemoryRecorder()
     egress = MemoryRecorder(Engine.EGRESS)

@@ -1,6 +1,8 @@
 """A service in memory, for tests of the API."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,16 @@ from egress_manager import api
 from egress_manager.api.services import ApiServices
 from egress_manager.domain import access
 from egress_manager.domain.ledger import Report
+from egress_manager.domain.policy import Policy, Scope
 from egress_manager.domain.recordings import Observation, Recording, State
 from egress_manager.errors import (
     EgressManagerError,
 )
-from egress_manager.flows import report
+from egress_manager.flows import manual, report
 from egress_manager.flows.ingest import Outcome
 from egress_manager.flows.reconcile import Difference, Kind
 from egress_manager.testing import FixedClock, MemoryCalls, MemoryKeys, MemoryRecordings
+from tests.story.conftest import in_memory
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 KEY = "houba-houba-hop"
@@ -36,6 +40,11 @@ class House:
         self.trouble: EgressManagerError | None = None
         self.ills: dict[str, Exception] = {}
         self.found: list[Difference] = []
+        tale = in_memory(Policy(Scope.NONE))
+        self.rooms = tale.rooms
+        self.doors = replace(
+            tale.doors, calls=self.calls, recordings=self.recordings, clock=self.clock
+        )
         self.app = FastAPI()
         api.install(self.app)
         self.app.state.services = ApiServices(
@@ -46,6 +55,8 @@ class House:
             receive=self.receive,
             recordings_dir=directory,
             health_checks={"mongodb": self.mongodb, "storage": self.storage},
+            start=partial(manual.start, doors=self.doors),
+            stop=partial(manual.stop, doors=self.doors),
             differences=self.look,
             mend=self.mend,
             draw_up=self.draw_up,
