@@ -6,6 +6,7 @@ Stores keep moments to the millisecond, and return what they keep (`domain/momen
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -333,7 +334,7 @@ class Queue(Protocol):
 
 
 class Files(Protocol):
-    """The recordings directory, as far as flows need it."""
+    """Where recordings lie: the recordings directory, and a bucket where there is one."""
 
     def path(self, relative: str) -> str:
         """Where a file below the recordings directory is, as the operator sees it.
@@ -342,8 +343,25 @@ class Files(Protocol):
         """
         ...
 
-    def exists(self, path: str) -> bool:
-        """Whether there is a file with something in it."""
+    async def exists(self, path: str) -> bool | None:
+        """Whether there is a file with something in it; None where that can't be told from here.
+
+        So it is with the storage of others, and with a bucket that does not answer.
+        """
+        ...
+
+    async def where(self, path: str) -> str | None:
+        """Where a file is that LiveKit Egress was asked for by a path; None where none is.
+
+        It is that path itself below the recordings directory, or an address in the bucket.
+        """
+        ...
+
+    def at_hand(self, paths: Sequence[str]) -> AbstractAsyncContextManager[Mapping[str, str]]:
+        """Have files on this host's disk for a while: their paths there, by their own.
+
+        What lies there anyway is left out, and what is nowhere. Raises `StorageFailed`.
+        """
         ...
 
 

@@ -1,8 +1,11 @@
 """The recordings directory (port `Files`), and whether it can be written."""
 
+import asyncio
 import os
 import shutil
 import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from egress_manager.errors import StorageFailed
@@ -17,11 +20,15 @@ class LocalFiles:
     def path(self, relative: str) -> str:
         return relative if "://" in relative else str(self.directory / relative)
 
-    def exists(self, path: str) -> bool:
-        try:
-            return Path(path).stat().st_size > 0
-        except (OSError, ValueError):
-            return False
+    async def exists(self, path: str) -> bool | None:
+        return None if "://" in path else await asyncio.to_thread(_has_content, Path(path))
+
+    async def where(self, path: str) -> str | None:
+        return path if await self.exists(self.path(path)) else None
+
+    @asynccontextmanager
+    async def at_hand(self, paths: Sequence[str]) -> AsyncIterator[Mapping[str, str]]:
+        yield {}
 
     def check(self) -> str:
         """How much room there is. Raises `StorageFailed` where nothing can be written."""
@@ -35,3 +42,10 @@ class LocalFiles:
         except OSError as error:
             raise StorageFailed(f"{self.directory} can't be written: {error.strerror}") from error
         return f"{free // 1_000_000} MB free"
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size > 0
+    except (OSError, ValueError):
+        return False

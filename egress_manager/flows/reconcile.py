@@ -4,6 +4,7 @@
 is one that happens anyway when news come; so doing it twice, or beside the news, is harmless.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -190,29 +191,27 @@ async def _files(doors: Doors) -> list[Difference]:
     cursor, seen = None, 0
     while seen < MOST_FILES:
         page = await doors.recordings.page(RecordingFilter(), cursor=cursor, limit=PAGE)
-        found += [d for r in page.items if (d := _file_of(r, doors)) is not None]
+        looked = await asyncio.gather(*(_file_of(recording, doors) for recording in page.items))
+        found += [difference for difference in looked if difference is not None]
         cursor, seen = page.next_cursor, seen + len(page.items)
         if cursor is None:
             break
     return found
 
 
-def _file_of(recording: Recording, doors: Doors) -> Difference | None:
-    if recording.state in (State.FAILED, State.ABORTED) and _salvageable(recording, doors):
+async def _file_of(recording: Recording, doors: Doors) -> Difference | None:
+    if recording.state in (State.FAILED, State.ABORTED) and await _salvageable(recording, doors):
         return Difference(Kind.FILE_FOUND, recording.id, recording.id)
     path = recording.filepath
-    is_ours = path is not None and "://" not in path
-    if recording.state is State.RENDERED and is_ours and recording.verdict is not Verdict.MISSING:
-        return None if doors.files.exists(path or "") else _missing(recording)
-    return None
+    if recording.state is not State.RENDERED or recording.verdict is Verdict.MISSING or not path:
+        return None
+    is_missing = await doors.files.exists(path) is False
+    return Difference(Kind.FILE_MISSING, path, recording.id) if is_missing else None
 
 
-def _missing(recording: Recording) -> Difference:
-    return Difference(Kind.FILE_MISSING, recording.filepath or "", recording.id)
-
-
-def _salvageable(recording: Recording, doors: Doors) -> bool:
-    return tend.salvaged(recording, doors).material != recording.material
+async def _salvageable(recording: Recording, doors: Doors) -> bool:
+    found = await tend.turned_up(recording, doors)
+    return tend.salvaged(recording, found).material != recording.material
 
 
 async def _take_report(difference: Difference, doors: Doors) -> None:
@@ -235,8 +234,9 @@ async def _look_around(_: Difference, doors: Doors) -> None:
 
 
 async def _take_file(difference: Difference, doors: Doors) -> None:
+    found = await tend.turned_up(await _get(difference, doors), doors)
     recording = await update(
-        doors.recordings, difference.recording_id or "", lambda r: tend.salvaged(r, doors)
+        doors.recordings, difference.recording_id or "", lambda r: tend.salvaged(r, found)
     )
     await record.reconsider(await subject_of(recording, doors), recording, doors)
 

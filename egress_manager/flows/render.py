@@ -60,7 +60,7 @@ async def render(recording: Recording, doors: Doors) -> Recording:
         return await _adopt(recording, call, whole, doors)
     plan = await plan_of(call, recording, doors)
     try:
-        rendered = await doors.renderer.finish(plan)
+        rendered = await _finished(plan, doors)
     except (RenderFailed, StorageFailed) as error:
         return await _failed(recording, call, error, doors)
     at = doors.clock.now()
@@ -71,8 +71,13 @@ async def render(recording: Recording, doors: Doors) -> Recording:
 
 
 async def plan_of(call: Call, recording: Recording, doors: Doors) -> RenderPlan:
-    """What is to be made of a call's captures, or of those of a recording without a call."""
+    """What is to be made of a call's captures, or of those of a recording without a call.
+
+    A piece that LiveKit Egress left has the name that the whole would have: then the whole gets
+    another one beside it.
+    """
     house, call = doors.house, as_recorded(call, recording)
+    beside = ".whole" if recording.egresses else ""
     with_others = house.include_other_callers or recording.call_id is None
     return RenderPlan(
         recording_id=recording.id,
@@ -80,8 +85,8 @@ async def plan_of(call: Call, recording: Recording, doors: Doors) -> RenderPlan:
         caller_sids=call.participant_sids,
         begins_at=call.joined_at.timestamp(),
         ends_at=call.left_at.timestamp() if call.left_at else None,
-        mix_filepath=f"{recording.file_stem}.{house.mix_format}",
-        track_filepath=f"{recording.track_stem}.ogg",
+        mix_filepath=f"{recording.file_stem}{beside}.{house.mix_format}",
+        track_filepath=f"{recording.track_stem}{beside}.ogg",
         mix_format=house.mix_format,
         other_caller_sids=() if with_others else await _others(call, doors),
         include_other_callers=with_others,
@@ -91,11 +96,22 @@ async def plan_of(call: Call, recording: Recording, doors: Doors) -> RenderPlan:
     )
 
 
+async def _finished(plan: RenderPlan, doors: Doors) -> Rendered:
+    """The files; pieces that lie in a bucket are brought here for as long as it takes."""
+    async with doors.files.at_hand([piece.filepath for piece in plan.pieces]) as here:
+        pieces = tuple(
+            replace(piece, filepath=here.get(piece.filepath, piece.filepath))
+            for piece in plan.pieces
+        )
+        return await doors.renderer.finish(replace(plan, pieces=pieces))
+
+
 async def _adopt(recording: Recording, call: Call, whole: Egress, doors: Doors) -> Recording:
-    """LiveKit Egress has made the files; whether they are there stands in the verdict."""
+    """LiveKit Egress has made the files; that one is not there stands in the verdict."""
     assert whole.filepath is not None
     path, now = doors.files.path(whole.filepath), doors.clock.now()
-    verdict = Verdict.PENDING if doors.files.exists(path) else Verdict.MISSING
+    is_missing = await doors.files.exists(path) is False
+    verdict = Verdict.MISSING if is_missing else Verdict.PENDING
 
     def change(known: Recording) -> Recording:
         if known.state is not State.CAPTURED:

@@ -5,6 +5,7 @@ into the recording first, by compare-and-swap: of two that look at once, one ord
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -171,7 +172,8 @@ async def wind_up(recording: Recording, left_at: datetime, doors: Doors) -> Reco
             recording.id,
             lambda r: r if r.is_final else replace(r, due_at=plan.look_at),
         )
-    return await update(doors.recordings, recording.id, lambda r: salvaged(r, doors))
+    found = await turned_up(recording, doors)
+    return await update(doors.recordings, recording.id, lambda r: salvaged(r, found))
 
 
 def _given_up(recording: Recording, now: datetime) -> Recording:
@@ -184,14 +186,24 @@ def _given_up(recording: Recording, now: datetime) -> Recording:
     )
 
 
-def salvaged(recording: Recording, doors: Doors) -> Recording:
+async def turned_up(recording: Recording, doors: Doors) -> Mapping[str, str]:
+    """Files that are there although nobody told of them, by the keys of their jobs."""
+    found = {}
+    for job in recording.egresses:
+        if not job.is_delivered:
+            path = await doors.files.where(job.filepath or job.asked_path)
+            if path is not None:
+                found[job.key] = path
+    return found
+
+
+def salvaged(recording: Recording, found: Mapping[str, str]) -> Recording:
     """A file that is there counts, whatever was said of its job."""
     return replace(
         recording,
         egresses=tuple(
-            replace(job, filepath=path, is_delivered=True)
-            if not job.is_delivered
-            and doors.files.exists(doors.files.path(path := job.filepath or job.asked_path))
+            replace(job, filepath=found[job.key], is_delivered=True)
+            if job.key in found and not job.is_delivered
             else job
             for job in recording.egresses
         ),

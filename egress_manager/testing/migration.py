@@ -96,7 +96,7 @@ class MemoryShelf(MemoryFiles):
 
     content: dict[str, bytes] = field(default_factory=dict)
 
-    def exists(self, path: str) -> bool:
+    async def exists(self, path: str) -> bool | None:
         return bool(self.content.get(path))
 
     def holds(self, path: str) -> bool:

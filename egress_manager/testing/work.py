@@ -1,6 +1,7 @@
 """What work on a recording needs, in memory: captures, renderer, queue, files."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -73,5 +74,12 @@ class MemoryFiles:
     def path(self, relative: str) -> str:
         return relative if "://" in relative else str(PurePosixPath("/recordings") / relative)
 
-    def exists(self, path: str) -> bool:
-        return path in self.there
+    async def exists(self, path: str) -> bool | None:
+        return path in self.there if "://" not in path else None
+
+    async def where(self, path: str) -> str | None:
+        return path if await self.exists(self.path(path)) else None
+
+    @asynccontextmanager
+    async def at_hand(self, paths: Sequence[str]) -> AsyncIterator[Mapping[str, str]]:
+        yield {}

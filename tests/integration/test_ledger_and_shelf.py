@@ -199,7 +199,7 @@ class TestShelf:
         assert room.read(old) is None
         assert room.read(new) == WORDS
         await room.shelf.also_as(old, new, print_)
-        assert not room.shelf.exists(old)
+        assert not await room.shelf.exists(old)
 
     async def test_a_file_that_is_not_there_has_no_fingerprint(self, room: Room) -> None:
         """And can't be named again."""

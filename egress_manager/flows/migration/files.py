@@ -180,7 +180,7 @@ async def _wanted(
     change = renaming(recording, identity=identity, pattern=pattern, path=movers.shelf.path)
     if any(old in shared for old, _ in change.moves):
         return LeftAlone(recording.id, "named_twice")
-    return _possible(change, movers.shelf)
+    return await _possible(change, movers.shelf)
 
 
 async def _identity(recording: Recording, calls: Calls) -> str | None:
@@ -204,19 +204,19 @@ async def _wanted_back(back: Renaming, movers: Movers) -> Outcome:
         return LeftAlone(recording.id, "in_place")
     if names != back.before or not recording.is_final:
         return LeftAlone(recording.id, "changed")
-    return _possible(back, movers.shelf)
+    return await _possible(back, movers.shelf)
 
 
-def _possible(change: Renaming, shelf: Shelf) -> Outcome:
+async def _possible(change: Renaming, shelf: Shelf) -> Outcome:
     """The change, where the disk allows it."""
     if change.before == change.after:
         return LeftAlone(change.recording_id, "in_place")
     for old, new in change.moves:
         if not shelf.holds(old) or not shelf.holds(new):
             return LeftAlone(change.recording_id, "outside")
-        if not shelf.exists(old):
+        if not await shelf.exists(old):
             return LeftAlone(change.recording_id, "not_there")
-        if shelf.exists(new):
+        if await shelf.exists(new):
             return LeftAlone(change.recording_id, "taken")
     return change
 
