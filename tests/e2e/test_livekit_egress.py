@@ -1,15 +1,26 @@
 """LiveKit Egress as the recorder: what the user gets when it is late, broken, killed or absent."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp import web
 
+from egress_manager.adapters import livekit_tokens
+from egress_manager.adapters.egress_recorder import EgressRecorder, Output
+from egress_manager.domain.incoming import EgressReported, News, Sides
+from egress_manager.ports import Order
 from lab import sounds
 from lab.egress import real_egress
 from lab.participants import Manner
 from lab.phones import Agent, Answer, Phone
-from lab.servers import Mongod
+from lab.ports import LOOPBACK, free_port
+from lab.servers import LiveKit, Mongod
+from lab.tokens import API_KEY, API_SECRET
 from tests.e2e.houses import Facts, House, heard, house
 
 #: Faults are the stand-in's alone: the real one does not misbehave on command.
@@ -233,3 +244,65 @@ async def test_its_health_is_watched(home: House, room_name: str) -> None:
         await home.hears(phone)
         await home.manager.ill("egress")
         await phone.hang_up()
+
+
+@contextlib.asynccontextmanager
+async def older(livekit: LiveKit) -> AsyncIterator[str]:
+    """The same server as one that knows no unified StartEgress: up to 1.13.0. Its address."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith("/StartEgress"):
+            refusal = {"code": "bad_route", "msg": f"no handler for path {request.path!r}"}
+            return web.json_response(refusal, status=404)
+        headers = {name: request.headers[name] for name in ("Authorization", "Content-Type")}
+        async with (
+            aiohttp.ClientSession(livekit.http_url) as session,
+            session.post(request.path, data=await request.read(), headers=headers) as said,
+        ):
+            return web.Response(
+                body=await said.read(), status=said.status, content_type=said.content_type
+            )
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, LOOPBACK, port).start()
+    try:
+        yield f"http://{LOOPBACK}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+async def test_edge_case_4_an_older_server_is_asked_in_its_own_way(
+    home: House, room_name: str, tmp_path: Path
+) -> None:
+    """No StartEgress: a room composite with agents left is what there is, found out once."""
+    told: list[EgressReported] = []
+
+    async def listen(news: News) -> None:
+        assert isinstance(news, EgressReported)
+        told.append(news)
+
+    async with (
+        older(home.livekit) as url,
+        contextlib.aclosing(
+            EgressRecorder(
+                url,
+                partial(livekit_tokens.recorder_token, API_KEY, API_SECRET),
+                Output(str(tmp_path)),
+            )
+        ) as recorder,
+        Agent(home.livekit, room_name, identity="agent"),
+        Phone(home.livekit, room_name, number="+15550212", says=sounds.silence(5)),
+    ):
+        recorder.listener = listen
+        for number in range(2):
+            await recorder.order(Order(room_name, f"{number}.ogg", identity="sip_+15550212"))
+            async with asyncio.timeout(30):
+                while len(told) <= number:
+                    await asyncio.sleep(0.05)
+
+    assert [report.sides for report in told] == [Sides.AGENTS_LEFT, Sides.AGENTS_LEFT]
+    assert all(report.egress_id for report in told)
