@@ -17,7 +17,7 @@ PROMISES: dict[str, tuple[str, ...]] = {
         "e2e/test_recording.py::test_sides_do_not_leak_into_each_other",
         "story/test_livekit_egress.py::test_a_call_is_ordered_heard_of_and_finished",
     ),
-    "goal: metadata in MongoDB": ("unit/test_docs.py::test_the_document_is_the_users",),
+    "goal: metadata in MongoDB": ("integration/test_mongo.py::test_the_document_is_the_users",),
     "goal: starts and stops by itself": (
         "story/test_a_call_is_recorded.py::test_a_call_becomes_a_finished_recording",
         "story/test_livekit_egress.py::test_a_caller_who_is_found_gone_by_a_poll_ends_the_jobs",
