@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -62,7 +61,7 @@ class LocalDepot(LocalShelf):
         return home if self.holds(home) else None
 
     async def copy(self, path: str, name: str, fingerprint: Fingerprint) -> None:
-        part = self.directory / f".importing-{secrets.token_hex(8)}"
+        part = self.directory / f".importing-{fingerprint.sha256[:20]}"
         try:
             await asyncio.to_thread(_copy, Path(path), part)
             await self.also_as(str(part), name, fingerprint)
@@ -129,6 +128,7 @@ def _copy(path: Path, part: Path) -> None:
     """A copy on the disk, with the time at which the file was written. Raises `StorageFailed`."""
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)  # of a run that was killed: it may be the finished file's twin
         shutil.copyfile(path, part)
         shutil.copystat(path, part)
         with part.open("rb") as file:
