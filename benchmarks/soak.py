@@ -18,8 +18,9 @@ from lab.theatre import Stage
 
 METHOD = (
     "Five calls at once, each replaced by another when it is over (30 to 40 s), for twenty "
-    "minutes. Memory (PSS of the process tree) is looked at every 5 s; growth is the slope of a "
-    "line through it after minute 5. Handles (but for the pool of connections to MongoDB), threads "
+    "minutes. Memory (of the process tree; pages of programs and libraries, whose share changes "
+    "with what else runs, left out) is looked at every 5 s; growth is the slope of a line through "
+    "it after minute 5. Handles (but for the pool of connections to MongoDB), threads "
     "and asyncio tasks are compared at rest, after five calls at once and after all of it."
 )
 LANES = 5

@@ -28,12 +28,20 @@ class Tree:
         return used
 
     def memory(self) -> float:
-        """MiB in use (PSS: a page that several processes share counts once)."""
-        return sum(_pss(process.pid) for process in self._processes()) / 1024
+        """MiB in use, pages of programs and libraries left out.
+
+        Of those each process is charged its share, which changes with what else runs on the
+        machine: by more than a call takes.
+        """
+        return sum(_pss(process.pid)["Pss_Anon"] for process in self._processes()) / 1024
+
+    def memory_with_programs(self) -> float:
+        """MiB in use, all of it (PSS: a page that several processes share counts once)."""
+        return sum(_pss(process.pid)["Pss"] for process in self._processes()) / 1024
 
     def memory_by_process(self) -> Mapping[str, float]:
-        """MiB in use (PSS), by process."""
-        return {self._role(p): round(_pss(p.pid) / 1024, 1) for p in self._processes()}
+        """MiB in use, as `memory` counts them, by process."""
+        return {self._role(p): round(_pss(p.pid)["Pss_Anon"] / 1024, 1) for p in self._processes()}
 
     def handles(self, ports: Mapping[int, str]) -> Mapping[str, int]:
         """Open files and sockets by what they are: `socket to NAME`, `pipe`, a path, …
@@ -72,9 +80,7 @@ def since(before: Seconds, after: Seconds) -> Seconds:
     return {name: after[name] - before.get(name, 0.0) for name in after}
 
 
-def _pss(pid: int) -> int:
-    """KiB."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
-    return 0
+def _pss(pid: int) -> Mapping[str, int]:
+    """KiB by what they are: `Pss` is all, `Pss_Anon` what belongs to no file."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    return {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
