@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from egress_manager.adapters.mongo_client import connect, database
+from egress_manager.adapters.mongo_client import Database, connect, database
 from egress_manager.adapters.mongo_recordings import MongoRecordings
 from egress_manager.adapters.mongo_schema import migrate
 from egress_manager.domain.readings import Reader
@@ -502,6 +502,21 @@ async def _run(house: House, doors: Importers) -> list[Outcome]:
     strays = await importing.find([str(house.old)], doors)
     wish = Wish(Reader(), is_meant=True)
     return [outcome async for outcome in importing.import_files(strays, wish, doors)]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"$or": [{"filepath": "a"}, {"tracks.filepath": "a"}]},
+        {"sha256": "0" * 64},
+    ],
+)
+async def test_whose_file_it_is_takes_no_search(db: Database, where: Facts) -> None:
+    """There are indexes for it: an archive is asked about file by file."""
+    plan = await db.command("explain", {"find": "recordings", "filter": where})
+
+    assert "IXSCAN" in str(plan["queryPlanner"]["winningPlan"])
+    assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])
 
 
 async def test_imported_files_are_found_and_played(

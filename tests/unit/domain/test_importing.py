@@ -231,7 +231,7 @@ class TestTracks:
         "change",
         [{"room_name": ""}, {"room_name": "other"}, {"time_from": "file"}],
     )
-    def test_without_room_and_time_there_is_none(self, change: dict[str, str]) -> None:
+    def test_without_room_and_time_there_is_none(self, change: dict[str, Any]) -> None:
         """A time that stands in for another proves nothing."""
         assert home_of(replace(self.track.origin, **change), [imported(found())]) is None
 
