@@ -177,7 +177,7 @@ class RecordingOut(_Out):
         description="Whose side is the left one; empty where a whole room is recorded."
     )
     source: str = Field(description="What began it: `call`, `manual`, `import` or `egress`.")
-    engine: str = Field(description="Which recorder: `builtin` or `egress`.")
+    engine: str = Field(description="Which recorder: `builtin`, `egress`, or `import`.")
     fell_back: str = Field(description="Why the built-in recorder had to take over, if it had to.")
     state: str = Field(description="The status, more exactly.", examples=["rendered"])
     verdict: str = Field(description="What listening to the file found.", examples=["pending"])

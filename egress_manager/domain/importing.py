@@ -52,8 +52,6 @@ _NOT_SECONDS: Final = 1e11
 class NoSound(EgressManagerError):
     """There is no sound in a file, or none that can be decoded; the message says why."""
 
-    code = "no_sound"
-
 
 @dataclass(frozen=True, slots=True)
 class SoundFile:
