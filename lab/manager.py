@@ -102,6 +102,12 @@ class Manager(Server):
             await asyncio.sleep(_POLL)
         raise ServerFailed(f"{part} stays well\n{self.log_tail()}")
 
+    async def tell(self, path: str, body: Facts | None = None, **headers: str) -> httpx2.Response:
+        """Have its API do something, with the key."""
+        with_key = {"Authorization": f"Bearer {KEY}"} | headers
+        async with httpx2.AsyncClient(base_url=self.url, timeout=_ASK_TIMEOUT) as client:
+            return await client.post(path, json=body, headers=with_key)
+
     async def calls(self, **params: str) -> list[Facts]:
         """The calls, newest first."""
         return list((await self.ask("/calls", **params)).raise_for_status().json()["items"])

@@ -165,7 +165,7 @@ class EgressRecorder:
     async def _start(self, order: Order) -> egress.EgressInfo:
         if order.track_sid:
             return await self._request("StartTrackEgress", self._track_request(order), order)
-        if self._output.is_one_sided:
+        if self._output.is_one_sided and order.identity:
             request = self._participant_request(order)
             return await self._request("StartParticipantEgress", request, order)
         if self._has_unified is not False:
@@ -190,17 +190,22 @@ class EgressRecorder:
         return info
 
     def _unified_request(self, order: Order) -> egress.StartEgressRequest:
-        """Caller left, everybody else right: the first route that matches counts."""
-        left, right = (
+        """Caller left, everybody else right: the first route that matches counts.
+
+        Where nobody's side is the left one, everybody is on both.
+        """
+        left, right, both = (
             egress.AudioChannel.AUDIO_CHANNEL_LEFT,
             egress.AudioChannel.AUDIO_CHANNEL_RIGHT,
+            egress.AudioChannel.AUDIO_CHANNEL_BOTH,
         )
+        others = right if order.identity else both
         kinds = [
             kind
             for kind in models.ParticipantInfo.Kind.keys()
             if kind != "EGRESS" and (order.hears_other_callers or kind != "SIP")
         ]
-        routes = [egress.AudioRoute(participant_kind=kind, channel=right) for kind in kinds]
+        routes = [egress.AudioRoute(participant_kind=kind, channel=others) for kind in kinds]
         if order.identity:
             caller = egress.AudioRoute(participant_identity=order.identity, channel=left)
             routes.insert(0, caller)

@@ -114,7 +114,7 @@ async def _ask(job: Egress, recording: Recording, call: Call, doors: Doors) -> R
                 job.asked_path,
                 identity=call.identity,
                 track_sid=job.track_sid,
-                hears_other_callers=doors.house.include_other_callers,
+                hears_other_callers=doors.house.include_other_callers or not call.id,
             )
         )
     return recording

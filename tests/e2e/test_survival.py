@@ -37,7 +37,7 @@ async def test_a_manager_that_is_killed_and_started_again_goes_on_with_the_call(
     """kill -9: before and after are in one recording, between them a hole that says why."""
     home, phone, _ = talking
     before = await phone.say(sounds.chirp(2))
-    await asyncio.to_thread(_until_kept, home.manager.recordings, before.ended_at)
+    await asyncio.to_thread(until_kept, home.manager.recordings, before.ended_at)
     await home.manager.kill()
     await home.manager.start()
     await _captured_again(home, phone)
@@ -60,7 +60,7 @@ async def test_a_call_that_ended_while_the_manager_was_dead_is_finished_at_the_n
     """What was on disk becomes a finished recording."""
     home, phone, agent = talking
     words = await phone.say(sounds.chirp(2))
-    await asyncio.to_thread(_until_kept, home.manager.recordings, words.ended_at)
+    await asyncio.to_thread(until_kept, home.manager.recordings, words.ended_at)
     await home.manager.kill()
     await phone.hang_up()
     await agent.leave()
@@ -96,7 +96,7 @@ async def test_a_call_goes_on_where_livekit_restarted_in_the_middle_of_it(
     """The room is another one, the caller's call the same: one recording of before and after."""
     home, phone, _ = talking
     before = await phone.say(sounds.chirp(2))
-    await asyncio.to_thread(_until_kept, home.manager.recordings, before.ended_at)
+    await asyncio.to_thread(until_kept, home.manager.recordings, before.ended_at)
     await home.livekit.kill()
     await home.livekit.start()
     await _captured_again(home, phone)
@@ -112,7 +112,7 @@ async def test_a_call_that_livekit_lost_is_finished(talking: tuple[House, Phone,
     """The server is killed, the caller does not come back: what was said before is in the file."""
     home, phone, agent = talking
     words = await phone.say(sounds.chirp(2))
-    await asyncio.to_thread(_until_kept, home.manager.recordings, words.ended_at)
+    await asyncio.to_thread(until_kept, home.manager.recordings, words.ended_at)
     await home.livekit.kill()
     await phone.leave()
     await agent.leave()
@@ -168,7 +168,7 @@ async def _fill_up_during_a_call(
             await phone.answered()
             await home.capturing(phone)
             words = await phone.say(sounds.chirp(2))
-            await asyncio.to_thread(_until_kept, directory, words.ended_at)
+            await asyncio.to_thread(until_kept, directory, words.ended_at)
             ballast = fill(directory)
             await _until_ill(home.manager, "storage")
             ballast.unlink()
@@ -222,7 +222,7 @@ async def _until_ill(manager: Manager, part: str) -> None:
             await asyncio.sleep(0.05)
 
 
-def _until_kept(recordings: Path, moment: float) -> None:
+def until_kept(recordings: Path, moment: float) -> None:
     """Wait until a journal tells of a page that came after `moment`."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:

@@ -156,7 +156,6 @@ class TestLists:
         assert "palombia" in for_people.out
         assert json.loads(for_scripts.out)["id"] == noun[1]
 
-
     def test_one_is_stopped(self, manager: Manager, capsys: pytest.CaptureFixture[str]) -> None:
         """What is over is shown as it is."""
         asked = ["recordings", "stop", "rec_0", "--url", manager.url, "--api-key", KEY]

@@ -36,6 +36,15 @@ def test_a_sum_is_taken_once_and_in_order():
     assert taken[1].tolist() == [0] * 12 + [0.5] * 5 + [0] * 3
 
 
+def test_who_is_on_both_sides_is_heard_on_both():
+    """Beside whoever is on one."""
+    mixed = Sum()
+    mixed.add("both", 1, np.ones(2, np.float32) / 4)
+    mixed.add("right", 2, np.ones(1, np.float32) / 2)
+
+    assert mixed.take(4).tolist() == [[0, 0.25, 0.25, 0], [0, 0.25, 0.75, 0]]
+
+
 def test_sound_that_comes_too_late_is_not_lost_silently():
     """Whoever mixes has to begin again; at the very end the rest is taken."""
     mixed = Sum()
