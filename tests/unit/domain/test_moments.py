@@ -47,3 +47,12 @@ def test_moments_are_cut_however_deep_they_lie() -> None:
     assert stored.seen.at == plain
     assert stored.created_at == plain
     assert stored.history == (Event("recording.planned", plain),)
+
+
+def test_what_was_stored_once_is_returned_as_it_is() -> None:
+    """Nothing is copied where nothing is cut: most that is written was read before."""
+    at = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    seen = Observation(State.PLANNED, at)
+    stored = Recording("rec_1", "call_1", None, "builtin", "r", seen, at, history=(Event("e", at),))
+
+    assert as_stored(stored) is stored
