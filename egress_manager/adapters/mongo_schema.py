@@ -93,11 +93,13 @@ async def index_files(database: Database) -> None:
 
 async def index_recordings_by_hand(database: Database) -> None:
     """Those that somebody began are few, and are found among those that calls began."""
-    await database[mongo_recordings.COLLECTION].create_index(
-        [("source", 1), ("room_name", 1), ("created_at", -1), ("_id", -1)],
-        name="by_hand",
-        partialFilterExpression={"source": MANUAL},
-    )
+    room, newest = [("source", 1), ("room_name", 1)], [("created_at", -1), ("_id", -1)]
+    of_these = {"partialFilterExpression": {"source": MANUAL}}
+    indexes = [
+        IndexModel([*room, *newest], name="by_hand", **of_these),
+        IndexModel([*room, ("identity", 1), *newest], name="by_hand_of_one", **of_these),
+    ]
+    await database[mongo_recordings.COLLECTION].create_indexes(indexes)
 
 
 #: In order; a step's number is its place, from 1. Never change one that was released: add one.

@@ -70,7 +70,7 @@ def looked_at(
     agents = (person.identity for person in here if person.kind is Kind.AGENT)
     known = {track.track_sid for track in recording.tracks}
     new = (
-        TrackFile(track.sid, person.identity, person.kind or "", "")
+        TrackFile(track.sid, person.identity, person.kind or "", "", reason="not_finished")
         for person in here
         for track in person.tracks
         if track.sid not in known

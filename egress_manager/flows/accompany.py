@@ -185,10 +185,16 @@ async def hear_out(capture_id: str, story: Sequence[News], doors: Doors) -> froz
     began, after = seen[0].at, seen[-1].at + TICK
     where = RecordingFilter(room_name=seen[0].room.name, source=MANUAL, until=after)
     page = await doors.recordings.page(where, cursor=None, limit=MOST_OF_A_ROOM)
-    ours = []
-    for recording in page.items:
+    ours = [recording for recording in page.items if await _went_on(recording, began, doors)]
+    for recording in ours:
+        await captured(recording, capture_id, max(began, recording.created_at), doors)
+    return frozenset(recording.id for recording in ours)
+
+
+async def _went_on(recording: Recording, at: datetime, doors: Doors) -> bool:
+    """Whether the built-in recorder still had to do with it then."""
+    try:
         left_at = (await subject_of(recording, doors)).left_at
-        if recording.engine == Engine.BUILTIN and (left_at is None or left_at > began):
-            await captured(recording, capture_id, max(began, recording.created_at), doors)
-            ours.append(recording.id)
-    return frozenset(ours)
+    except NotFound:  # its call was deleted
+        return False
+    return recording.engine == Engine.BUILTIN and (left_at is None or left_at > at)
