@@ -86,6 +86,7 @@ def _api_services(services: Services, intake: Intake) -> ApiServices:
         clock=doors.clock,
         receive=intake.receive,
         recordings_dir=services.files.directory,
+        objects=services.objects,
         health_checks=services.health_checks,
         start=partial(manual.start, doors=doors),
         stop=partial(manual.stop, doors=doors),

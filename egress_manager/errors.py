@@ -12,7 +12,7 @@
     ├── LiveKitUnavailable    livekit-server does not answer                retryable
     ├── LiveKitRefused        livekit-server answered no: key, right, room
     ├── CaptureFailed         the recorder could not be in the room         retryable
-    ├── StorageFailed         the recordings directory can't be written     retryable
+    ├── StorageFailed         the recordings can't be written or reached    retryable
     └── RenderFailed          the mix could not be made from what was kept  retryable
 
 `code` is stable and public; `retryable` says whether the same call may succeed later.
@@ -99,7 +99,7 @@ class CaptureFailed(EgressManagerError):
 
 
 class StorageFailed(EgressManagerError):
-    """The recordings directory can't be written."""
+    """The recordings directory can't be written, or the bucket can't be read."""
 
     code = "storage_failed"
     retryable = True

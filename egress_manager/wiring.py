@@ -15,7 +15,7 @@ from egress_manager.adapters.builtin_clock import OneClock
 from egress_manager.adapters.builtin_phone import ChirpingPhone
 from egress_manager.adapters.builtin_recorder import BuiltinRecorder
 from egress_manager.adapters.docket_queue import DocketQueue
-from egress_manager.adapters.egress_recorder import Bucket, EgressRecorder, Output
+from egress_manager.adapters.egress_recorder import EgressRecorder, Output
 from egress_manager.adapters.given_key import GivenKey
 from egress_manager.adapters.livekit_probe import LiveKitProbe
 from egress_manager.adapters.livekit_rooms import LiveKitRooms
@@ -37,10 +37,14 @@ from egress_manager.adapters.mongo_probe import MongoProbe
 from egress_manager.adapters.mongo_process import FOLDER, NOT_FOUND, find_mongod, open_mongo
 from egress_manager.adapters.mongo_recordings import MongoRecordings
 from egress_manager.adapters.mongo_reports import MongoReports
+from egress_manager.adapters.obstore_bucket import ObstoreBucket
+from egress_manager.adapters.obstore_files import ObstoreFiles
+from egress_manager.adapters.obstore_probe import ObstoreProbe
 from egress_manager.adapters.process_renderer import ProcessRenderer
 from egress_manager.adapters.pyav_sounds import PyavSounds
 from egress_manager.adapters.redis_probe import RedisProbe
 from egress_manager.domain import captures, dispatch, moves
+from egress_manager.domain.buckets import Bucket
 from egress_manager.domain.incoming import News
 from egress_manager.domain.policy import Policy
 from egress_manager.errors import RenderFailed, SettingsWrong, StorageFailed
@@ -63,11 +67,12 @@ HealthCheck = Callable[[], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that a process of ours works with."""
+    """Everything that a process of ours works with; `objects` is None without a bucket."""
 
     doors: Doors
     keys: Keys
     files: LocalFiles
+    objects: ObstoreBucket | None
     recorder: BuiltinRecorder
     health_checks: Mapping[str, HealthCheck]
     prepare: Callable[[], Awaitable[None]]
@@ -109,11 +114,14 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         egress = _egress(settings)
         stack.push_async_callback(egress.aclose)
         database = mongo_client.database(client, settings.mongo_db)
-        files = LocalFiles(directory)
+        bucket = _bucket(settings)
+        objects = ObstoreBucket(bucket) if bucket else None
+        files = ObstoreFiles(directory, objects) if objects else LocalFiles(directory)
         yield Services(
             doors=_doors(settings, database, rooms, renderer, (recorder, egress), files),
             keys=_keys(settings, database),
             files=files,
+            objects=objects,
             recorder=recorder,
             health_checks={
                 "mongodb": partial(_mongodb, client),
@@ -193,20 +201,25 @@ def _recorder(settings: Settings) -> BuiltinRecorder:
     )
 
 
-def _egress(settings: Settings) -> EgressRecorder:
-    bucket = Bucket(
+def _bucket(settings: Settings) -> Bucket | None:
+    if not settings.s3_bucket:
+        return None
+    return Bucket(
         settings.s3_bucket,
         settings.s3_region,
         settings.s3_endpoint,
         settings.s3_access_key,
         settings.s3_secret.get_secret_value(),
     )
+
+
+def _egress(settings: Settings) -> EgressRecorder:
     return EgressRecorder(
         settings.livekit_http_url,
         partial(livekit_tokens.recorder_token, *_key_of(settings), ttl_seconds=TOKEN_TTL),
         Output(
             _egress_dir(settings),
-            bucket if bucket.name else None,
+            _bucket(settings),
             is_one_sided=settings.egress_mode == "participant",
         ),
     )
@@ -361,6 +374,7 @@ async def open_checks(
     livekit = LiveKitProbe(settings.livekit_http_url, *_key_of(settings))
     store = MongoProbe(settings.mongo_uri, directory / FOLDER, settings.mongo_db)
     token = partial(livekit_tokens.caller_token, *_key_of(settings))
+    bucket = _bucket(settings)
     async with aclosing(livekit), aclosing(store):
         yield CheckDoors(
             clock=OneClock(lambda: False),
@@ -368,6 +382,7 @@ async def open_checks(
             redis=RedisProbe(settings.redis_url) if settings.redis_url else None,
             store=store,
             disk=LocalProbe(directory),
+            storage=ObstoreProbe(bucket) if bucket else None,
             service=service,
             phone=ChirpingPhone(settings.livekit_ws_url, token) if with_call else None,
             policy=_house(settings).policy,

@@ -19,6 +19,7 @@ from livekit.protocol import egress, models
 
 from egress_manager.adapters.livekit_api import ours
 from egress_manager.adapters.livekit_egress import report_of
+from egress_manager.domain.buckets import Bucket
 from egress_manager.domain.incoming import EgressKind, EgressReported, News, Room
 from egress_manager.domain.policy import Engine
 from egress_manager.errors import EgressManagerError, LiveKitUnavailable
@@ -43,18 +44,6 @@ _FILE_TYPES: Final = {
     "mp4": egress.EncodedFileType.MP4,
     "ogg": egress.EncodedFileType.OGG,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """S3-compatible storage that LiveKit Egress writes to by itself."""
-
-    name: str
-    region: str = ""
-    endpoint: str = ""
-    access_key: str = ""
-    secret: str = ""
-    force_path_style: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,5 +311,5 @@ def _s3(bucket: Bucket) -> egress.S3Upload:
         endpoint=bucket.endpoint,
         access_key=bucket.access_key,
         secret=bucket.secret,
-        force_path_style=bucket.force_path_style,
+        force_path_style=True,
     )

@@ -1,10 +1,10 @@
 """`/recordings`: what was recorded, the audio itself, and recording by hand."""
 
 from http import HTTPStatus
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -12,7 +12,8 @@ from egress_manager.api.auth import Operator, Reader
 from egress_manager.api.errors import NoFile, NoFileYet, described
 from egress_manager.api.filters import CallerNumber, Cursor, Limit, RoomName, Since, Until
 from egress_manager.api.schemas import PageOut, RecordingIn, RecordingOut, Status
-from egress_manager.api.services import Services
+from egress_manager.api.services import ApiServices, Services
+from egress_manager.api.streaming import streamed
 from egress_manager.domain.manual import Wish
 from egress_manager.domain.recordings import Recording
 from egress_manager.errors import NotFound
@@ -54,7 +55,7 @@ _AUDIO: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The whole file.", "content": {"audio/mp4": {}, "audio/ogg": {}}},
     206: {"description": "The part that `Range` asked for."},
     416: {"description": "`Range` asks for what is not there."},
-    **described("not_found", "no_file", "no_file_yet"),
+    **described("not_found", "no_file", "no_file_yet", "storage_failed"),
 }
 
 
@@ -119,10 +120,10 @@ async def show(recording_id: str, who: Reader, services: Services) -> RecordingO
 
 @router.head("/{recording_id}/audio", include_in_schema=False)
 @router.get("/{recording_id}/audio", response_class=FileResponse, responses=_AUDIO)
-async def audio(recording_id: str, who: Reader, services: Services) -> FileResponse:
+async def audio(recording_id: str, request: Request, who: Reader, services: Services) -> Response:
     """The mix: the caller on the left, everyone the caller could hear on the right."""
     recording = await services.recordings.get(recording_id)
-    return await _file(recording, recording.filepath, services.recordings_dir)
+    return await _file(recording, recording.filepath, request, services)
 
 
 @router.head("/{recording_id}/tracks/{track_id}/audio", include_in_schema=False)
@@ -130,32 +131,36 @@ async def audio(recording_id: str, who: Reader, services: Services) -> FileRespo
     "/{recording_id}/tracks/{track_id}/audio", response_class=FileResponse, responses=_AUDIO
 )
 async def track_audio(
-    recording_id: str, track_id: str, who: Reader, services: Services
-) -> FileResponse:
+    recording_id: str, track_id: str, request: Request, who: Reader, services: Services
+) -> Response:
     """One participant's track, from the call's beginning to its end."""
     recording = await services.recordings.get(recording_id)
     for track in recording.tracks:
         if track.track_sid == track_id:
-            return await _file(recording, track.filepath, services.recordings_dir)
+            return await _file(recording, track.filepath, request, services)
     if not recording.is_final:
         raise NoFileYet("the recording is not finished")
     raise NotFound(f"there is no track {track_id} in recording {recording_id}")
 
 
-async def _file(recording: Recording, filepath: str | None, directory: Path) -> FileResponse:
-    """The file. Raises `NoFileYet` or `NoFile`, also for a file outside the directory."""
-    path = await run_in_threadpool(_below, directory, filepath) if filepath else None
-    if path is None and not recording.is_final:
+async def _file(
+    recording: Recording, filepath: str | None, request: Request, services: ApiServices
+) -> Response:
+    """The file, or the object of the bucket.
+
+    Raises `NoFileYet` or `NoFile`, also for what is neither below the directory nor in the bucket,
+    and `StorageFailed` while the bucket does not answer.
+    """
+    name, objects = PurePosixPath(filepath or "").name, services.objects
+    kind = CONTENT_TYPES.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
+    path = await run_in_threadpool(_below, services.recordings_dir, filepath) if filepath else None
+    if path is not None:
+        return FileResponse(path, media_type=kind, filename=name, content_disposition_type="inline")
+    if filepath and objects and (stored := await objects.about(filepath)):
+        return streamed(stored, name, kind, request, objects)
+    if not recording.is_final:
         raise NoFileYet("the recording is not finished")
-    if path is None:
-        raise NoFile(f"there is no file here: {recording.reason or recording.verdict.value}")
-    content_type = CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")
-    return FileResponse(
-        path,
-        media_type=content_type,
-        filename=path.name,
-        content_disposition_type="inline",
-    )
+    raise NoFile(f"there is no file here: {recording.reason or recording.verdict.value}")
 
 
 def _below(directory: Path, filepath: str) -> Path | None:

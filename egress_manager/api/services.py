@@ -1,13 +1,14 @@
 """What the routers need of the rest, in one value: `app.state.services`."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
+from egress_manager.domain.buckets import Stored
 from egress_manager.domain.ledger import Report
 from egress_manager.domain.manual import Wish
 from egress_manager.domain.recordings import Recording
@@ -34,6 +35,21 @@ DrawUp = Callable[[datetime, datetime], Awaitable[Report]]
 HealthCheck = Callable[[], Awaitable[str]]
 
 
+class Objects(Protocol):
+    """What LiveKit Egress has put into a bucket, by the addresses that it gives.
+
+    Verbs raise `StorageFailed` where the bucket does not answer, or refuses.
+    """
+
+    async def about(self, address: str) -> Stored | None:
+        """The object, with something in it; None where there is none, or it is not ours."""
+        ...
+
+    def read(self, stored: Stored, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Its bytes from `start` up to before `stop`, a part at a time."""
+        ...
+
+
 @dataclass(slots=True)
 class WebhookTally:
     """What came of webhooks since this process started."""
@@ -55,7 +71,11 @@ class WebhookTally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServices:
-    """The doors of the API. Only files below `recordings_dir` are ever served."""
+    """The doors of the API.
+
+    Only files below `recordings_dir` and objects of the bucket are ever served; `objects` is None
+    where there is no bucket.
+    """
 
     calls: Calls
     recordings: Recordings
@@ -69,6 +89,7 @@ class ApiServices:
     differences: FindDifferences
     mend: Mend
     draw_up: DrawUp
+    objects: Objects | None = None
     webhooks: WebhookTally = field(default_factory=WebhookTally)
 
 

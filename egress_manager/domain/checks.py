@@ -90,6 +90,7 @@ CHECKS: Final[Sequence[Check]] = (
     Check("mongodb", "MongoDB writes durably", timeout=65.0),
     Check("directory", "The recordings directory can be written"),
     Check("space", "There is room for recordings", ("directory",)),
+    Check("bucket", "The bucket can be written and read", timeout=60.0),
     Check("service", "The service runs"),
     Check("health", "The service is well", ("service",)),
     Check("api_key", "The service's API opens", ("service",)),

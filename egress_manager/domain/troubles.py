@@ -48,6 +48,11 @@ class Trouble(StrEnum):
     DISK_FULL = "disk_full"
     SPACE_SHORT = "space_short"
 
+    BUCKET_AWAY = "bucket_away"
+    BUCKET_MISSING = "bucket_missing"
+    BUCKET_REFUSED = "bucket_refused"
+    BUCKET_FAILED = "bucket_failed"
+
     SERVICE_AWAY = "service_away"
     API_KEY_REFUSED = "api_key_refused"
     PARTS_ILL = "parts_ill"
@@ -201,6 +206,23 @@ ADVICE: Final[Mapping[Trouble, Advice]] = {
         "calls",
         "make room soon",
         is_warning=True,
+    ),
+    Trouble.BUCKET_AWAY: Advice(
+        "no storage answers at {place}: {why}",
+        "start it, or correct EGRESS_MANAGER_S3_ENDPOINT",
+    ),
+    Trouble.BUCKET_MISSING: Advice(
+        "there is no bucket {bucket} at {place}",
+        "make it, with any S3 client, or correct EGRESS_MANAGER_S3_BUCKET",
+    ),
+    Trouble.BUCKET_REFUSED: Advice(
+        "the storage at {place} refuses the key {key}: {why}",
+        "correct EGRESS_MANAGER_S3_ACCESS_KEY, _S3_SECRET and _S3_REGION, and allow the key to "
+        "read, write, list and delete in the bucket {bucket}",
+    ),
+    Trouble.BUCKET_FAILED: Advice(
+        "the storage at {place} does not do as S3 would: {why}",
+        "correct EGRESS_MANAGER_S3_ENDPOINT, or look into the storage's log",
     ),
     Trouble.SERVICE_AWAY: Advice(
         "{why}", "start the service (egress-manager serve), or name it with --url"

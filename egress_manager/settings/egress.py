@@ -84,7 +84,7 @@ class EgressSettings(BaseSettings):
     def _is_http_url(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
             raise ValueError("write it like https://s3.example.com")
-        return value
+        return value.rstrip("/")
 
     @field_validator("s3_access_key")
     @classmethod

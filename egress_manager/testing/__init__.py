@@ -9,6 +9,7 @@ every verb raises `StoreUnavailable`, as when MongoDB can't be reached.
     calls.away = True          # from here on: StoreUnavailable
 """
 
+from egress_manager.testing.audit import MemoryAudit, MemorySidecars, MemoryWaiting
 from egress_manager.testing.livekit import MemoryRecorder, MemoryRooms
 from egress_manager.testing.migration import MemoryDispatchRules, MemoryLedger, MemoryShelf
 from egress_manager.testing.stores import (
@@ -19,10 +20,17 @@ from egress_manager.testing.stores import (
     MemoryRecordings,
     MemoryReports,
 )
-from egress_manager.testing.work import MemoryCaptures, MemoryFiles, MemoryQueue, MemoryRenderer
+from egress_manager.testing.work import (
+    MemoryCaptures,
+    MemoryFiles,
+    MemoryObjects,
+    MemoryQueue,
+    MemoryRenderer,
+)
 
 __all__ = [
     "FixedClock",
+    "MemoryAudit",
     "MemoryCalls",
     "MemoryCaptures",
     "MemoryDispatchRules",
@@ -30,6 +38,7 @@ __all__ = [
     "MemoryInbox",
     "MemoryKeys",
     "MemoryLedger",
+    "MemoryObjects",
     "MemoryQueue",
     "MemoryRecorder",
     "MemoryRecordings",
@@ -37,4 +46,6 @@ __all__ = [
     "MemoryReports",
     "MemoryRooms",
     "MemoryShelf",
+    "MemorySidecars",
+    "MemoryWaiting",
 ]

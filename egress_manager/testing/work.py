@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
+from egress_manager.domain.buckets import Stored
 from egress_manager.domain.incoming import News
 from egress_manager.domain.recordings import Rendered, RenderPlan
-from egress_manager.errors import RenderFailed
+from egress_manager.errors import RenderFailed, StorageFailed
 from egress_manager.ports import Work
 
 
@@ -67,19 +69,60 @@ class MemoryQueue:
 
 @dataclass
 class MemoryFiles:
-    """`Files` below `/recordings`; `there` has the paths that exist."""
+    """`Files` below `/recordings`, and in a bucket where `bucket` has its address.
+
+    `there` has the paths and addresses that exist; `fetched` has what was to be at hand.
+    """
 
     there: set[str] = field(default_factory=set)
+    bucket: str = ""
+    fetched: list[str] = field(default_factory=list)
 
     def path(self, relative: str) -> str:
         return relative if "://" in relative else str(PurePosixPath("/recordings") / relative)
 
     async def exists(self, path: str) -> bool | None:
-        return path in self.there if "://" not in path else None
+        return path in self.there if "://" not in path or self._is_object(path) else None
 
     async def where(self, path: str) -> str | None:
+        address = path if "://" in path else f"{self.bucket}/{path}"
+        if self._is_object(address) and address in self.there:
+            return address
         return path if await self.exists(self.path(path)) else None
 
     @asynccontextmanager
     async def at_hand(self, paths: Sequence[str]) -> AsyncIterator[Mapping[str, str]]:
-        yield {}
+        here = {p: f".fetched/{PurePosixPath(p).name}" for p in paths if self._is_object(p)}
+        self.fetched += here
+        yield here
+
+    def _is_object(self, path: str) -> bool:
+        return bool(self.bucket) and path.startswith(f"{self.bucket}/")
+
+
+@dataclass
+class MemoryObjects:
+    """`Objects` of the API: what is in each object, by its address; none answers while `away`.
+
+    `part` is how much is read at once, in bytes.
+    """
+
+    content: dict[str, bytes] = field(default_factory=dict)
+    away: bool = False
+    part: int = 4
+    written_at: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+    async def about(self, address: str) -> Stored | None:
+        self._answer()
+        content = self.content.get(address)
+        etag = f'"{len(content or b"")}"'
+        return Stored(address, len(content), etag, self.written_at) if content else None
+
+    async def read(self, stored: Stored, start: int, stop: int) -> AsyncIterator[bytes]:
+        for at in range(start, stop, self.part):
+            self._answer()
+            yield self.content[stored.key][at : min(at + self.part, stop)]
+
+    def _answer(self) -> None:
+        if self.away:
+            raise StorageFailed("the bucket does not answer")

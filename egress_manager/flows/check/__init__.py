@@ -25,6 +25,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     "mongodb": house.mongodb,
     "directory": house.directory,
     "space": house.space,
+    "bucket": house.bucket,
     "service": house.service,
     "health": house.health,
     "api_key": house.api_key,

@@ -75,6 +75,14 @@ class Disk(Protocol):
         ...
 
 
+class Storage(Protocol):
+    """The bucket that LiveKit Egress writes to."""
+
+    async def write(self) -> str:
+        """Write an object, read it and delete it; where the bucket is."""
+        ...
+
+
 class Service(Protocol):
     """The running service, asked over HTTP as by any client."""
 
@@ -144,6 +152,7 @@ class CheckDoors:
     redis: Redis | None
     store: Store
     disk: Disk
+    storage: Storage | None
     service: Service
     phone: Phone | None
     policy: Policy

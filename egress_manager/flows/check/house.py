@@ -41,6 +41,13 @@ async def space(doors: CheckDoors) -> Result:
     return judge_space(await asyncio.to_thread(doors.disk.write))
 
 
+async def bucket(doors: CheckDoors) -> Result:
+    """An object is written, read and deleted, with the key that LiveKit Egress is given."""
+    if doors.storage is None:
+        return skipped("EGRESS_MANAGER_S3_BUCKET is not set: all files are in the directory")
+    return ok(f"{await doors.storage.write()}: an object was written, read and deleted")
+
+
 async def service(doors: CheckDoors) -> Result:
     """It answers at its address."""
     await doors.service.is_there()

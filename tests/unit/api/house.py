@@ -20,7 +20,13 @@ from egress_manager.errors import (
 from egress_manager.flows import manual, report
 from egress_manager.flows.ingest import Outcome
 from egress_manager.flows.reconcile import Difference, Kind
-from egress_manager.testing import FixedClock, MemoryCalls, MemoryKeys, MemoryRecordings
+from egress_manager.testing import (
+    FixedClock,
+    MemoryCalls,
+    MemoryKeys,
+    MemoryObjects,
+    MemoryRecordings,
+)
 from tests.story.conftest import in_memory
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -36,6 +42,7 @@ class House:
         self.keys = MemoryKeys(kept=access.fingerprint(KEY))
         self.clock = FixedClock(NOON)
         self.directory = directory
+        self.objects = MemoryObjects()
         self.received: list[tuple[bytes, str | None]] = []
         self.trouble: EgressManagerError | None = None
         self.ills: dict[str, Exception] = {}
@@ -54,6 +61,7 @@ class House:
             clock=self.clock,
             receive=self.receive,
             recordings_dir=directory,
+            objects=self.objects,
             health_checks={"mongodb": self.mongodb, "storage": self.storage},
             start=partial(manual.start, doors=self.doors),
             stop=partial(manual.stop, doors=self.doors),

@@ -1,0 +1,70 @@
+"""The recordings directory, and a bucket that LiveKit Egress writes to beside it (port `Files`)."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from egress_manager.adapters.local_files import LocalFiles
+from egress_manager.adapters.obstore_bucket import ObstoreBucket
+from egress_manager.errors import StorageFailed
+
+#: Objects that are needed as files are brought here, below the recordings directory.
+FETCHED: Final = ".fetched"
+#: Names of files have at most 255 bytes, and begin with what tells them apart.
+_MARK, _NAME = 12, 60
+
+
+class ObstoreFiles(LocalFiles):
+    """What has an address in the bucket is looked for there; everything else in the directory."""
+
+    def __init__(self, directory: Path, objects: ObstoreBucket) -> None:
+        super().__init__(directory)
+        self._bucket = objects.bucket
+        self._objects = objects
+
+    async def exists(self, path: str) -> bool | None:
+        if self._bucket.key(path) is None:
+            return await super().exists(path)
+        try:
+            return await self._objects.about(path) is not None
+        except StorageFailed:
+            return None
+
+    async def where(self, path: str) -> str | None:
+        """The bucket comes first: it is there that LiveKit Egress was told to write to."""
+        address = path if "://" in path else self._bucket.address(path)
+        return address if await self.exists(address) else await super().where(path)
+
+    @asynccontextmanager
+    async def at_hand(self, paths: Sequence[str]) -> AsyncIterator[Mapping[str, str]]:
+        keys = {path: key for path in paths if (key := self._bucket.key(path)) is not None}
+        here = {path: f"{FETCHED}/{_name(key)}" for path, key in keys.items()}
+        try:
+            for path, name in here.items():
+                await self._fetch(path, self.directory / name)
+            yield here
+        finally:
+            for name in here.values():
+                (self.directory / name).unlink(missing_ok=True)
+
+    async def _fetch(self, address: str, path: Path) -> None:
+        """Bring an object here, a part at a time; nothing where there is none."""
+        stored = await self._objects.about(address)
+        if stored is None:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                async for part in self._objects.read(stored, 0, stored.size_bytes):
+                    await asyncio.to_thread(file.write, part)
+        except OSError as error:
+            raise StorageFailed(f"{path} can't be written: {error.strerror}") from error
+
+
+def _name(key: str) -> str:
+    """A name by which the file can be told, and that no other object has."""
+    mark = hashlib.sha256(key.encode()).hexdigest()[:_MARK]
+    return f"{mark}-{PurePosixPath(key).name[-_NAME:]}"
