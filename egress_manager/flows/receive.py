@@ -114,19 +114,23 @@ class Intake:
 
 
 async def take_waiting(doors: Doors, limit: int = 100) -> int:
-    """Fold in webhooks that were kept and not worked on; how many there were."""
+    """Fold in webhooks that were kept and not worked on.
+
+    How many there were; 0 where it is too early for all of them.
+    """
     waiting = await doors.inbox.waiting(limit)
+    early = 0
     for webhook in waiting:
         try:
             await _take_and_note(webhook, doors)
         except StoreUnavailable:
             raise
         except NotYet:
-            continue
+            early += 1
         except Exception:  # one that can't be taken must not hold up the others, nor come again
             log.exception("webhook_failed", extra={"event_id": webhook.event_id})
             await doors.inbox.done(webhook.event_id, doors.clock.now(), {"outcome": "failed"})
-    return len(waiting)
+    return len(waiting) if early < len(waiting) else 0
 
 
 def foresee(news: News, policy: Policy) -> Outcome:
