@@ -132,10 +132,13 @@ def is_waited_for(job: Egress, recording: Recording) -> bool:
 
 
 def missing_since(recording: Recording) -> datetime:
-    """Since when nobody records the call; meaningful while no mix is live or begun."""
+    """Since when nobody records the call; meaningful while no mix is live or begun.
+
+    While the caller was away there was nothing to record: a state that began since counts.
+    """
     done = [job.ended_at or job.at or job.asked_at for job in mixes(recording.egresses)]
     ended = [at for job, at in zip(mixes(recording.egresses), done, strict=True) if _ran(job)]
-    return max(ended, default=recording.created_at)
+    return max(*ended, recording.created_at, recording.since or recording.created_at)
 
 
 def _ran(job: Egress) -> bool:

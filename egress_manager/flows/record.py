@@ -9,7 +9,7 @@ from typing import Final
 from egress_manager.domain import naming
 from egress_manager.domain.calls import Call, egress_id_of, recording_id_of
 from egress_manager.domain.egress_files import with_missed
-from egress_manager.domain.egresses import EgressStatus, mixes
+from egress_manager.domain.egresses import EgressStatus, live_mix, mixes
 from egress_manager.domain.manual import as_recorded
 from egress_manager.domain.policy import Engine, decide, engine_of
 from egress_manager.domain.recordings import Observation, Recording, State
@@ -56,9 +56,15 @@ async def begin(call: Call, at: datetime, doors: Doors) -> tuple[Call, Recording
         lambda r: begun(_described(r, call), call, at),
         is_new=call.version == 0,
     )
-    if recording.state is State.PLANNED and not call.is_over:
+    if not call.is_over and _is_to_be_ordered(recording):
         await doors.queue.soon(recording.id)
     return call, recording
+
+
+def _is_to_be_ordered(recording: Recording) -> bool:
+    """Whether a recorder has to be told: at first, and when the caller has come back."""
+    is_waiting = recording.state in (State.PLANNED, State.STARTING)
+    return recording.engine == Engine.EGRESS and is_waiting and not live_mix(recording.egresses)
 
 
 def decided(call: Call, doors: Doors) -> Call:

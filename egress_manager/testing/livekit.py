@@ -50,6 +50,7 @@ class MemoryRecorder:
     ordered: list[Order] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     doing: list[EgressReported] = field(default_factory=list)
+    away: bool = False
     stood: list[str] = field(default_factory=list)
     capturing: set[str] = field(default_factory=set)
     kept: dict[str, set[str]] = field(default_factory=dict)
@@ -83,6 +84,8 @@ class MemoryRecorder:
         self.stopped.append(egress_id)
 
     async def jobs(self, room_name: str | None = None) -> Sequence[EgressReported]:
+        if self.away:
+            raise LiveKitUnavailable("told to be away")
         return [job for job in self.doing if room_name in (None, job.room.name)]
 
     def attends(self, room_name: str) -> bool:

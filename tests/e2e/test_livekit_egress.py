@@ -19,8 +19,7 @@ from lab.egress import real_egress
 from lab.participants import Manner
 from lab.phones import Agent, Answer, Phone
 from lab.ports import LOOPBACK, free_port
-from lab.servers import LiveKit, Mongod
-from lab.tokens import API_KEY, API_SECRET
+from lab.servers import API_KEY, API_SECRET, LiveKit, Mongod
 from tests.e2e.houses import Facts, House, heard, house
 
 #: Faults are the stand-in's alone: the real one does not misbehave on command.

@@ -339,6 +339,48 @@ async def test_a_job_that_livekit_has_forgotten_is_lost(tale: Tale) -> None:
     assert {job.status for job in recording.egresses} == {"lost"}
 
 
+async def test_while_redis_is_gone_nothing_is_taken_for_lost(tale: Tale) -> None:
+    """Who can't be asked has not said no: what goes on is asked after again later."""
+    await begins(tale)
+    await says(tale, mix(tale), "ACTIVE")
+    tale.egress.away = True
+    await leaves(tale)
+    for _ in range(6):
+        tale.clock.pass_(seconds=30)
+        await tale.works()
+    assert (await tale.recording()).status == "processing"
+
+    tale.egress.away = False
+    await delivers(tale, mix(tale))
+    await tale_ends(tale)
+
+    assert (await tale.recording()).status == "completed"
+
+
+async def test_a_caller_who_comes_back_is_recorded_again(tale: Tale) -> None:
+    """livekit-server restarted: the room and its egress are others, the call is the same."""
+    await begins(tale)
+    await says(tale, mix(tale), "ACTIVE", started_at=tale.clock.now())
+    await leaves(tale)
+    await delivers(tale, mix(tale), "FAILED", error="connection lost", error_code=503)
+    await tale_ends(tale)
+    assert (await tale.recording()).status == "completed"
+
+    again = tale.caller("PA_again", tracks=(CALLER_TRACK,))
+    tale.rooms.people[ROOM.name] = [again]
+    await tale.sees(again, Source.POLL)
+    await tale.works()
+    assert mix(tale).path.endswith(".2.mp4")
+    await says(tale, mix(tale), "ACTIVE", started_at=tale.clock.now())
+    tale.clock.pass_(seconds=20)
+    await tale.loses(again, Source.WEBHOOK)
+    await delivers(tale, mix(tale))
+    await tale_ends(tale)
+
+    assert (await tale.recording()).status == "completed"
+    assert len(tale.renderer.finished[-1].pieces) == 2
+
+
 async def test_a_file_that_turns_up_late_beats_a_failure(tale: Tale) -> None:
     """Backup storage, a slow upload: told when all seemed over."""
     await begins(tale)
