@@ -17,9 +17,12 @@ from egress_manager.api.auth import make_first_key
 from egress_manager.api.services import ApiServices
 from egress_manager.errors import EgressManagerError, SettingsWrong
 from egress_manager.flows import manual, reconcile, report
+from egress_manager.flows.audit import seal
+from egress_manager.flows.audit.doors import Sealers
 from egress_manager.flows.receive import Intake
 from egress_manager.settings import Settings, load_settings
 from egress_manager.wiring import Services, check_settings, open_services, recorder_token
+from egress_manager.wiring_audit import sealers_of
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +61,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     telemetry.set_up(settings.log_level)
     async with open_services(settings) as services:
-        intake = Intake(services.doors)
-        app.state.services = _api_services(services, intake)
+        intake, sealers = Intake(services.doors), sealers_of(services)
+        app.state.services = _api_services(services, intake, sealers)
         background = [
             asyncio.create_task(_prepare(services)),
-            asyncio.create_task(jobs.run(services.doors, _pace(settings))),
+            asyncio.create_task(jobs.run(services.doors, _pace(settings), sealers)),
         ]
         try:
             yield
@@ -77,7 +80,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
                 await asyncio.wait(background)
 
 
-def _api_services(services: Services, intake: Intake) -> ApiServices:
+def _api_services(services: Services, intake: Intake, sealers: Sealers) -> ApiServices:
     doors = services.doors
     return ApiServices(
         calls=doors.calls,
@@ -87,7 +90,7 @@ def _api_services(services: Services, intake: Intake) -> ApiServices:
         receive=intake.receive,
         recordings_dir=services.files.directory,
         objects=services.objects,
-        health_checks=services.health_checks,
+        health_checks={**services.health_checks, "audit": partial(seal.newest, sealers)},
         start=partial(manual.start, doors=doors),
         stop=partial(manual.stop, doors=doors),
         differences=partial(reconcile.differences, doors),

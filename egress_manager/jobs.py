@@ -16,6 +16,8 @@ from typing import Final
 from egress_manager.domain.recordings import Recording, State
 from egress_manager.errors import EgressManagerError
 from egress_manager.flows import accompany, poll, receive, record, render, report
+from egress_manager.flows.audit.doors import Sealers
+from egress_manager.flows.audit.seal import Sealing
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.reconcile import Listing
 from egress_manager.flows.recover import Recovery
@@ -41,6 +43,8 @@ RETRY: Final = timedelta(seconds=5)
 #: No step and no turn of a sweep may take longer. Seconds.
 STEP_TIMEOUT: Final = 15 * 60.0
 SWEEP_TIMEOUT: Final = 60.0
+#: But for sealing, which reads whole files.
+SWEEP_TIMEOUTS: Final[Mapping[str, float]] = {"seal": STEP_TIMEOUT}
 #: When the service is asked to end, recordings whose calls are over may take this long. Seconds.
 FINISH_TIMEOUT: Final = 8.0
 FINISH_LOOKS: Final = 80
@@ -68,16 +72,17 @@ class Pace:
     report: float = 600.0
     egresses: float = 2.0
     egresses_idle: float = 10.0
+    seal: float = 1.0
     finds_standing_rooms: bool = True
 
 
-async def run(doors: Doors, pace: Pace) -> None:
+async def run(doors: Doors, pace: Pace, sealers: Sealers) -> None:
     """Work until cancelled.
 
     What captures that were left behind have to tell is heard before anybody is asked who is there:
     they know when a caller was last seen.
     """
-    sweeps = Sweeps(doors, pace)
+    sweeps = Sweeps(doors, pace, sealers)
     await _turn("recover", sweeps.hear_left_behind)
     async with asyncio.TaskGroup() as group:
         for name, sweep in sweeps.by_name().items():
@@ -91,8 +96,10 @@ class Sweeps:
 
     doors: Doors
     pace: Pace
+    sealers: Sealers
     recovery: Recovery = field(default_factory=Recovery)
     listing: Listing = field(default_factory=Listing)
+    sealing: Sealing = field(default_factory=Sealing)
     is_first: bool = True
 
     def by_name(self) -> Mapping[str, Sweep]:
@@ -105,6 +112,7 @@ class Sweeps:
             "due": self.find_due,
             "egresses": self.ask_egress,
             "report": self.keep_report,
+            "seal": self.seal,
         }
 
     async def look_around(self) -> float:
@@ -136,6 +144,10 @@ class Sweeps:
         """Draw up the ledger of the last day that is settled, once."""
         await report.keep_yesterday(self.doors)
         return self.pace.report
+
+    async def seal(self) -> float:
+        """Seal what is over, whatever state it ended in, and was changed since it was sealed."""
+        return 0.0 if await self.sealing.turn(self.sealers) else self.pace.seal
 
     async def ask_egress(self) -> float:
         """Ask LiveKit Egress how its jobs are doing: webhooks get lost."""
@@ -205,7 +217,7 @@ async def _sweep_forever(name: str, sweep: Sweep) -> None:
 async def _turn(name: str, sweep: Sweep, said: str = "") -> tuple[float, str]:
     """One turn: seconds until the next, and the code of what went wrong, said if it is new."""
     try:
-        async with asyncio.timeout(SWEEP_TIMEOUT):
+        async with asyncio.timeout(SWEEP_TIMEOUTS.get(name, SWEEP_TIMEOUT)):
             return await sweep(), ""
     except EgressManagerError as error:
         if error.code != said:

@@ -71,6 +71,7 @@ class Services:
 
     doors: Doors
     keys: Keys
+    database: Database
     files: LocalFiles
     objects: ObstoreBucket | None
     recorder: BuiltinRecorder
@@ -114,12 +115,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         egress = _egress(settings)
         stack.push_async_callback(egress.aclose)
         database = mongo_client.database(client, settings.mongo_db)
-        bucket = _bucket(settings)
-        objects = ObstoreBucket(bucket) if bucket else None
-        files = ObstoreFiles(directory, objects) if objects else LocalFiles(directory)
+        files, objects = files_of(settings)
         yield Services(
             doors=_doors(settings, database, rooms, renderer, (recorder, egress), files),
             keys=_keys(settings, database),
+            database=database,
             files=files,
             objects=objects,
             recorder=recorder,
@@ -133,6 +133,13 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             },
             prepare=partial(_prepare, database),
         )
+
+
+def files_of(settings: Settings) -> tuple[LocalFiles, ObstoreBucket | None]:
+    """Where recordings lie: the directory, and a bucket where there is one."""
+    directory, bucket = settings.recordings_dir.absolute(), _bucket(settings)
+    objects = ObstoreBucket(bucket) if bucket else None
+    return ObstoreFiles(directory, objects) if objects else LocalFiles(directory), objects
 
 
 def _doors(
@@ -263,7 +270,7 @@ async def _rendering(renderer: ProcessRenderer) -> str:
 
 
 @asynccontextmanager
-async def _open_database(settings: Settings) -> AsyncIterator[Database]:
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
     """The database, for the command line; shares the mongod of a service that runs."""
     async with open_mongo(settings.mongo_uri, settings.recordings_dir.absolute() / FOLDER) as uri:
         client = mongo_client.connect(uri)
@@ -276,14 +283,14 @@ async def _open_database(settings: Settings) -> AsyncIterator[Database]:
 @asynccontextmanager
 async def open_keys(settings: Settings) -> AsyncIterator[Keys]:
     """The API's key alone."""
-    async with _open_database(settings) as database:
+    async with open_database(settings) as database:
         yield _keys(settings, database)
 
 
 @asynccontextmanager
 async def open_kept(settings: Settings) -> AsyncIterator[Kept]:
     """The webhooks that are kept."""
-    async with _open_database(settings) as database:
+    async with open_database(settings) as database:
         yield MongoKept(database)
 
 
@@ -293,7 +300,7 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
 
     Raises `SettingsWrong` where a newer version wrote the database.
     """
-    async with _open_database(settings) as database:
+    async with open_database(settings) as database:
         await _prepare(database)
         yield Stores(MongoCalls(database), MongoRecordings(database), MongoOwners(database))
 

@@ -48,7 +48,8 @@ class MongoCalls:
 def _document(call: Call) -> Document:
     document = document_of(call)
     room = document.pop("room")
-    return document | {"room_name": room["name"], "room_sid": room["sid"]}
+    derived = {"unsealed": call.is_unsealed}
+    return document | {"room_name": room["name"], "room_sid": room["sid"]} | derived
 
 
 def _call(document: Document) -> Call:

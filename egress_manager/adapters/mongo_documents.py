@@ -85,4 +85,9 @@ def _reader(hint: Any) -> Reader | None:
         return partial(value_of, hint)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint
-    return None
+    return _moment if hint is datetime else None
+
+
+def _moment(value: Any) -> Any:
+    """A date; in files it is text, as `isoformat` writes it."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -13,7 +13,7 @@ from egress_manager.ports import Page, RecordingFilter
 COLLECTION: Final = "recordings"
 
 #: The user's document, as `docs/call_recording_design.md` has it. `status` follows from the state
-#: and is written for those who read the collection; it is never read back.
+#: and is written for those who read the collection; it is never read back, nor is `unsealed`.
 FIRST: Final = (
     "_id",
     "room_name",
@@ -82,7 +82,8 @@ class MongoRecordings:
 
 
 def _document(recording: Recording) -> Document:
-    document = document_of(recording) | {"status": recording.status}
+    derived = {"status": recording.status, "unsealed": recording.is_unsealed}
+    document = document_of(recording) | derived
     return {name: document[name] for name in FIRST} | document
 
 

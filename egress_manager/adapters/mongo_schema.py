@@ -15,7 +15,7 @@ import pymongo
 from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError
 
-from egress_manager.adapters import mongo_calls, mongo_inbox, mongo_recordings
+from egress_manager.adapters import mongo_audit, mongo_calls, mongo_inbox, mongo_recordings
 from egress_manager.adapters.mongo_client import Collection, Database
 from egress_manager.adapters.translating import translating
 from egress_manager.domain.recordings import MANUAL
@@ -102,12 +102,28 @@ async def index_recordings_by_hand(database: Database) -> None:
     await database[mongo_recordings.COLLECTION].create_indexes(indexes)
 
 
+async def seal_what_is_over(database: Database) -> None:
+    """What waits to be sealed is found; at first that is everything that is over."""
+    await database[mongo_audit.COLLECTION].create_index([("subject", 1), ("_id", 1)], name="about")
+    recordings, calls = (database[each.COLLECTION] for each in (mongo_recordings, mongo_calls))
+    for documents in (recordings, calls):
+        await documents.create_index(
+            [("unsealed", 1), ("_id", 1)],
+            name="unsealed",
+            partialFilterExpression={"unsealed": True},
+        )
+    waits, new = {"$set": {"unsealed": True}}, {"unsealed": None}
+    await recordings.update_many({"state": {"$nin": mongo_recordings.UNFINISHED}, **new}, waits)
+    await calls.update_many({"left_at": {"$ne": None}, **new}, waits)
+
+
 #: In order; a step's number is its place, from 1. Never change one that was released: add one.
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     create_indexes,
     index_jobs_of_egress,
     index_files,
     index_recordings_by_hand,
+    seal_what_is_over,
 )
 
 

@@ -21,6 +21,7 @@ from egress_manager.domain.incoming import (
     Source,
     TrackSeen,
 )
+from egress_manager.domain.seal import Seal
 
 #: Identities that livekit-sip gives when nothing else was set (livekit.md 5.1: `sip_<from user>`).
 SIP_IDENTITY_PREFIX: Final = "sip_"
@@ -126,12 +127,18 @@ class Call:
     reason: str = ""
     first_seen_at: datetime | None = None
     livekit_joined_at: datetime | None = None
+    seal: Seal | None = None
     version: int = 0
 
     @property
     def is_over(self) -> bool:
         """Whether the caller is gone."""
         return self.left_at is not None
+
+    @property
+    def is_unsealed(self) -> bool:
+        """Whether it is over, and was changed since it was sealed, or never was."""
+        return self.is_over and (self.seal is None or self.seal.version != self.version)
 
     @property
     def was_answered(self) -> bool:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from egress_manager.domain.egresses import Egress, heard
+from egress_manager.domain.seal import Seal
 from egress_manager.errors import Conflict
 
 
@@ -145,6 +146,7 @@ class TrackFile:
     offset_sec: float | None = None
     drift_ppm: float | None = None
     reason: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +270,7 @@ class Recording:
     tracks: tuple[TrackFile, ...] = ()
     holes: tuple[Hole, ...] = ()
     history: tuple[Event, ...] = ()
+    seal: Seal | None = None
     version: int = 0
 
     @property
@@ -284,6 +287,11 @@ class Recording:
     def is_going_on(self) -> bool:
         """Whether it is being recorded, or about to be."""
         return self.state in GOING_ON
+
+    @property
+    def is_unsealed(self) -> bool:
+        """Whether it is over, and was changed since it was sealed, or never was."""
+        return self.is_final and (self.seal is None or self.seal.version != self.version)
 
     @property
     def material(self) -> tuple[str, ...]:
@@ -337,6 +345,7 @@ class Recording:
             since=at,
             reason=reason,
             attempts=0,
+            sha256="" if state is State.CAPTURED else self.sha256,  # another file is made then
             due_at=None if wait is None else at + wait,
             history=(*self.history, Event(f"recording.{state}", at, reason)),
         )

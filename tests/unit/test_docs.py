@@ -190,7 +190,7 @@ def test_the_example_of_a_document_has_the_fields_that_documents_have() -> None:
     )
 
     assert tuple(example)[: len(FIRST)] == FIRST
-    assert set(example) == set(document_of(recording)) | {"status"}
+    assert set(example) == set(document_of(recording)) | {"status", "unsealed"}
     assert set(example["tracks"][0]) == set(document_of(track))
     assert set(example["tracks"][0]["holes"][0]) == set(document_of(hole))
     assert set(example["seen"]) == set(document_of(recording.seen))

@@ -1,0 +1,205 @@
+"""Sidecars on this host's disk (port `Sidecars`): JSON for people and programs, a file each.
+
+A sidecar is written under a temporary name and gets its own when it is on the disk. What is no
+sidecar of the same document keeps its name, and the sidecar lies by its id then.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from egress_manager.adapters.local_shelf import LocalShelf
+from egress_manager.adapters.mongo_documents import document_of, value_of
+from egress_manager.domain.calls import Call
+from egress_manager.domain.moves import Fingerprint
+from egress_manager.domain.recordings import Recording
+from egress_manager.domain.seal import moment
+from egress_manager.domain.sidecars import (
+    ENDING,
+    FOLDER,
+    Lying,
+    Sidecar,
+    Unreadable,
+    beside,
+    by_id,
+)
+from egress_manager.errors import StorageFailed
+
+#: The version of the format, under the name by which a sidecar is known from other JSON.
+_MARK: Final = "egress_manager_sidecar"
+_VERSION: Final = 1
+#: A sidecar of a day's call with a hole each second is smaller. Bytes.
+_AT_MOST: Final = 64 * 2**20
+#: So much of a file is hashed at once; who is told to end does so in between. Bytes.
+_BLOCK: Final = 4 * 2**20
+
+
+class LocalSidecars(LocalShelf):
+    """Sidecars below the recordings directory."""
+
+    async def fingerprint(self, path: str) -> Fingerprint | None:
+        try:
+            file = await asyncio.to_thread(_opened, Path(path))
+            if file is None:
+                return None
+            with file:
+                digest = hashlib.sha256()
+                while await asyncio.to_thread(_hash_more, file, digest):
+                    pass
+                return Fingerprint(digest.hexdigest(), file.tell())
+        except OSError as error:
+            raise StorageFailed(f"{path} can't be read: {error.strerror}") from error
+
+    async def put(self, sidecar: Sidecar, filepath: str | None, was: Collection[str] = ()) -> None:
+        await asyncio.to_thread(self._put, sidecar, filepath, was)
+
+    async def about(self, subject: str, filepath: str | None) -> Sidecar | None:
+        places = self._places(subject, filepath)
+        return await asyncio.to_thread(lambda: next(_about(subject, places), None))
+
+    async def every(self) -> AsyncIterator[Lying | Unreadable]:
+        paths = await asyncio.to_thread(lambda: list(_files(self.directory)))
+        for path in paths:
+            found = await asyncio.to_thread(_read, path)
+            if isinstance(found, Sidecar):
+                yield Lying(str(path), found)
+            elif found:
+                yield Unreadable(str(path), found)
+
+    def _places(self, subject: str, filepath: str | None) -> list[Path]:
+        """Where the sidecar of a document can lie, the best place first."""
+        name = beside(filepath) if filepath and self.holds(filepath) else None
+        return [*([Path(name)] if name else []), self.directory / by_id(subject)]
+
+    def _put(self, sidecar: Sidecar, filepath: str | None, was: Collection[str]) -> None:
+        places = self._places(sidecar.subject, filepath)
+        if len(places) > 1 and not Path(filepath or "").is_file():
+            places = places[1:]
+        try:
+            home = next(place for place in places if _may_lie(sidecar.subject, place))
+            home.parent.mkdir(parents=True, exist_ok=True)
+            _write(home, _text(sidecar))
+            for old in (filepath, *was):
+                for place in self._places(sidecar.subject, old):
+                    self._forget(sidecar.subject, place, home)
+        except StopIteration:
+            raise StorageFailed(f"{places[-1]} is something else: move it away") from None
+        except OSError as error:
+            name = error.filename or self.directory
+            raise StorageFailed(f"{name} can't be written: {error.strerror}") from error
+
+    def _forget(self, subject: str, place: Path, home: Path) -> None:
+        """Remove the sidecar that lay there before, and its folder if that is empty now."""
+        if place != home and any(_about(subject, [place])):
+            place.unlink(missing_ok=True)
+            self._tidy(place.parent)
+
+
+def _opened(path: Path) -> BinaryIO | None:
+    """The file, all of it on the disk; None where there is none."""
+    try:
+        if not path.is_file():
+            return None
+        file = path.open("rb")
+    except (FileNotFoundError, ValueError):
+        return None
+    os.fsync(file.fileno())
+    return file
+
+
+def _hash_more(file: BinaryIO, digest: Any) -> int:
+    block = file.read(_BLOCK)
+    digest.update(block)
+    return len(block)
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """Every file that can be a sidecar; of hidden folders, in that of sidecars only."""
+    for folder, folders, names in os.walk(directory):
+        is_top = Path(folder) == directory
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") or (is_top and name == FOLDER)
+        )
+        for name in sorted(names):
+            if name.endswith(ENDING) and not name.startswith("."):
+                yield Path(folder, name)
+
+
+def _may_lie(subject: str, place: Path) -> bool:
+    """Whether nothing else lies there."""
+    return not os.path.lexists(place) or any(_about(subject, [place]))
+
+
+def _about(subject: str, places: list[Path]) -> Iterator[Sidecar]:
+    for place in places:
+        found = _read(place)
+        if isinstance(found, Sidecar) and found.subject == subject:
+            yield found
+
+
+def _read(path: Path) -> Sidecar | str:
+    """The sidecar; else why it can't be read, in words, which are empty where it is none."""
+    try:
+        if not path.is_file():
+            return ""
+        if path.stat().st_size > _AT_MOST:
+            return f"it is longer than {_AT_MOST} bytes"
+        told = json.loads(path.read_bytes())
+        return _sidecar(told) if isinstance(told, dict) and _MARK in told else ""
+    except OSError as error:
+        return str(error.strerror)
+    except (ValueError, RecursionError):
+        return "it is no JSON"
+    except (TypeError, KeyError, AttributeError):
+        return "it lacks what a sidecar has"
+
+
+def _sidecar(told: Mapping[str, Any]) -> Sidecar:
+    entries = tuple(told["entries"])
+    if not all(isinstance(entry, dict) and type(entry["number"]) is int for entry in entries):
+        raise TypeError("an entry without a number")
+    recording, call = told["recording"], told["call"]
+    return Sidecar(
+        str(told["subject"]),
+        entries,
+        value_of(Recording, recording) if recording else None,
+        value_of(Call, call) if call else None,
+    )
+
+
+def _text(sidecar: Sidecar) -> bytes:
+    told = {
+        _MARK: _VERSION,
+        "subject": sidecar.subject,
+        "recording": document_of(sidecar.recording) if sidecar.recording else None,
+        "call": document_of(sidecar.call) if sidecar.call else None,
+        "entries": sidecar.entries,
+    }
+    return json.dumps(told, indent=1, ensure_ascii=False, default=_plain).encode() + b"\n"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        return moment(value)
+    raise TypeError(f"{type(value).__name__} in a document")
+
+
+def _write(path: Path, text: bytes) -> None:
+    """Have the file whole on the disk, in the place of the one before."""
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    for folder in (path.parent, path.parent.parent):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

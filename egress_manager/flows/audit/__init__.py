@@ -1,0 +1,1 @@
+"""Recordings and calls are sealed, held against their seals, and restored from their sidecars."""

@@ -1,0 +1,88 @@
+"""The doors of sealing: the chain of entries, the sidecars, and what waits to be sealed."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from egress_manager.domain.moves import Fingerprint
+from egress_manager.domain.seal import Facts
+from egress_manager.domain.sidecars import Lying, Sidecar, Unreadable
+from egress_manager.ports import Calls, Clock, Files, Recordings
+
+
+class Audit(Protocol):
+    """The chain of entries, to which is only ever added. Verbs raise `StoreUnavailable`.
+
+    Entries are told as they are stored, whatever somebody made of them.
+    """
+
+    async def newest(self) -> Facts | None:
+        """The entry that has the greatest number, if there is any."""
+        ...
+
+    async def about(self, subject: str) -> Sequence[Facts]:
+        """All entries about a document, the oldest first."""
+        ...
+
+    async def append(self, entry: Facts) -> None:
+        """Store an entry. Raises `Conflict` where its number is taken."""
+        ...
+
+    def entries(self) -> AsyncIterator[Facts]:
+        """Every entry in the order of their numbers; what has no number comes first or last."""
+        ...
+
+
+class Waiting(Protocol):
+    """Documents that are over and were changed since they were sealed, or never were.
+
+    Their ids, in order, without those in `but`. Verbs raise `StoreUnavailable`.
+    """
+
+    async def recordings(self, limit: int, but: Collection[str] = ()) -> Sequence[str]:
+        """Recordings in a final state."""
+        ...
+
+    async def calls(
+        self, left_before: datetime, limit: int, but: Collection[str] = ()
+    ) -> Sequence[str]:
+        """Calls whose caller left before that."""
+        ...
+
+
+class Sidecars(Protocol):
+    """The files beside recordings. Verbs raise `StorageFailed` where the disk does not do it."""
+
+    async def fingerprint(self, path: str) -> Fingerprint | None:
+        """What a file holds, when all of it is on the disk; None where there is no such file."""
+        ...
+
+    async def put(self, sidecar: Sidecar, filepath: str | None, was: Collection[str] = ()) -> None:
+        """Have it on the disk, whole, in the place of the one before; `filepath` is of the mix.
+
+        `was` are paths that the mix had before: a sidecar that lies there is removed. A file that
+        is no sidecar of the same document is never touched.
+        """
+        ...
+
+    async def about(self, subject: str, filepath: str | None) -> Sidecar | None:
+        """The sidecar of a document, where it has to lie; None where there is none to be read."""
+        ...
+
+    def every(self) -> AsyncIterator[Lying | Unreadable]:
+        """Every sidecar in the directory and below; other files are passed over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealers:
+    """Everything that sealing takes, and holding things against their seals."""
+
+    recordings: Recordings
+    calls: Calls
+    waiting: Waiting
+    audit: Audit
+    sidecars: Sidecars
+    files: Files
+    clock: Clock
