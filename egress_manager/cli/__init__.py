@@ -12,11 +12,13 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
+from egress_manager.cli.audit import audit
 from egress_manager.cli.calls import calls
 from egress_manager.cli.check import check
 from egress_manager.cli.house import keys, serve, settings
 from egress_manager.cli.importing import import_files
 from egress_manager.cli.migrate import migrate
+from egress_manager.cli.rebuild import rebuild
 from egress_manager.cli.reconcile import reconcile
 from egress_manager.cli.recordings import recordings
 from egress_manager.cli.replay import inbox, replay
@@ -36,6 +38,8 @@ for command in (
     keys,
     sip,
     migrate,
+    audit,
+    rebuild,
     inbox,
     replay,
 ):

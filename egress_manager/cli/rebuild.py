@@ -1,0 +1,66 @@
+"""`egress-manager rebuild`: the database, restored from the sidecars beside the files."""
+
+import asyncio
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from egress_manager.cli.plainly import Yes, line
+from egress_manager.cli.service import AsJson
+from egress_manager.cli.tables import print_json
+from egress_manager.domain.sidecars import Unreadable
+from egress_manager.errors import BadRequest
+from egress_manager.flows.audit import rebuild as rebuilding
+from egress_manager.flows.audit.rebuild import Rebuilt
+from egress_manager.settings import load_settings
+
+
+def rebuild(directory: Path, /, *, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Restore calls, recordings and the audit chain from sidecars: shows what; does it with --yes.
+
+    Nothing that the database has is overwritten. Do it before the service is started. The exit code
+    is 1 if anything could not be restored as it was sealed.
+
+    Parameters
+    ----------
+    directory
+        Where the recordings and their sidecars are, with the folder `.sidecars`.
+    yes
+        Restore it.
+    as_json
+        For scripts.
+    """
+    if not directory.is_dir():
+        raise BadRequest(f"{directory} is no directory: name the one that has the recordings")
+    found = asyncio.run(_rebuild(directory, is_meant=yes, as_json=as_json))
+    if as_json:
+        print_json({"done": yes, **asdict(found)})
+    else:
+        _sum_up(found, is_meant=yes)
+    sys.exit(1 if found.troubles or found.missing else 0)
+
+
+async def _rebuild(directory: Path, *, is_meant: bool, as_json: bool) -> Rebuilt:
+    from egress_manager.wiring_audit import open_sealers, sidecars_in
+
+    tell = (lambda trouble: None) if as_json else _tell
+    async with open_sealers(load_settings()) as doors:
+        return await rebuilding.rebuild(sidecars_in(directory), doors, tell, is_meant=is_meant)
+
+
+def _tell(trouble: Unreadable) -> None:
+    line(f"{trouble.path}: {trouble.why}")
+
+
+def _sum_up(found: Rebuilt, *, is_meant: bool) -> None:
+    deed = "were restored" if is_meant else "would be restored"
+    line(
+        f"{found.recordings} recordings, {found.calls} calls and {found.entries} entries of the "
+        f"audit chain {deed}; {found.known} documents were there already."
+    )
+    for first, last in found.missing:
+        line(f"No sidecar has entry {first}{f' to {last}' if last > first else ''} of the chain.")
+    if found.troubles:
+        line(f"{len(found.troubles)} times something was not as it should be.")
+    if not is_meant and found.recordings + found.calls + found.entries:
+        line("Nothing was changed. Do it with --yes.")
