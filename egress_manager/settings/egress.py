@@ -48,7 +48,7 @@ class EgressSettings(BaseSettings):
         default="",
         alias=f"{PREFIX}S3_BUCKET",
         description="A bucket of S3-compatible storage that LiveKit Egress writes to, instead of "
-        "the directory.",
+        "the directory; this service reads it.",
         examples=["recordings"],
     )
     s3_endpoint: str = Field(
