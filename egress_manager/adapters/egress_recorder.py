@@ -191,7 +191,7 @@ class EgressRecorder:
         others = right if order.identity else both
         kinds = [
             kind
-            for kind in models.ParticipantInfo.Kind.keys()
+            for kind in sorted(models.ParticipantInfo.Kind.keys())
             if kind != "EGRESS" and (order.hears_other_callers or kind != "SIP")
         ]
         routes = [egress.AudioRoute(participant_kind=kind, channel=others) for kind in kinds]
