@@ -48,7 +48,6 @@ class Policy:
     engine: Engine = Engine.BUILTIN
     other_engine_rooms: tuple[str, ...] = ()
 
-
     @property
     def uses_egress(self) -> bool:
         """Whether LiveKit Egress records any room."""
