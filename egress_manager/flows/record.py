@@ -228,7 +228,9 @@ def ending_of(call: Call, recording: Recording) -> Ending:
         return Ending(State.ABORTED, "not_answered")
     if recording.engine == Engine.EGRESS and call.is_encrypted:
         return Ending(State.FAILED, "encrypted")
-    if recording.material:
+    # Whoever starts one by hand may do so in the moment in which the caller leaves.
+    is_void = call.left_at is not None and call.left_at < call.joined_at
+    if recording.material and not is_void:
         return Ending(State.CAPTURED)
     if recording.egresses:
         return _ending_without_file(recording)

@@ -8,6 +8,7 @@ from egress_manager.domain.incoming import (
     EgressReported,
     Kind,
     Participant,
+    ParticipantLeft,
     ParticipantSeen,
     Room,
     RoomFinished,
@@ -387,6 +388,23 @@ class TestCalls:
         assert begun.call_id is None
         assert begun.identity == ""
         assert len(tale.recordings.kept) == 3
+
+    @UNWANTED
+    async def test_a_call_that_ended_as_it_was_started_has_nothing_in_it(self, tale: Tale) -> None:
+        """LiveKit's answer was older than the caller's leaving, and others are in the room."""
+        into(tale, tale.caller(), browser())
+        await captures(tale, browser())
+        left_at = tale.clock.now()
+        tale.clock.pass_(seconds=0.2)
+        await start(tale, "sip_+15550100")
+        news = ParticipantLeft(left_at, HERE, tale.caller(), Source.WEBHOOK)
+        await ingest.take(news, tale.doors)
+        tale.clock.pass_(seconds=10)
+        await tale.works()
+
+        recording = await tale.recording()
+        assert recording.captures
+        assert (recording.status, recording.reason) == ("aborted", "left_before_capture")
 
     @pytest.mark.parametrize("seconds", [0.5, 3])
     async def test_stopped_before_anything_was_kept(self, tale: Tale, seconds: float) -> None:
