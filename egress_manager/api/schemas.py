@@ -98,6 +98,7 @@ class TrackOut(_Out):
     offset_sec: float | None
     drift_ppm: float | None
     reason: str = Field(description="Why there is no file.")
+    sha256: str = Field(description="Of the file, in hex; empty until it is sealed.")
 
 
 class ChannelOut(_Out):
@@ -155,6 +156,14 @@ class RecordingIn(BaseModel):
     )
 
 
+class SealOut(_Out):
+    """The newest entry of the audit chain about it; `version` is the one that has it."""
+
+    number: int
+    hash: str
+    version: int
+
+
 class RecordingOut(_Out):
     """The promise of one trusted file for one call, and what has become of it."""
 
@@ -187,6 +196,8 @@ class RecordingOut(_Out):
         description="The moment of the answer, in seconds since the start: players can begin there."
     )
     size_bytes: int | None
+    sha256: str = Field(description="Of the mix, in hex; empty until it is sealed.")
+    seal: SealOut | None = Field(description="Null until it is over and sealed.")
     channels: list[ChannelOut]
     holes: list[HoleOut]
     captures: list[str] = Field(description="What it was made from.")
