@@ -31,6 +31,9 @@ VALUE_AT_MOST: Final = 56
 #: The most bytes of a part of a stem: leaves room for `.tracks`, or a track's id and `.ogg`.
 PART_AT_MOST: Final = 168
 
+#: Stands for `{identity}` where a recording is of nobody by name.
+EVERYBODY: Final = "everybody"
+
 _FIELD: Final = re.compile(r"\{([^{}]*)\}")
 
 #: How many bytes each field fills at most.
@@ -98,7 +101,7 @@ def file_names(
     """
     values = {
         "room_name": _clean(room_name),
-        "identity": _clean(identity),
+        "identity": _clean(identity or EVERYBODY),
         "time": at.astimezone(UTC).strftime(TIME_FORMAT),
         "id": _ID_HERE,
     }

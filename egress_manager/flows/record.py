@@ -32,8 +32,6 @@ LOOK_AGAIN: Final = timedelta(minutes=10)
 PLANNED_FOR: Final = timedelta(seconds=2)
 #: A call that was over this soon may have been too short for any recorder.
 TOO_SHORT: Final = timedelta(seconds=2)
-#: What stands for `{identity}` in the names of a recording that is of nobody by name.
-EVERYBODY: Final = "everybody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +255,7 @@ def planned(call: Call, at: datetime, doors: Doors, *, engine: Engine | None = N
     names = naming.file_names(
         doors.house.naming,
         room_name=call.room.name,
-        identity=call.identity or EVERYBODY,
+        identity=call.identity,
         at=call.joined_at,
         recording_id=recording_id,
     )

@@ -86,6 +86,7 @@ class TestRooms:
         assert recording.egress_id is not None
         assert plan.captures == (".captures/cap_1",)
         assert plan.of_room
+        assert plan.mix_filepath.startswith("friday-assistant-room/everybody-")
         assert not tale.recorder.kept_for(ROOM.name)
         assert [event.name for event in recording.history] == [
             "recording.starting",
