@@ -83,7 +83,7 @@ class LocalSidecars(LocalShelf):
         try:
             home = next(place for place in places if _may_lie(sidecar.subject, place))
             home.parent.mkdir(parents=True, exist_ok=True)
-            _write(home, _text(sidecar))
+            _write(home, text_of(sidecar))
             for old in (filepath, *was):
                 for place in self._places(sidecar.subject, old):
                     self._forget(sidecar.subject, place, home)
@@ -150,7 +150,7 @@ def _read(path: Path) -> Sidecar | str:
         if path.stat().st_size > _AT_MOST:
             return f"it is longer than {_AT_MOST} bytes"
         told = json.loads(path.read_bytes())
-        return _sidecar(told) if isinstance(told, dict) and _MARK in told else ""
+        return sidecar_of(told) if isinstance(told, dict) and _MARK in told else ""
     except OSError as error:
         return str(error.strerror)
     except (ValueError, RecursionError):
@@ -159,7 +159,8 @@ def _read(path: Path) -> Sidecar | str:
         return "it lacks what a sidecar has"
 
 
-def _sidecar(told: Mapping[str, Any]) -> Sidecar:
+def sidecar_of(told: Mapping[str, Any]) -> Sidecar:
+    """The sidecar that was told. Raises `TypeError`, `KeyError`, `ValueError`, `AttributeError`."""
     entries = tuple(told["entries"])
     if not all(isinstance(entry, dict) and type(entry["number"]) is int for entry in entries):
         raise TypeError("an entry without a number")
@@ -172,7 +173,8 @@ def _sidecar(told: Mapping[str, Any]) -> Sidecar:
     )
 
 
-def _text(sidecar: Sidecar) -> bytes:
+def text_of(sidecar: Sidecar) -> bytes:
+    """A sidecar as it lies on the disk."""
     told = {
         _MARK: _VERSION,
         "subject": sidecar.subject,
