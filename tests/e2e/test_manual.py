@@ -168,7 +168,8 @@ async def test_a_recording_that_is_stopped_ends_and_its_call_goes_on(
         (recording,) = await home.manager.recordings_of()
 
     assert goes_on["left_at"] is None
-    assert recording == stopped
+    same = ("id", "status", "history", "captures", "stopped_at", "duration_sec")
+    assert [recording[name] for name in same] == [stopped[name] for name in same]
     assert recording["history"][2]["reason"] == "stopped"
     assert score(recording, ONE) > THERE
     assert score(recording, TWO) < NOWHERE
