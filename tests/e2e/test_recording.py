@@ -86,16 +86,19 @@ async def test_sides_do_not_leak_into_each_other(home: House, room_name: str) ->
 
 
 async def test_ogg_is_mixed_by_setting(
-    mongod_server: Mongod, mongo_database: str, tmp_path: Path, room_name: str
+    mongod_server: Mongod, mongo_database: str, tmp_path: Path, room_name: str, engine: str
 ) -> None:
     """`EGRESS_MANAGER_MIX_FORMAT=ogg`, and the flat names of the user's document."""
     wanted = {"EGRESS_MANAGER_MIX_FORMAT": "ogg", "EGRESS_MANAGER_NAMING": "flat"}
-    async with house(mongod_server, mongo_database, tmp_path, settings=wanted) as home:
+    async with house(
+        mongod_server, mongo_database, tmp_path, settings=wanted, engine=engine
+    ) as home:
         async with (
             Agent(home.livekit, room_name, identity="agent"),
-            Phone(home.livekit, room_name, number="+15550102", says=sounds.chirp(2)) as phone,
+            Phone(home.livekit, room_name, number="+15550102") as phone,
         ):
-            await phone.said()
+            await home.hears(phone)
+            await phone.say(sounds.chirp(2))
             await phone.hang_up()
         recording = await home.finished()
 

@@ -131,6 +131,31 @@ class TestLists:
 
         assert len(json.loads(said.out)["items"]) == 3
 
+    def test_a_report_has_every_call_and_totals(
+        self, manager: Manager, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """As a table, for scripts, and for spreadsheets."""
+        period = ["--since", NOON.isoformat(), "--until", (NOON + timedelta(1)).isoformat()]
+        asked = ["report", "--url", manager.url, "--api-key", KEY, *period]
+
+        table, script, sheet = (
+            Said(capsys, *asked, *more).out for more in ([], ["--json"], ["--csv"])
+        )
+
+        assert "not_recorded (policy_none)" in table
+        assert "3 calls: 1 completed, 2 not_recorded" in table
+        assert json.loads(script)["totals"]["by_fate"]["not_recorded"] == 2
+        assert len(sheet.splitlines()) == 4
+
+    def test_what_does_not_fit_needs_a_livekit_that_answers(
+        self, manager: Manager, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """`reconcile` says so in a sentence where there is none."""
+        said = Said(capsys, "reconcile", "--url", manager.url, "--api-key", KEY)
+
+        assert said.code == 1
+        assert "livekit-server does not answer" in said.error
+
     def test_recordings_are_a_table(
         self, manager: Manager, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:

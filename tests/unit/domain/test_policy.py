@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress_manager.domain.policy import REASONS, Policy, Scope, decide
+from egress_manager.domain.policy import REASONS, Engine, Policy, Scope, decide
 
 
 def test_all_calls_are_recorded_unless_something_else_is_said() -> None:
@@ -53,3 +53,21 @@ def test_every_decision_has_a_reason_with_words(
 
     assert decision.reason in REASONS
     assert decision.words
+
+
+@pytest.mark.parametrize(
+    ("engine", "room_name", "by"),
+    [
+        (Engine.BUILTIN, "call-1", Engine.BUILTIN),
+        (Engine.BUILTIN, "video-1", Engine.EGRESS),
+        (Engine.EGRESS, "call-1", Engine.EGRESS),
+        (Engine.EGRESS, "video-1", Engine.BUILTIN),
+    ],
+)
+def test_some_rooms_are_recorded_by_the_other_engine(
+    engine: Engine, room_name: str, by: Engine
+) -> None:
+    """Whichever is the rule of the house."""
+    policy = Policy(engine=engine, other_engine_rooms=("video-*",))
+
+    assert decide(policy, room_name).engine is by
