@@ -157,13 +157,13 @@ async def close(recording: Recording, doors: Doors) -> Recording:
         return recording
     ending = ending_of(call, recording)
     report = Observation(ending.state, doors.clock.now(), ending.reason, take=call.take)
+    await note_reason(call, ending.reason, doors)  # first: who sees the end may ask for the reason
     closed = await update(
         doors.recordings,
         recording.id,
         lambda r: with_missed(r, call).observe(report),
         known=recording,
     )
-    await note_reason(call, ending.reason, doors)
     if ending.state is not State.CAPTURED:
         with suppress(EgressManagerError):
             await doors.renderer.forget(recording.id)

@@ -20,6 +20,8 @@ from lab.phones import Agent, Phone
 from lab.servers import LiveKit, Mongod, Redis
 from tests.e2e.houses import House, heard, house
 
+pytestmark = pytest.mark.builtin_only("doors of the capture")
+
 
 def _key(livekit: LiveKit) -> tuple[str, str]:
     return livekit.api_key, livekit.keys[livekit.api_key]
