@@ -97,8 +97,14 @@ async def test_recordings_are_moved_while_the_service_records(
     assert audio.content[4:8] == b"ftyp"
     assert sounds.locate(heard(later).left, SAYS["+15550501"]).score > 0.7
     assert Path(later["filepath"]).parent == tmp_path
-    assert back == before
+    assert _without_seals(back) == _without_seals(before)
     assert sounds.locate(heard(back).left, SAYS["+15550500"]).score > 0.7
+
+
+def _without_seals(recording: dict[str, Any]) -> dict[str, Any]:
+    """What is said of a recording; it is sealed a moment after each change."""
+    said = {name: value for name, value in recording.items() if name not in ("seal", "sha256")}
+    return said | {"tracks": [track | {"sha256": ""} for track in recording["tracks"]]}
 
 
 @pytest.fixture
