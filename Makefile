@@ -1,6 +1,8 @@
 # Everything here sets up what it needs by itself: see scripts/setup.
 PYTHON := .venv/bin/python
 ARGS ?=
+# Most of a test with real servers is waiting: three at a time keep two cores busy.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo fmt check test test-fast bench docs requirements
@@ -26,7 +28,7 @@ check: setup ## Check format, style, types and the direction of imports
 
 test: setup ## Run all tests, against real servers on loopback; ARGS="-k …" for some
 	@scripts/setup egress s3
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-fast: setup ## Run the tests that need no server
 	$(PYTHON) -m pytest tests/story tests/unit $(ARGS)
