@@ -39,6 +39,7 @@ from egress_manager.domain.captures import (
     TrackChanged,
     to_json,
 )
+from egress_manager.recorder.stretch import STALL
 
 #: When the made-up calls begin.
 BEGINS_AT = 1_790_000_000.0
@@ -264,11 +265,13 @@ def _stretch(line: Line, number: int, packets: list[Sent]) -> tuple[list[Entry],
 
 
 def _pages(packets: list[Sent]) -> Iterator[list[Sent]]:
-    """Packets in pages of half a second; a page ends before every hole."""
+    """Packets in pages of half a second; a page ends before every hole, and before a stall."""
     page: list[Sent] = []
     for packet in packets:
         if page and (
-            packet.granule != page[-1].granule + FRAME or packet.granule - page[0].granule >= PAGE
+            packet.granule != page[-1].granule + FRAME
+            or packet.granule - page[0].granule >= PAGE
+            or packet.arrived - page[-1].arrived > STALL
         ):
             yield page
             page = []

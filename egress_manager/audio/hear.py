@@ -1,0 +1,153 @@
+"""One sound file, decoded from its first byte to its last, and measured as it goes by."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from egress_manager.audio.container import Outside, look
+from egress_manager.audio.levels import RATE, Levels, Tops
+from egress_manager.audio.meter import Meter, sound_of
+from egress_manager.domain.evidence import Heard, Span
+
+#: Sound is measured in pieces of this length: so short that a piece stays in the processor's cache,
+#: so long that numpy's own cost does not count. Seconds.
+PIECE: Final = 1.0
+
+#: Time stamps that are off by no more than this leave nothing out: containers round. Seconds.
+STAMP: Final = 0.002
+
+#: A file of another rate is brought to this one, unless 5 ms of its own are whole samples. Hz.
+USUAL_RATE: Final = 48_000
+
+#: More jumps than these are not told one by one.
+MOST_JUMPS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Listened:
+    """What was heard of a file, and the levels of its channels: (channels, n), dBFS.
+
+    `tops` is the part of the samples that reached full scale, in percent (channels, n). `common` is
+    what the first two channels have in common: the mean product of their samples (n).
+    """
+
+    heard: Heard
+    levels: Levels
+    tops: Tops
+    common: Levels
+
+
+def hear(path: Path) -> Listened:
+    """Decode and measure a file. What is wrong with it is told, not raised."""
+    outside = look(path)
+    if outside.problem:
+        return _nothing(outside, outside.problem)
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                return _nothing(outside, "unreadable")
+            decoding = Decoding(container.streams.audio[0])
+            decoding.run(container)
+            return decoding.listened(outside, container.format.name, container.duration)
+    except (av.FFmpegError, ValueError, OverflowError, MemoryError):
+        return _nothing(outside, "unreadable")
+
+
+def _nothing(outside: Outside, problem: str) -> Listened:
+    heard = Heard(problem=problem, size_bytes=outside.size_bytes, sha256=outside.sha256)
+    nothing = np.zeros((0, 0), np.float32)
+    return Listened(heard, nothing, nothing.astype(np.uint8), nothing.reshape(-1))
+
+
+class Decoding:
+    """A file on its way through the decoder: what was decoded, and where something is left out."""
+
+    def __init__(self, stream: AudioStream) -> None:
+        self._stream = stream
+        self._codec = stream.codec_context.name
+        self._file_rate = stream.rate
+        self._rate = stream.rate if stream.rate % RATE == 0 else USUAL_RATE
+        self._resampler = av.AudioResampler("fltp", stream.layout.name, self._rate)
+        self._fifo = av.AudioFifo()
+        self._end = 0.0  # of what was decoded, in seconds
+        self._meter = Meter(stream.channels, self._rate)
+        self._errors = 0
+        self._jumps: list[Span] = []
+
+    def run(self, container: InputContainer) -> None:
+        """Decode everything; what can't be is counted, and its time stays silent."""
+        stamp = float(self._stream.time_base or 0)
+        ticks = 1 / (stamp * self._file_rate)  # time stamps a sample: 1 in most files
+        due, first = 0.0, True
+        piece = round(PIECE * self._file_rate)
+        for frame in self._frames(container):
+            pts = frame.pts
+            if pts is not None and pts != due:
+                if (pts - due) * stamp > STAMP:
+                    self._jump(due * stamp, pts * stamp, is_first=first)
+                    due = pts
+                elif first:
+                    due = pts
+            due += frame.samples * ticks
+            first = False
+            frame.pts = None
+            self._fifo.write(frame)
+            if self._fifo.samples >= piece:
+                self._measure(piece)
+        self._measure(0)
+        self._end = due * stamp
+
+    def _frames(self, container: InputContainer) -> Iterator[av.AudioFrame]:
+        """What comes out of the decoder."""
+        packets = container.demux(self._stream)
+        while True:
+            try:
+                for packet in packets:
+                    yield from packet.decode()
+                return
+            except av.FFmpegError:
+                self._errors += 1
+
+    def _jump(self, start_sec: float, end_sec: float, *, is_first: bool) -> None:
+        """There is nothing from one time to another."""
+        self._measure(0)
+        if not is_first:
+            self._jumps.append(Span(round(start_sec, 3), round(end_sec, 3)))
+        self._meter.go_to(end_sec)
+
+    def _measure(self, samples: int) -> None:
+        """Measure so much of what is waiting; 0 for all of it."""
+        frame = self._fifo.read(samples, partial=True) if self._fifo.samples else None
+        if frame is None:
+            return
+        if frame.format.name == "fltp" and frame.sample_rate == self._rate:
+            self._meter.add(frame)
+            return
+        for resampled in self._resampler.resample(frame):
+            self._meter.add(resampled)
+
+    def listened(self, outside: Outside, format_name: str, duration: int | None) -> Listened:
+        """All that is known now."""
+        names = format_name.split(",")
+        levels, tops = self._meter.levels, self._meter.tops
+        heard = Heard(
+            size_bytes=outside.size_bytes,
+            sha256=outside.sha256,
+            format="mp4" if "mp4" in names else names[0],
+            codec=self._codec,
+            sample_rate=self._file_rate,
+            is_fast_start=outside.is_fast_start,
+            has_end=outside.has_end,
+            said_sec=round((duration or 0) / av.time_base, 3),
+            decoded_sec=round(self._end, 3),
+            errors=self._errors,
+            jumps=tuple(self._jumps[:MOST_JUMPS]),
+            channels=tuple(map(sound_of, levels, tops, self._meter.speech_sec)),
+        )
+        return Listened(heard, levels, tops, self._meter.common)

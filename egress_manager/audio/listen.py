@@ -1,0 +1,158 @@
+"""Listen to a recording: its mix and its track files, each decoded once, and one beside the other.
+
+    evidence = listen(claim)            # some hundredths of the call's length, in one thread
+    verdict = judge(evidence)           # domain/proof.py, pure
+
+A claim names the files by paths that this process can open. What is wrong with a file is evidence,
+so nothing is raised for it. The work is CPU from end to end: it belongs in a process of its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from egress_manager.audio import compare, lineup
+from egress_manager.audio.compare import Placed
+from egress_manager.audio.hear import Listened, hear
+from egress_manager.audio.levels import FLOOR, RATE, SILENCE, Levels, Tops, dbfs, power_of
+from egress_manager.audio.lineup import Sought
+from egress_manager.domain.evidence import (
+    SIDES,
+    Claim,
+    Evidence,
+    Lag,
+    SideEvidence,
+    TrackClaim,
+    TrackEvidence,
+)
+
+#: A mix that lasts longer or shorter than it should by this part is compared at that pace, too.
+OTHER_PACE: Final = 0.005
+
+
+def listen(claim: Claim) -> Evidence:
+    """What is to be heard in a recording's files, beside what its document says of them."""
+    mix = hear(Path(claim.path))
+    tracks = [(track, hear(Path(track.path))) for track in claim.tracks if track.path]
+    sought = [_sought(track, listened, mix, tracks) for track, listened in tracks]
+    placed = [
+        Placed(track.side, one.levels, _tops(listened), one.begins_sec, _lags(one, claim))
+        for (track, listened), one in zip(tracks, sought, strict=True)
+    ]
+    loud = np.flatnonzero(mix.levels.max(axis=0, initial=FLOOR) > SILENCE)
+    is_stereo = len(mix.levels) == len(SIDES)
+    return Evidence(
+        claim=claim,
+        mix=mix.heard,
+        tracks=tuple(
+            _of_track(track, listened, one, where)
+            for (track, listened), one, where in zip(tracks, sought, placed, strict=True)
+        ),
+        sides=_sides(mix, placed, claim) if is_stereo else (),
+        same_share=compare.same_share(mix) if is_stereo else 0.0,
+        first_sec=round(float(loud[0]) / RATE, 2) if len(loud) else None,
+        last_sec=round(float(loud[-1] + 1) / RATE, 2) if len(loud) else None,
+        tempo_likeness=_at_other_pace(mix, placed, claim) if is_stereo else None,
+    )
+
+
+def _sought(
+    track: TrackClaim,
+    listened: Listened,
+    mix: Listened,
+    tracks: Sequence[tuple[TrackClaim, Listened]],
+) -> Sought:
+    """A track, and what else is on its side."""
+    levels = _as_one(listened.levels)
+    others = np.zeros(len(levels), np.float32)
+    for other, heard in tracks:
+        if other is not track and other.side == track.side:
+            rows = np.arange(len(levels)) + round((track.begins_sec - other.begins_sec) * RATE)
+            there = _as_one(heard.levels)
+            is_there = (rows >= 0) & (rows < len(there))
+            others[is_there] += power_of(there[rows[is_there]])
+    return Sought(levels, others, _channel(mix, track.side), track.begins_sec)
+
+
+def _lags(sought: Sought, claim: Claim) -> tuple[Lag, ...]:
+    """Where a track is found; as a whole first, where it may be anywhere."""
+    lags = sought.lags()
+    if claim.is_ours and _is_found(lags):
+        return lags
+    begins = lineup.begins_at(sought.levels, sought.channel)
+    if begins is None:
+        return lags
+    return max(lags, sought.lags(begins - sought.begins_sec), key=_found)
+
+
+def _tops(listened: Listened) -> Tops:
+    """The tops of all channels of a track together."""
+    return listened.tops.max(axis=0) if len(listened.tops) else np.zeros(0, np.uint8)
+
+
+def _found(lags: Sequence[Lag]) -> int:
+    """How many windows were found."""
+    return sum(lag.likeness >= lineup.FOUND for lag in lags)
+
+
+def _is_found(lags: Sequence[Lag]) -> bool:
+    """Whether most of a track was found near its place."""
+    return 2 * _found(lags) >= len(lags)
+
+
+def _of_track(
+    track: TrackClaim, listened: Listened, sought: Sought, placed: Placed
+) -> TrackEvidence:
+    """What was heard of a track, and where it is found."""
+    found = [lag.lag_sec for lag in lineup.steady(placed.lags)]
+    near = round(float(np.median(found)), 1) if found else 0.0
+    return TrackEvidence(
+        track_sid=track.track_sid,
+        side=track.side,
+        heard=listened.heard,
+        lags=placed.lags,
+        first_lags=sought.first_lags(near),
+    )
+
+
+def _sides(mix: Listened, placed: list[Placed], claim: Claim) -> tuple[SideEvidence, ...]:
+    """Both channels, for as long as the call lasted, or the mix does."""
+    count = max(mix.levels.shape[1], round((claim.duration_sec or 0.0) * RATE))
+    return compare.sides(mix, placed, count)
+
+
+def _at_other_pace(mix: Listened, placed: list[Placed], claim: Claim) -> float | None:
+    """How alike mix and tracks are once the mix lasts as long as it should; None where it does."""
+    wanted, there = claim.duration_sec or 0.0, mix.heard.decoded_sec
+    if not there or not wanted or abs(wanted / there - 1) < OTHER_PACE:
+        return None
+    unmoved = [replace(track, lags=()) for track in placed]
+    count = round(wanted * RATE)
+    moments = np.arange(count) * (mix.levels.shape[1] / count)
+    alike = [
+        compare.likeness(
+            np.interp(moments, np.arange(len(channel)), channel).astype(np.float32),
+            dbfs(compare.expected(unmoved, side, count).power),
+        )
+        for side, channel in zip(SIDES, mix.levels, strict=True)
+    ]
+    return max((found for found in alike if found is not None), default=None)
+
+
+def _channel(mix: Listened, side: str) -> Levels:
+    """The channel of the mix that a side is on; the only one of a mono mix."""
+    if not len(mix.levels):
+        return np.zeros(0, np.float32)
+    channel: Levels = mix.levels[SIDES.index(side) if len(mix.levels) > 1 and side in SIDES else 0]
+    return channel
+
+
+def _as_one(levels: Levels) -> Levels:
+    """The levels of all channels of a track together."""
+    if not len(levels):
+        return np.zeros(0, np.float32)
+    one: Levels = levels[0] if len(levels) == 1 else dbfs(power_of(levels).mean(axis=0))
+    return one

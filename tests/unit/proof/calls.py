@@ -1,0 +1,387 @@
+"""Calls of many kinds that nothing is wrong with: what is said, over which lines, in which noise.
+
+    made = make(scene("packet loss", seed=3), directory)      # a mix, track files, and the claim
+
+What is heard on each track is known to the sample; packets, clocks and losses are those of
+`made_up`, and the files come from the product's own renderer. So whatever is said to be wrong with
+one of these calls is a false alarm.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from egress_manager.audio.render import Render
+from egress_manager.domain.captures import TICKS
+from egress_manager.domain.evidence import Claim, TrackClaim
+from egress_manager.domain.recordings import Rendered, RenderPlan
+from lab import sounds
+from tests.unit.audio import made_up
+from tests.unit.audio.made_up import BEGINS_AT, Line
+
+SECONDS: Final = 24.0
+
+#: Where lines of a made-up telephone end. Hz.
+_BAND: Final = (250.0, 3500.0)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A call that is to be made: its lines, how long it lasts, and the format of its mix."""
+
+    name: str
+    lines: tuple[Line, ...]
+    seconds: float = SECONDS
+    mix_format: str = "mp4"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished call: its claim, with absolute paths, and what was rendered."""
+
+    scene: Scene
+    claim: Claim
+    rendered: Rendered = field(repr=False)
+
+
+def make(made_of: Scene, directory: Path) -> Made:
+    """Have the renderer make the call's files below a directory."""
+    made_up.capture(made_of.lines, ends_at=made_of.seconds).write(directory / "cap_1")
+    plan = RenderPlan(
+        recording_id="rec_1",
+        captures=("cap_1",),
+        caller_sids=("PA_caller",),
+        begins_at=BEGINS_AT,
+        ends_at=BEGINS_AT + made_of.seconds,
+        mix_filepath=f"mix.{made_of.mix_format}",
+        track_filepath="{track_id}.ogg",
+        mix_format=made_of.mix_format,
+    )
+    work = Render(directory, plan).finish()
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return Made(made_of, claim_of(end.value, directory, made_of.mix_format), end.value)
+
+
+def claim_of(rendered: Rendered, directory: Path, mix_format: str) -> Claim:
+    """What a document says of these files."""
+    return Claim(
+        path=str(directory / rendered.filepath),
+        format=mix_format,
+        sample_rate=TICKS,
+        duration_sec=rendered.duration_sec,
+        size_bytes=rendered.size_bytes,
+        tracks=tuple(
+            TrackClaim(
+                track_sid=track.track_sid,
+                side=track.side,
+                path=str(directory / track.filepath) if track.filepath else None,
+                reason=track.reason,
+                duration_sec=track.duration_sec,
+                size_bytes=track.size_bytes,
+                holes=track.holes,
+            )
+            for track in rendered.tracks
+        ),
+    )
+
+
+def scene(name: str, seed: int = 1, seconds: float = SECONDS, **more: object) -> Scene:
+    """A call of one kind; each seed has other words at other times, and other levels."""
+    chance = random.Random(f"{name} {seed}")
+    lines = SCENES[name](chance, seconds)
+    return Scene(name, tuple(lines), seconds, **more)  # type: ignore[arg-type]
+
+
+# --- what is said ---------------------------------------------------------------------------------
+
+
+@cache
+def _sentence(name: str) -> np.ndarray:
+    """A sentence of the demo, 48 kHz mono float, at half of full scale."""
+    sound = sounds.load_sentence(name).astype(np.float32) / 32768
+    return np.asarray(0.5 * sound / np.abs(sound).max(), np.float32)
+
+
+def _said(chance: random.Random, who: str) -> np.ndarray:
+    """One sentence by a voice that is a little higher or lower, faster or slower each time."""
+    sound = _sentence(f"{who}-{chance.randint(1, 4)}")
+    pace = chance.uniform(0.88, 1.15)
+    moments = np.arange(int(len(sound) / pace)) * pace
+    return np.interp(moments, np.arange(len(sound)), sound).astype(np.float32)
+
+
+def talk(
+    chance: random.Random,
+    seconds: float,
+    *,
+    pause: tuple[float, float] = (0.3, 1.2),
+    first: float = 0.4,
+    overlap: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Caller and agent speak in turn; `overlap` is how often one begins before the other ends."""
+    sides = made_up.silence(seconds), made_up.silence(seconds)
+    at, n = first, chance.randint(0, 1)
+    while at < seconds - 1:
+        said = _said(chance, ("caller", "agent")[n]) * 10 ** (chance.uniform(-4, 0) / 20)
+        put(sides[n], at, said)
+        lasts = len(said) / TICKS
+        at += lasts * 0.5 if chance.random() < overlap else lasts + chance.uniform(*pause)
+        n = 1 - n
+    return sides
+
+
+def put(sound: np.ndarray, at: float, more: np.ndarray) -> None:
+    """Add a sound at a time; what hangs over the end is left out."""
+    place = sound[round(at * TICKS) :][: len(more)]
+    place += more[: len(place)]
+
+
+def noise(chance: random.Random, seconds: float, level: float) -> np.ndarray:
+    """A room: noise that is weaker the higher it is, at so many dBFS."""
+    rng = np.random.default_rng(chance.randint(0, 1 << 30))
+    white = rng.standard_normal(round(seconds * TICKS)).astype(np.float32)
+    pink = np.convolve(white, np.exp(-np.arange(48) / 8).astype(np.float32), "same")
+    return (pink * 10 ** (level / 20) / np.sqrt(np.mean(pink**2))).astype(np.float32)
+
+
+def music(chance: random.Random, seconds: float, level: float = -22.0) -> np.ndarray:
+    """Something like music on hold: broken chords with a bass under them."""
+    sound = made_up.silence(seconds)
+    at, beat = 0.0, chance.uniform(0.18, 0.35)
+    roots = [chance.choice((220.0, 247.0, 262.0, 294.0, 330.0)) for _ in range(4)]
+    n = 0
+    while at < seconds:
+        root = roots[n // 8 % 4]
+        note = root * (1, 1.26, 1.5, 2, 1.5, 1.26)[n % 6]
+        put(sound, at, _note(note, beat * 2.5))
+        if n % 4 == 0:
+            put(sound, at, _note(root / 2, beat * 5))
+        at, n = at + beat, n + 1
+    return (sound * 10 ** (level / 20) / np.sqrt(np.mean(sound**2))).astype(np.float32)
+
+
+def _note(frequency: float, seconds: float) -> np.ndarray:
+    t = np.arange(round(seconds * TICKS)) / TICKS
+    wave = sum(np.sin(2 * np.pi * frequency * k * t) / k**1.5 for k in (1, 2, 3, 4))
+    return (wave * np.exp(-3 * t / seconds) * np.minimum(1, t / 0.005)).astype(np.float32)
+
+
+def digits(chance: random.Random, count: int) -> np.ndarray:
+    """DTMF: two tones a digit, 0.1 s each, loud as telephones send them."""
+    sound = made_up.silence(count * 0.22)
+    t = np.arange(round(0.1 * TICKS)) / TICKS
+    for n in range(count):
+        low, high = chance.choice((697, 770, 852, 941)), chance.choice((1209, 1336, 1477))
+        tones = np.sin(2 * np.pi * low * t) + np.sin(2 * np.pi * high * t)
+        put(sound, n * 0.22, (0.3 * tones * np.minimum(1, 20 * np.hanning(len(t)))))
+    return sound.astype(np.float32)
+
+
+def ringback(seconds: float) -> np.ndarray:
+    """What a caller hears while it rings: 425 Hz, one second in five."""
+    t = np.arange(round(seconds * TICKS)) / TICKS
+    return (0.15 * np.sin(2 * np.pi * 425 * t) * (t % 5 < 1)).astype(np.float32)
+
+
+def telephone(sound: np.ndarray) -> np.ndarray:
+    """The band of a telephone."""
+    spectrum = np.fft.rfft(sound)
+    frequency = np.fft.rfftfreq(len(sound), 1 / TICKS)
+    spectrum[(frequency < _BAND[0]) | (frequency > _BAND[1])] = 0
+    return np.fft.irfft(spectrum, len(sound)).astype(np.float32)
+
+
+# --- kinds of calls -------------------------------------------------------------------------------
+
+Lines = Sequence[Line]
+
+
+def _pair(chance: random.Random, sides: Sequence[np.ndarray], **more: object) -> list[Line]:
+    """A caller and an agent, each with a seed of its own."""
+    return [
+        Line(who, sound, seed=chance.randint(1, 1 << 20), jitter=0.01, **more)  # type: ignore[arg-type]
+        for who, sound in zip(("caller", "agent"), sides, strict=True)
+    ]
+
+
+def _turns(chance: random.Random, seconds: float) -> Lines:
+    return _pair(chance, talk(chance, seconds))
+
+
+def _double_talk(chance: random.Random, seconds: float) -> Lines:
+    return _pair(chance, talk(chance, seconds, overlap=0.6))
+
+
+def _long_silences(chance: random.Random, seconds: float) -> Lines:
+    return _pair(chance, talk(chance, seconds, pause=(4.0, 8.0), first=chance.uniform(0, 5)))
+
+
+def _silent_caller(chance: random.Random, seconds: float) -> Lines:
+    caller, agent = talk(chance, seconds)
+    caller[:] = noise(chance, seconds, -62) if chance.random() < 0.5 else 0
+    return _pair(chance, (caller, agent))
+
+
+def _nobody_speaks(chance: random.Random, seconds: float) -> Lines:
+    level = chance.uniform(-75, -50)
+    return _pair(chance, [noise(chance, seconds, level), noise(chance, seconds, -70)])
+
+
+def _on_hold(chance: random.Random, seconds: float) -> Lines:
+    caller, agent = talk(chance, seconds)
+    put(agent, seconds * 0.3, music(chance, seconds * 0.6))
+    return _pair(chance, (caller, agent))
+
+
+def _dtmf(chance: random.Random, seconds: float) -> Lines:
+    caller, agent = talk(chance, seconds)
+    put(caller, chance.uniform(1, seconds / 2), digits(chance, 6))
+    put(caller, chance.uniform(seconds / 2, seconds - 3), digits(chance, 4))
+    return _pair(chance, (caller, agent))
+
+
+def _ringing(chance: random.Random, seconds: float) -> Lines:
+    caller, agent = talk(chance, seconds, first=7.0)
+    put(agent, 0, ringback(6.5))
+    return _pair(chance, (caller, agent))
+
+
+def _noisy(chance: random.Random, seconds: float) -> Lines:
+    sides = talk(chance, seconds)
+    return _pair(
+        chance, [side + noise(chance, seconds, chance.uniform(-52, -32)) for side in sides]
+    )
+
+
+def _telephone(chance: random.Random, seconds: float) -> Lines:
+    caller, agent = talk(chance, seconds)
+    caller = telephone(caller + noise(chance, seconds, -50))
+    return _pair(chance, (caller, agent), bits=16_000)
+
+
+def _packet_loss(chance: random.Random, seconds: float) -> Lines:
+    lines = _pair(chance, talk(chance, seconds))
+    return [replace(line, loss=chance.uniform(0.01, 0.08)) for line in lines]
+
+
+def _bursts(chance: random.Random, seconds: float) -> Lines:
+    lines = _pair(chance, talk(chance, seconds, overlap=0.3))
+    return [replace(line, holes=_spans(chance, seconds, 4, 0.06, 1.5)) for line in lines]
+
+
+def _spans(
+    chance: random.Random, seconds: float, count: int, least: float, most: float
+) -> tuple[tuple[float, float], ...]:
+    """Spans somewhere in the call."""
+    starts = [chance.uniform(0.5, seconds - most) for _ in range(count)]
+    return tuple((at, at + chance.uniform(least, most)) for at in starts)
+
+
+def _jitter(chance: random.Random, seconds: float) -> Lines:
+    lines = _pair(chance, talk(chance, seconds))
+    return [replace(line, jitter=chance.uniform(0.03, 0.12)) for line in lines]
+
+
+def _clocks(chance: random.Random, seconds: float) -> Lines:
+    lines = _pair(chance, talk(chance, seconds))
+    return [
+        replace(line, drift_ppm=chance.uniform(-150, 150), clock_error=3600.0) for line in lines
+    ]
+
+
+def _dtx(chance: random.Random, seconds: float) -> Lines:
+    return _pair(chance, talk(chance, seconds, pause=(0.5, 3.0)), dtx=True)
+
+
+def _quiet(chance: random.Random, seconds: float) -> Lines:
+    caller, agent = talk(chance, seconds)
+    return _pair(chance, (caller * 10 ** (-chance.uniform(15, 30) / 20), agent))
+
+
+def _loud(chance: random.Random, seconds: float) -> Lines:
+    """The caller's own telephone clips."""
+    caller, agent = talk(chance, seconds)
+    return _pair(chance, (np.clip(caller * chance.uniform(2, 8), -0.99, 0.99), agent))
+
+
+def _three(chance: random.Random, seconds: float) -> Lines:
+    """A human takes over from the agent, and for a while both speak."""
+    caller, agent = talk(chance, seconds, overlap=0.2)
+    other, third = talk(chance, seconds, overlap=0.2)
+    handover = round(seconds * 0.6 * TICKS)
+    agent[handover:] = 0
+    third[: handover - 2 * TICKS] = 0
+    caller[handover:] = other[handover:]
+    return [*_pair(chance, (caller, agent)), Line("human", third, published=seconds * 0.4, seed=9)]
+
+
+def _echo(chance: random.Random, seconds: float) -> Lines:
+    """The caller's loudspeaker is heard by the caller's microphone: in the track as in the mix."""
+    caller, agent = talk(chance, seconds)
+    put(caller, chance.uniform(0.05, 0.3), agent * 10 ** (-chance.uniform(15, 30) / 20))
+    return _pair(chance, (caller, agent))
+
+
+def _late_agent(chance: random.Random, seconds: float) -> Lines:
+    caller, agent = talk(chance, seconds)
+    late = chance.uniform(2, seconds / 2)
+    agent[: round(late * TICKS)] = 0
+    first, second = _pair(chance, (caller, agent))
+    return [first, replace(second, published=late)]
+
+
+def _pauses(chance: random.Random, seconds: float) -> Lines:
+    """The agent sends nothing, and does not count, while it has nothing to say."""
+    caller, agent = talk(chance, seconds)
+    stops = ((seconds * 0.2, seconds * 0.35), (seconds * 0.6, seconds * 0.8))
+    for start, end in stops:
+        agent[round((start - 0.1) * TICKS) : round((end + 0.1) * TICKS)] = 0
+    first, second = _pair(chance, (caller, agent))
+    return [first, replace(second, stops=stops)]
+
+
+def _stereo_agent(chance: random.Random, seconds: float) -> Lines:
+    first, second = _pair(chance, talk(chance, seconds))
+    return [first, replace(second, stereo=True, bits=48_000)]
+
+
+def _steady(chance: random.Random, seconds: float) -> Lines:
+    """A made-up voice on one side that hardly pauses."""
+    caller, agent = talk(chance, seconds)
+    caller[:] = made_up.babble(seconds, chance.randint(1, 99), chance.uniform(90, 240))
+    return _pair(chance, (caller, agent))
+
+
+SCENES: Final[dict[str, Callable[[random.Random, float], Lines]]] = {
+    "turns": _turns,
+    "double talk": _double_talk,
+    "long silences": _long_silences,
+    "silent caller": _silent_caller,
+    "nobody speaks": _nobody_speaks,
+    "music on hold": _on_hold,
+    "dtmf": _dtmf,
+    "ringing": _ringing,
+    "noisy rooms": _noisy,
+    "telephone": _telephone,
+    "packet loss": _packet_loss,
+    "bursts of loss": _bursts,
+    "jitter": _jitter,
+    "clocks that drift": _clocks,
+    "dtx": _dtx,
+    "quiet caller": _quiet,
+    "clipped at its source": _loud,
+    "three voices": _three,
+    "echo": _echo,
+    "late agent": _late_agent,
+    "pauses": _pauses,
+    "stereo agent": _stereo_agent,
+    "steady voice": _steady,
+}
