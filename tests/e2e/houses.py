@@ -88,9 +88,9 @@ async def house(
     urls = [f"http://{LOOPBACK}:{port}/webhook"] if webhooks else []
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(Redis()) if engine == "egress" else None
-        livekit = await stack.enter_async_context(
-            LiveKit(webhook_urls=urls, redis=redis, **livekit_options)
-        )
+        if redis is not None:
+            livekit_options["redis"] = redis
+        livekit = await stack.enter_async_context(LiveKit(webhook_urls=urls, **livekit_options))
         egress = await stack.enter_async_context(Egress(livekit, redis)) if redis else None
         manager = Manager(
             livekit_url=livekit.http_url,
