@@ -15,11 +15,10 @@ from typing import Final
 
 from egress_manager.domain.recordings import Recording, State
 from egress_manager.errors import EgressManagerError
-from egress_manager.flows import accompany, poll, receive, record, render, report
+from egress_manager.flows import accompany, poll, receive, reconcile, record, render, report
 from egress_manager.flows.audit.doors import Sealers
 from egress_manager.flows.audit.seal import Sealing
 from egress_manager.flows.doors import Doors
-from egress_manager.flows.reconcile import Listing
 from egress_manager.flows.recover import Recovery
 
 log = logging.getLogger(__name__)
@@ -70,6 +69,8 @@ class Pace:
     recover: float = 15.0
     standing: float = 60.0
     report: float = 600.0
+    reconcile: float = 10.0
+    reconcile_idle: float = 600.0
     egresses: float = 2.0
     egresses_idle: float = 10.0
     seal: float = 1.0
@@ -98,7 +99,7 @@ class Sweeps:
     pace: Pace
     sealers: Sealers
     recovery: Recovery = field(default_factory=Recovery)
-    listing: Listing = field(default_factory=Listing)
+    listing: reconcile.Listing = field(default_factory=reconcile.Listing)
     sealing: Sealing = field(default_factory=Sealing)
     is_first: bool = True
 
@@ -112,6 +113,7 @@ class Sweeps:
             "due": self.find_due,
             "egresses": self.ask_egress,
             "report": self.keep_report,
+            "reconcile": self.reconcile,
             "seal": self.seal,
         }
 
@@ -139,6 +141,11 @@ class Sweeps:
         for recording in await self.doors.recordings.due(self.doors.clock.now(), MOST_DUE):
             await self.doors.queue.soon(recording.id)
         return self.pace.due
+
+    async def reconcile(self) -> float:
+        """Hold LiveKit, the disk and the documents against each other, at the start first."""
+        unfinished = await reconcile.sweep(self.doors)
+        return self.pace.reconcile if unfinished else self.pace.reconcile_idle
 
     async def keep_report(self) -> float:
         """Draw up the ledger of the last day that is settled, once."""

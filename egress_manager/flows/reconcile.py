@@ -46,6 +46,7 @@ class Kind(StrEnum):
     UNSEEN = "unseen_call"
     FILE_FOUND = "file_found"
     FILE_MISSING = "file_missing"
+    FILE_BACK = "file_back"
     LEFT_BEHIND = "capture_left_behind"
 
 
@@ -58,8 +59,13 @@ WORDS: Final[Mapping[Kind, str]] = {
     Kind.UNSEEN: "a caller is in a room and no call is known: begin it",
     Kind.FILE_FOUND: "a file is there of a recording that has none: take it",
     Kind.FILE_MISSING: "the file of a recording is not there: say so in its verdict",
+    Kind.FILE_BACK: "the file of a recording is there again: take that back",
     Kind.LEFT_BEHIND: "a capture was left behind: hear what it has to tell",
 }
+
+
+#: What sweeps of their own find, every few seconds.
+LOOKED_AFTER: Final = frozenset({Kind.UNSEEN, Kind.LEFT_BEHIND})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +83,41 @@ class Difference:
         return WORDS[self.kind]
 
 
-async def differences(doors: Doors) -> Sequence[Difference]:
-    """Everything that does not fit, now.
+async def differences(doors: Doors, most_files: int = MOST_FILES) -> Sequence[Difference]:
+    """Everything that does not fit, now; files are looked for of that many recordings.
 
     Raises `LiveKitUnavailable`, `LiveKitRefused`, `StoreUnavailable`.
     """
-    reports = await doors.recorders[Engine.EGRESS].jobs()
     unfinished = await doors.recordings.unfinished()
+    reports = await _jobs(unfinished, doors)
     return [
         *await _told_by_livekit(reports, doors),
         *_lost(unfinished, reports, doors),
         *_overdue(unfinished, doors.clock.now()),
         *await _unseen(doors),
-        *await _files(doors),
+        *await _files(doors, most_files),
         *[Difference(Kind.LEFT_BEHIND, name) for name in await doors.captures.left_behind()],
     ]
+
+
+async def _jobs(unfinished: Iterable[Recording], doors: Doors) -> Sequence[EgressReported]:
+    """What LiveKit says of jobs; a server that has no egress is not asked for what nobody uses."""
+    is_used = doors.house.policy.uses_egress or any(each.egresses for each in unfinished)
+    return await doors.recorders[Engine.EGRESS].jobs() if is_used else ()
+
+
+async def sweep(doors: Doors) -> int:
+    """Mend what no other sweep looks after; how many recordings are not finished.
+
+    Raises `LiveKitUnavailable`, `LiveKitRefused`, `StoreUnavailable`.
+    """
+    for difference in await differences(doors, PAGE):
+        if difference.kind not in LOOKED_AFTER:
+            log.info(
+                "mending", extra={"kind": difference.kind, "recording": difference.recording_id}
+            )
+            await mend(difference, doors)
+    return len(await doors.recordings.unfinished())
 
 
 async def mend(difference: Difference, doors: Doors) -> bool:
@@ -185,11 +211,11 @@ async def _unseen(doors: Doors) -> list[Difference]:
     return found
 
 
-async def _files(doors: Doors) -> list[Difference]:
+async def _files(doors: Doors, most: int) -> list[Difference]:
     """Files that are there or not, against what the newest recordings say."""
     found: list[Difference] = []
     cursor, seen = None, 0
-    while seen < MOST_FILES:
+    while seen < most:
         page = await doors.recordings.page(RecordingFilter(), cursor=cursor, limit=PAGE)
         looked = await asyncio.gather(*(_file_of(recording, doors) for recording in page.items))
         found += [difference for difference in looked if difference is not None]
@@ -203,10 +229,13 @@ async def _file_of(recording: Recording, doors: Doors) -> Difference | None:
     if recording.state in (State.FAILED, State.ABORTED) and await _salvageable(recording, doors):
         return Difference(Kind.FILE_FOUND, recording.id, recording.id)
     path = recording.filepath
-    if recording.state is not State.RENDERED or recording.verdict is Verdict.MISSING or not path:
+    if recording.state is not State.RENDERED or not path:
         return None
-    is_missing = await doors.files.exists(path) is False
-    return Difference(Kind.FILE_MISSING, path, recording.id) if is_missing else None
+    is_there, is_missed = await doors.files.exists(path), recording.verdict is Verdict.MISSING
+    if is_there is None or is_there is not is_missed:
+        return None
+    kind = Kind.FILE_BACK if is_there else Kind.FILE_MISSING
+    return Difference(kind, path, recording.id)
 
 
 async def _salvageable(recording: Recording, doors: Doors) -> bool:
@@ -249,6 +278,14 @@ async def _note_missing(difference: Difference, doors: Doors) -> None:
     )
 
 
+async def _note_back(difference: Difference, doors: Doors) -> None:
+    await update(
+        doors.recordings,
+        difference.recording_id or "",
+        lambda r: replace(r, verdict=Verdict.PENDING) if r.verdict is Verdict.MISSING else r,
+    )
+
+
 async def _hear_out(_: Difference, doors: Doors) -> None:
     await Recovery().recover(doors)
 
@@ -265,5 +302,6 @@ _MENDING: Final[Mapping[Kind, Callable[[Difference, Doors], Awaitable[None]]]] =
     Kind.UNSEEN: _look_around,
     Kind.FILE_FOUND: _take_file,
     Kind.FILE_MISSING: _note_missing,
+    Kind.FILE_BACK: _note_back,
     Kind.LEFT_BEHIND: _hear_out,
 }

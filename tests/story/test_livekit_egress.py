@@ -526,6 +526,31 @@ async def test_a_store_that_is_away_lets_the_builtin_recorder_begin(tale: Tale) 
     assert tale.renderer.finished[-1].captures == (".captures/cap_1",)
 
 
+async def test_files_are_missed_and_found_again_by_themselves(tale: Tale) -> None:
+    """A disk that was not mounted: the verdict says so, and takes it back."""
+    await begins(tale)
+    await leaves(tale)
+    for order in list(tale.egress.ordered):
+        await delivers(tale, order)
+    there, tale.files.there = set(tale.files.there), set()
+
+    await reconcile.sweep(tale.doors)
+    assert (await tale.recording()).verdict is Verdict.MISSING
+
+    tale.files.there = there
+    assert await reconcile.sweep(tale.doors) == 0
+    assert (await tale.recording()).verdict is Verdict.PENDING
+
+
+async def test_a_server_without_egress_is_not_asked_for_jobs(tale: Tale) -> None:
+    """Where the built-in recorder records everything, nobody needs Redis to reconcile."""
+    house = replace(tale.doors.house, policy=Policy())
+    tale.doors = replace(tale.doors, house=house)
+    tale.egress.away = True
+
+    assert await reconcile.differences(tale.doors) == []
+
+
 async def tale_ends(tale: Tale) -> None:
     """Time passes until nothing more happens by itself."""
     for _ in range(12):
