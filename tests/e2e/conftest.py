@@ -32,4 +32,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was real."""
     terminalreporter.write_line(f"egress: {real_egress() or 'stand-in'}")
     sip = shutil.which("livekit-sip")
-    terminalreporter.write_line(f"livekit-sip: {sip or 'phones of kind SIP instead'}")
+    instead = f"not {sip}, but phones of kind SIP" if sip else "phones of kind SIP instead"
+    terminalreporter.write_line(f"livekit-sip: {instead}")
