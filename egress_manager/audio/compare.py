@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from egress_manager.audio.hear import Listened
 from egress_manager.audio.levels import FLOOR, RATE, SILENCE, TOPPED, Levels, Tops, dbfs, power_of
-from egress_manager.audio.lineup import FOUND, WINDOW, steady
+from egress_manager.audio.lineup import WINDOW
 from egress_manager.domain.evidence import SIDES, Lag, SideEvidence, Span
+from egress_manager.domain.pace import FOUND, steady
 
 #: Levels are compared in frames of so many: 20 ms.
 COARSE: Final = 4
@@ -35,6 +36,9 @@ PAUSE: Final = 2.0
 
 #: Levels are only compared where there is sound of so many frames: half a second.
 ENOUGH: Final = 25
+
+#: What is quieter by this is no level, but a hole. Decibels.
+HOLE: Final = 40.0
 
 #: Correlation needs sound that changes by this, or everything is alike. Decibels.
 CHANGES: Final = 3.0
@@ -253,7 +257,7 @@ def _levels(e: Levels, m: Levels, voices: NDArray[np.int8]) -> tuple[float | Non
     Where several voices are summed, the limiter may be at work: not in these.
     """
     alone = voices[: len(e) * COARSE].reshape(-1, COARSE).max(axis=1) <= 1
-    frames = alone & (e > max(SILENCE + AGREES, float(e.max(initial=FLOOR)) - 25))
+    frames = alone & (e > max(SILENCE + AGREES, float(e.max(initial=FLOOR)) - 25)) & (m > e - HOLE)
     if frames.sum() < ENOUGH:
         return None, None
     apart, loudness = (m - e)[frames], e[frames]

@@ -1,6 +1,6 @@
 """One sound file, decoded from its first byte to its last, and measured as it goes by."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -43,8 +43,8 @@ class Listened:
     common: Levels
 
 
-def hear(path: Path) -> Listened:
-    """Decode and measure a file. What is wrong with it is told, not raised."""
+def hear(path: Path) -> Generator[None, None, Listened]:
+    """Decode and measure a file, in slices. What is wrong with it is told, not raised."""
     outside = look(path)
     if outside.problem:
         return _nothing(outside, outside.problem)
@@ -53,7 +53,7 @@ def hear(path: Path) -> Listened:
             if not container.streams.audio:
                 return _nothing(outside, "unreadable")
             decoding = Decoding(container.streams.audio[0])
-            decoding.run(container)
+            yield from decoding.run(container)
             return decoding.listened(outside, container.format.name, container.duration)
     except (av.FFmpegError, ValueError, OverflowError, MemoryError):
         return _nothing(outside, "unreadable")
@@ -80,8 +80,8 @@ class Decoding:
         self._errors = 0
         self._jumps: list[Span] = []
 
-    def run(self, container: InputContainer) -> None:
-        """Decode everything; what can't be is counted, and its time stays silent."""
+    def run(self, container: InputContainer) -> Iterator[None]:
+        """Decode everything, in slices; what can't be is counted, and its time stays silent."""
         stamp = float(self._stream.time_base or 0)
         ticks = 1 / (stamp * self._file_rate)  # time stamps a sample: 1 in most files
         due, first = 0.0, True
@@ -100,6 +100,7 @@ class Decoding:
             self._fifo.write(frame)
             if self._fifo.samples >= piece:
                 self._measure(piece)
+                yield
         self._measure(0)
         self._end = due * stamp
 

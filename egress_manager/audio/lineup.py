@@ -6,7 +6,6 @@ of some seconds of speech fits in one place only, to a millisecond.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from egress_manager.audio.levels import RATE, SILENCE, Levels, power_of
 from egress_manager.domain.evidence import Lag
+from egress_manager.domain.pace import FOUND
 
 #: What is looked for at once. Seconds: long enough to hold several words.
 WINDOW: Final = 8.0
@@ -31,12 +31,6 @@ SHORT_EVERY: Final = 0.25
 #: How far from its place a window is looked for, and how far where it is not found there. Seconds.
 NEAR: Final = 0.5
 FAR: Final = 6.0
-
-#: A window that is less like what it was looked for in, was not found.
-FOUND: Final = 0.8
-
-#: Neighbours that are found within this of each other are where they are for certain. Seconds.
-STEADY: Final = 0.05
 
 #: Of what is heard at the same time on the same side there may be so much: -15 dB.
 ALONE: Final = 0.03
@@ -59,12 +53,14 @@ class Sought:
     """A track that is looked for in a channel of the mix.
 
     `others` is the power of what else is on that side at the track's own rows: a window in which
-    somebody else is to be heard as well is not looked for. `begins_sec`: where it ought to begin.
+    somebody else is to be heard as well is not looked for. `begins_sec`: where it ought to begin;
+    `other_channel`: where it ought not to be.
     """
 
     levels: Levels
     others: Levels
     channel: Levels
+    other_channel: Levels
     begins_sec: float
 
     def lags(self, about: float = 0.0) -> tuple[Lag, ...]:
@@ -100,19 +96,6 @@ class Sought:
             if float(self.others[start : start + width].sum()) > ALONE * power:
                 continue
             yield search.run(pattern, float(start) / RATE + self.begins_sec)
-
-
-def steady(lags: Sequence[Lag]) -> tuple[Lag, ...]:
-    """The windows that were found, without those in a place where no neighbour is."""
-    found = [lag for lag in lags if lag.likeness >= FOUND]
-    if len(found) < 3:
-        return tuple(found)
-    near = [abs(b.lag_sec - a.lag_sec) < STEADY for a, b in pairwise(found)]
-    return tuple(
-        lag
-        for lag, before, after in zip(found, [False, *near], [*near, False], strict=True)
-        if before or after
-    )
 
 
 def begins_at(track: Levels, channel: Levels) -> float | None:

@@ -1,13 +1,15 @@
 """Listen to a recording: its mix and its track files, each decoded once, and one beside the other.
 
-    evidence = listen(claim)            # some hundredths of the call's length, in one thread
-    verdict = judge(evidence)           # domain/proof.py, pure
+    evidence = listen(claim)        # a few thousandths of the call's length; one thread, all CPU
+    judgement = judge(evidence)     # domain/proof.py, pure
 
 A claim names the files by paths that this process can open. What is wrong with a file is evidence,
-so nothing is raised for it. The work is CPU from end to end: it belongs in a process of its own.
+so nothing is raised for it. Who has other work to do meanwhile takes `listening`, which yields
+every few milliseconds. Claim and evidence are plain dataclasses: they pickle, and `as_json` has
+them as JSON.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -23,20 +25,44 @@ from egress_manager.domain.evidence import (
     SIDES,
     Claim,
     Evidence,
+    Heard,
     Lag,
     SideEvidence,
     TrackClaim,
     TrackEvidence,
 )
+from egress_manager.domain.pace import FOUND, steady
 
 #: A mix that lasts longer or shorter than it should by this part is compared at that pace, too.
 OTHER_PACE: Final = 0.005
 
+#: A track as it is claimed, and what was heard of it.
+Pair = tuple[TrackClaim, Listened]
+
 
 def listen(claim: Claim) -> Evidence:
     """What is to be heard in a recording's files, beside what its document says of them."""
-    mix = hear(Path(claim.path))
-    tracks = [(track, hear(Path(track.path))) for track in claim.tracks if track.path]
+    work = listening(claim)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            found: Evidence = end.value
+            return found
+
+
+def listening(claim: Claim) -> Generator[None, None, Evidence]:
+    """The same in slices: between them others get their turn."""
+    mix = yield from hear(Path(claim.path))
+    heard = {}
+    for track in claim.tracks:
+        if track.path:
+            heard[track] = yield from hear(Path(track.path))
+    return _compared(claim, mix, list(heard.items()))
+
+
+def _compared(claim: Claim, mix: Listened, tracks: Sequence[Pair]) -> Evidence:
+    """Each file, and the mix beside its tracks."""
     sought = [_sought(track, listened, mix, tracks) for track, listened in tracks]
     placed = [
         Placed(track.side, one.levels, _tops(listened), one.begins_sec, _lags(one, claim))
@@ -51,7 +77,7 @@ def listen(claim: Claim) -> Evidence:
             _of_track(track, listened, one, where)
             for (track, listened), one, where in zip(tracks, sought, placed, strict=True)
         ),
-        sides=_sides(mix, placed, claim) if is_stereo else (),
+        sides=_sides(mix, placed, tracks, claim) if is_stereo else (),
         same_share=compare.same_share(mix) if is_stereo else 0.0,
         first_sec=round(float(loud[0]) / RATE, 2) if len(loud) else None,
         last_sec=round(float(loud[-1] + 1) / RATE, 2) if len(loud) else None,
@@ -63,7 +89,7 @@ def _sought(
     track: TrackClaim,
     listened: Listened,
     mix: Listened,
-    tracks: Sequence[tuple[TrackClaim, Listened]],
+    tracks: Sequence[Pair],
 ) -> Sought:
     """A track, and what else is on its side."""
     levels = _as_one(listened.levels)
@@ -74,18 +100,28 @@ def _sought(
             there = _as_one(heard.levels)
             is_there = (rows >= 0) & (rows < len(there))
             others[is_there] += power_of(there[rows[is_there]])
-    return Sought(levels, others, _channel(mix, track.side), track.begins_sec)
+    own, other = _channels(mix, track.side)
+    return Sought(levels, others, own, other, track.begins_sec)
 
 
 def _lags(sought: Sought, claim: Claim) -> tuple[Lag, ...]:
-    """Where a track is found; as a whole first, where it may be anywhere."""
+    """Where a track is found; as a whole first, where it may be anywhere.
+
+    One that is never alone on its side is looked for nonetheless; one that is not on its side at
+    all, on the other.
+    """
     lags = sought.lags()
+    if not lags:
+        sought = replace(sought, others=np.zeros_like(sought.others))
+        lags = sought.lags()
     if claim.is_ours and _is_found(lags):
         return lags
-    begins = lineup.begins_at(sought.levels, sought.channel)
-    if begins is None:
-        return lags
-    return max(lags, sought.lags(begins - sought.begins_sec), key=_found)
+    for channel in (sought.channel, sought.other_channel):
+        begins = lineup.begins_at(sought.levels, channel)
+        if begins is not None:
+            there = replace(sought, channel=channel)
+            lags = max(lags, there.lags(begins - sought.begins_sec), key=_found)
+    return lags
 
 
 def _tops(listened: Listened) -> Tops:
@@ -95,7 +131,7 @@ def _tops(listened: Listened) -> Tops:
 
 def _found(lags: Sequence[Lag]) -> int:
     """How many windows were found."""
-    return sum(lag.likeness >= lineup.FOUND for lag in lags)
+    return sum(lag.likeness >= FOUND for lag in lags)
 
 
 def _is_found(lags: Sequence[Lag]) -> bool:
@@ -107,7 +143,7 @@ def _of_track(
     track: TrackClaim, listened: Listened, sought: Sought, placed: Placed
 ) -> TrackEvidence:
     """What was heard of a track, and where it is found."""
-    found = [lag.lag_sec for lag in lineup.steady(placed.lags)]
+    found = [lag.lag_sec for lag in steady(placed.lags)]
     near = round(float(np.median(found)), 1) if found else 0.0
     return TrackEvidence(
         track_sid=track.track_sid,
@@ -118,10 +154,21 @@ def _of_track(
     )
 
 
-def _sides(mix: Listened, placed: list[Placed], claim: Claim) -> tuple[SideEvidence, ...]:
+def _sides(
+    mix: Listened, placed: list[Placed], tracks: Sequence[Pair], claim: Claim
+) -> tuple[SideEvidence, ...]:
     """Both channels, for as long as the call lasted, or the mix does."""
     count = max(mix.levels.shape[1], round((claim.duration_sec or 0.0) * RATE))
-    return compare.sides(mix, placed, count)
+    spoilt = {track.side for track, listened in tracks if _is_spoilt(listened.heard)}
+    return tuple(
+        replace(side, is_whole=side.side not in spoilt)
+        for side in compare.sides(mix, placed, count)
+    )
+
+
+def _is_spoilt(heard: Heard) -> bool:
+    """Whether a file lacks something of its sound."""
+    return bool(heard.problem or heard.errors or heard.has_end is False or heard.jumps)
 
 
 def _at_other_pace(mix: Listened, placed: list[Placed], claim: Claim) -> float | None:
@@ -142,12 +189,12 @@ def _at_other_pace(mix: Listened, placed: list[Placed], claim: Claim) -> float |
     return max((found for found in alike if found is not None), default=None)
 
 
-def _channel(mix: Listened, side: str) -> Levels:
-    """The channel of the mix that a side is on; the only one of a mono mix."""
+def _channels(mix: Listened, side: str) -> tuple[Levels, Levels]:
+    """The channel of the mix that a side is on, and the other; the only one of a mono mix."""
     if not len(mix.levels):
-        return np.zeros(0, np.float32)
-    channel: Levels = mix.levels[SIDES.index(side) if len(mix.levels) > 1 and side in SIDES else 0]
-    return channel
+        return np.zeros(0, np.float32), np.zeros(0, np.float32)
+    own = SIDES.index(side) if len(mix.levels) > 1 and side in SIDES else 0
+    return mix.levels[own], mix.levels[1 - own if len(mix.levels) > 1 else own]
 
 
 def _as_one(levels: Levels) -> Levels:

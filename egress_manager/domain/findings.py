@@ -93,7 +93,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "foreign_sound": Kind(Weight.FLAWS, "sound that no track has", "s"),
     "track_missing": Kind(Weight.FLAWS, "a track was published, and there is no file of it"),
     "packets_missing": Kind(Weight.FLAWS, "the server sent more than was kept", "packets"),
-    "unheard": Kind(Weight.FLAWS, "nothing is heard of what the sender sent", "octets a packet"),
+    "octets_missing": Kind(Weight.FLAWS, "the server sent more in its packets", "octets"),
     "late_start": Kind(Weight.FLAWS, "the recorder came late", "s"),
     "not_kept": Kind(Weight.FLAWS, "sound was not kept", "s"),
     "not_sent": Kind(Weight.NOTES, "no sound came", "s"),

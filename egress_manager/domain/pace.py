@@ -11,9 +11,16 @@ from typing import Final
 
 from egress_manager.domain.evidence import Lag, Span, TrackEvidence
 
-#: A window that is less alike says nothing of its place. Speech that went through two codecs and
-#: 8 % lost packets is still at 0.95; that of another call reaches 0.6.
-ALIKE: Final = 0.8
+#: A window that is less like what it was looked for in was not found. Speech that went through two
+#: codecs and lost packets is still at 0.95; that of another call reaches 0.6.
+FOUND: Final = 0.8
+
+#: Neighbours that are found within this of each other are where they are for certain. Seconds.
+STEADY: Final = 0.05
+
+#: Where another voice is heard as well, windows are only this alike; so many have to agree.
+SOMEWHAT: Final = 0.5
+AGREEING: Final = 3
 
 #: Windows of one second fit by chance in more than one place. 3 % faster, they are still at 0.95.
 ALIKE_SHORT: Final = 0.92
@@ -25,9 +32,10 @@ SHORTEST: Final = 30.0
 #: Neighbouring windows that agree to this say the same. Seconds.
 SAME: Final = 0.02
 
-#: A ramp is told from a step by so many windows that lie between its two ends, or by any that are
-#: more alike at another speed. At its end a ramp is over but for this part.
+#: A ramp is told from a step by so many windows that lie between its two ends, or by so many that
+#: are more alike at another speed. At its end a ramp is over but for this part.
 BETWEEN: Final = 3
+FEWEST_PACED: Final = 2
 PACED: Final = 0.02
 #: A ramp of 3 % changes the lag by 15 ms from the first window to the third, half a second later.
 FLAT: Final = 3
@@ -53,7 +61,7 @@ class Pace:
 
 def pace(track: TrackEvidence) -> Pace | None:
     """What a track's lags tell; None where it was found nowhere."""
-    found = [lag for lag in track.lags if lag.likeness >= ALIKE]
+    found = steady(track.lags)
     if not found:
         return None
     slope = _slope(found)
@@ -63,6 +71,27 @@ def pace(track: TrackEvidence) -> Pace | None:
         span_sec=round(found[-1].at_sec - found[0].at_sec, 1),
         steps=tuple(_steps(found)),
         ramp=_ramp(track.first_lags, found),
+    )
+
+
+def steady(lags: Sequence[Lag]) -> tuple[Lag, ...]:
+    """The windows that were found, without those in a place where no neighbour is.
+
+    Where few were found, those count that are somewhat alike and agree with most others.
+    """
+    found = [lag for lag in lags if lag.likeness >= FOUND]
+    if 2 * len(found) < len(lags):
+        middle = median(lag.lag_sec for lag in lags)
+        near = [x for x in lags if abs(x.lag_sec - middle) < STEADY and x.likeness >= SOMEWHAT]
+        if 2 * len(near) > len(lags) >= AGREEING:
+            return tuple(near)
+    if len(found) < AGREEING:
+        return tuple(found)
+    agree = [abs(b.lag_sec - a.lag_sec) < STEADY for a, b in pairwise(found)]
+    return tuple(
+        lag
+        for lag, before, after in zip(found, [False, *agree], [*agree, False], strict=True)
+        if before or after
     )
 
 
@@ -106,7 +135,7 @@ def _ramp(first: Sequence[Lag], found: Sequence[Lag]) -> Span | None:
     until = next((n for n, part in enumerate(parts) if abs(part) < OVER), len(parts))
     between = sum(OVER <= part <= 1 - OVER for part in parts[:until])
     paced = sum(abs(lag.pace - 1) > PACED for lag in close[: until + 1])
-    if until == len(parts) or (between < BETWEEN and not paced):
+    if until == len(parts) or (between < BETWEEN and paced < FEWEST_PACED):
         return None
     return Span(close[0].at_sec, close[until].at_sec, round(whole, 3))
 

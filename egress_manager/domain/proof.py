@@ -12,7 +12,6 @@ from egress_manager.domain.evidence import (
     Claim,
     Evidence,
     Heard,
-    Sent,
     SideEvidence,
     Span,
     TrackClaim,
@@ -26,6 +25,7 @@ from egress_manager.domain.limits import (
     GONE,
     LATE,
     NO_FAULT,
+    OCTETS_SHARE,
     OTHERS,
     OUR_CAUSES,
     OURS,
@@ -34,8 +34,6 @@ from egress_manager.domain.limits import (
     PACKETS_SHARE,
     SAME,
     SILENT,
-    SPEAKING_OCTETS,
-    SPEAKING_PACKETS,
     STRANGE,
     TOO_LITTLE,
     Limits,
@@ -163,7 +161,7 @@ def _of_the_sides(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
             yield from _likeness(side)
             yield from _loudness(side, limits)
             yield from _missing(side, evidence, limits)
-        if evidence.tracks:
+        if evidence.tracks and side.is_whole:
             yield from _foreign(side, limits)
 
 
@@ -181,7 +179,7 @@ def _likeness(side: SideEvidence) -> Iterator[Finding]:
     """Whether the channel carries its tracks at all."""
     if side.missing_share >= SILENT:
         yield Finding("silent", side.side, amount=side.expected_sec)
-    elif side.likeness is not None and side.likeness < STRANGE and side.foreign:
+    elif side.is_whole and side.foreign and (side.likeness or 0.0) < STRANGE:
         yield Finding("other_call", side.side, amount=side.likeness)
 
 
@@ -325,22 +323,12 @@ def _of_the_witnesses(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(
                 "packets_missing", side, sent.track_sid, sent.start_sec, sent.end_sec, lost
             )
-        yield from _unheard(sent, evidence)
+        elif sent.octets_kept < OCTETS_SHARE * sent.octets_sent and sent.packets_sent > PACKETS:
+            octets = sent.octets_sent - sent.octets_kept
+            yield Finding("octets_missing", side, sent.track_sid, amount=octets)
     for listed in evidence.listed or ():
         if listed.track_sid not in sides:
             yield Finding("track_missing", track_sid=listed.track_sid, cause="not known to us")
-
-
-def _unheard(sent: Sent, evidence: Evidence) -> Iterator[Finding]:
-    """A track whose sender sent sound, and whose file has none at all."""
-    if sent.packets_sent < SPEAKING_PACKETS:
-        return
-    octets = sent.octets_sent / sent.packets_sent
-    for track in evidence.tracks:
-        sounds = track.heard.channels
-        is_silent = bool(sounds) and not any(sound.active_sec for sound in sounds)
-        if track.track_sid == sent.track_sid and is_silent and octets >= SPEAKING_OCTETS:
-            yield Finding("unheard", track.side, track.track_sid, amount=round(octets))
 
 
 def _of_the_call(evidence: Evidence) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import av
 import numpy as np
 
 from egress_manager.audio.render import Render
@@ -98,6 +99,48 @@ def scene(name: str, seed: int = 1, seconds: float = SECONDS, **more: object) ->
     chance = random.Random(f"{name} {seed}")
     lines = SCENES[name](chance, seconds)
     return Scene(name, tuple(lines), seconds, **more)  # type: ignore[arg-type]
+
+
+def as_theirs(made: Made, directory: Path, seed: int = 1) -> Claim:
+    """The same call as LiveKit Egress leaves it: not our renderer's files, and not as exact.
+
+    The mix begins a little after the call, in another encoder's AAC; each track begins when its
+    first packet came, and says so with an error of up to 0.15 s.
+    """
+    chance = random.Random(seed)
+    mix = made_up.decoded(Path(made.claim.path))
+    late = chance.uniform(0.2, 1.5)
+    path = directory / "theirs.mp4"
+    write(path, mix[:, round(late * TICKS) :], "aac", 96_000)
+    tracks = []
+    for track in made.claim.tracks:
+        if track.path is None:
+            continue
+        sound = made_up.decoded(Path(track.path))
+        begins = chance.uniform(0, 0.4)
+        file = directory / f"{track.track_sid}-theirs.ogg"
+        write(file, sound[:, round(begins * TICKS) :], "libopus", 32_000)
+        error = chance.uniform(-0.15, 0.15)
+        begins_sec = begins - late + error
+        tracks.append(TrackClaim(track.track_sid, track.side, str(file), begins_sec=begins_sec))
+    length = made.scene.seconds - late
+    return Claim(str(path), is_ours=False, format="mp4", duration_sec=length, tracks=tuple(tracks))
+
+
+def write(path: Path, sound: np.ndarray, codec: str, bits: int) -> None:
+    """Encode a sound (channels, n) as anybody would."""
+    options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=TICKS)
+        layout = "mono" if len(sound) == 1 else "stereo"
+        stream.layout, stream.bit_rate = layout, bits
+        packed = np.ascontiguousarray(sound.T.reshape(1, -1), np.float32)
+        frame = av.AudioFrame.from_ndarray(packed, "flt", layout)
+        frame.sample_rate, frame.pts = TICKS, 0
+        resampler = av.AudioResampler(stream.codec_context.format, layout, TICKS)
+        for piece in resampler.resample(frame):
+            container.mux(stream.encode(piece))
+        container.mux(stream.encode(None))
 
 
 # --- what is said ---------------------------------------------------------------------------------
@@ -360,6 +403,49 @@ def _steady(chance: random.Random, seconds: float) -> Lines:
     return _pair(chance, (caller, agent))
 
 
+def _bad_line(chance: random.Random, seconds: float) -> Lines:
+    """Everything that a network does, at once."""
+    lines = _pair(chance, talk(chance, seconds, overlap=0.2), dtx=True)
+    return [
+        replace(
+            line,
+            loss=chance.uniform(0.02, 0.06),
+            jitter=chance.uniform(0.03, 0.1),
+            drift_ppm=chance.uniform(-200, 200),
+            holes=_spans(chance, seconds, 2, 0.1, 1.0),
+        )
+        for line in lines
+    ]
+
+
+def _music_beside(chance: random.Random, seconds: float) -> Lines:
+    """The agent's participant plays music on a track of its own while it speaks."""
+    first, second = _pair(chance, talk(chance, seconds))
+    sound = music(chance, seconds, chance.uniform(-40, -30))
+    return [first, second, Line("music", sound, seed=chance.randint(1, 99))]
+
+
+def _whispers(chance: random.Random, seconds: float) -> Lines:
+    """Both are hardly to be heard, over hiss."""
+    sides = talk(chance, seconds)
+    return _pair(
+        chance, [0.04 * side + noise(chance, seconds, chance.uniform(-75, -62)) for side in sides]
+    )
+
+
+def _few_words(chance: random.Random, seconds: float) -> Lines:
+    """One word each in the whole call."""
+    sides = made_up.silence(seconds), made_up.silence(seconds)
+    for side, who in zip(sides, ("caller", "agent"), strict=True):
+        put(side, chance.uniform(0, seconds - 2), _said(chance, who)[: round(0.7 * TICKS)])
+    return _pair(chance, sides)
+
+
+def _lively(chance: random.Random, seconds: float) -> Lines:
+    """Hardly a pause: what defects are made of."""
+    return _pair(chance, talk(chance, seconds, pause=(0.1, 0.5), overlap=0.3))
+
+
 SCENES: Final[dict[str, Callable[[random.Random, float], Lines]]] = {
     "turns": _turns,
     "double talk": _double_talk,
@@ -384,4 +470,9 @@ SCENES: Final[dict[str, Callable[[random.Random, float], Lines]]] = {
     "pauses": _pauses,
     "stereo agent": _stereo_agent,
     "steady voice": _steady,
+    "bad line": _bad_line,
+    "music beside": _music_beside,
+    "whispers": _whispers,
+    "few words": _few_words,
+    "lively": _lively,
 }

@@ -1,0 +1,132 @@
+"""What the server says it sent of each track, held against what the journal says was kept.
+
+The reports come from the server (LiveKit counts what it forwarded to us, from a subscription's
+first packet on), so a recorder that lost packets between the wire and the disk can't hide it.
+
+Pure. Moments are seconds since 1970.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from egress_manager.domain.captures import SenderReport, Story, Stretch
+from egress_manager.domain.evidence import Sent
+
+#: A packet lasts so long, where nothing else is known: 20 ms. Ticks.
+PACKET: Final = 960
+
+#: More packets than these, missing at once, are told of by themselves: half a second.
+BURST: Final = 25
+
+#: Octets that LiveKit counts with every packet, beside what is in it: the header of RTP.
+HEADER: Final = 12
+
+
+class Count(NamedTuple):
+    """So many packets and octets, sent or kept, up to a moment."""
+
+    at: float
+    sent: int
+    kept: int
+    octets_sent: int
+    octets_kept: int
+
+
+def sent(stories: Sequence[Story], begins_at: float, ends_at: float) -> tuple[Sent, ...]:
+    """What was sent and kept of each track, between the first and the last report of a call.
+
+    Beside the whole, each time between two reports in which more than `BURST` packets are missing.
+    Where two captures kept a track at the same time, what one lacks the other may have: of these
+    nothing is told.
+    """
+    told: dict[str, list[list[Count]]] = defaultdict(list)
+    for story in stories:
+        for stretches in _by_ssrc(story).values():
+            began = stretches[0].began
+            counts = [Count(began.at, 0, 0, 0, 0), *_counts(stretches)]
+            before = [n for n, count in enumerate(counts) if count.at < begins_at]
+            within = [c for c in counts[before[-1] if before else 0 :] if c.at <= ends_at]
+            if len(within) > 1:
+                told[began.track_sid].append(within)
+    return tuple(
+        one
+        for track_sid, runs in told.items()
+        for run in runs
+        if _is_alone(run, runs)
+        for one in _told(track_sid, run, begins_at)
+    )
+
+
+def _told(track_sid: str, counts: Sequence[Count], begins_at: float) -> Iterator[Sent]:
+    """The whole of it, then where much is missing."""
+    yield _between(track_sid, counts[0], counts[-1], begins_at)
+    if len(counts) > 2:
+        for first, last in pairwise(counts):
+            part = _between(track_sid, first, last, begins_at)
+            if part.packets_sent - part.packets_kept > BURST:
+                yield part
+
+
+def _by_ssrc(story: Story) -> dict[tuple[str, int], list[Stretch]]:
+    """A capture's stretches, those together that one count runs through."""
+    found: dict[tuple[str, int], list[Stretch]] = defaultdict(list)
+    for stretch in story.stretches.values():
+        found[stretch.began.track_sid, stretch.began.ssrc].append(stretch)
+    return found
+
+
+def _counts(stretches: Sequence[Stretch]) -> Iterator[Count]:
+    """What was sent and kept at each report that counts."""
+    kept, octets = 0, 0
+    for stretch in stretches:
+        for report in stretch.reports:
+            if report.packets:
+                more, more_octets = _kept_until(stretch, report)
+                yield Count(
+                    report.at,
+                    report.packets,
+                    kept + more,
+                    max(0, report.octets - HEADER * report.packets),
+                    octets + more_octets,
+                )
+        kept += sum(page.packets + page.recovered + page.duplicate for page in stretch.pages)
+        octets += sum(page.octets for page in stretch.pages)
+
+
+def _kept_until(stretch: Stretch, report: SenderReport) -> tuple[int, int]:
+    """Packets and octets that were kept of what was sent before a report.
+
+    What was sent twice is counted twice, as the server does. Of the page in which the report lies
+    as much as there is of it in time.
+    """
+    packets, octets, end = 0.0, 0.0, 0
+    for page in stretch.pages:
+        start = max(end, min(page.granule, page.until - page.packets * PACKET))
+        part = (report.granule - start) / max(1, page.until - start)
+        if part <= 0:
+            break
+        part = min(1.0, part)
+        packets += part * (page.packets + page.recovered + page.duplicate)
+        octets += part * page.octets
+        end = page.until
+    return round(packets), round(octets)
+
+
+def _between(track_sid: str, first: Count, last: Count, begins_at: float) -> Sent:
+    """What came between two counts; times in seconds since the call's beginning."""
+    return Sent(
+        track_sid,
+        round(first.at - begins_at, 3),
+        round(last.at - begins_at, 3),
+        last.sent - first.sent,
+        last.kept - first.kept,
+        last.octets_sent - first.octets_sent,
+        last.octets_kept - first.octets_kept,
+    )
+
+
+def _is_alone(mine: Sequence[Count], runs: Sequence[Sequence[Count]]) -> bool:
+    """Whether no other capture, and no other connection, kept the track at the same time."""
+    return all(run is mine or run[-1].at <= mine[0].at or run[0].at >= mine[-1].at for run in runs)

@@ -1,0 +1,59 @@
+"""Nothing is found where nothing is wrong: calls of every kind that tests can make up.
+
+`python -m benchmarks proof` makes ten times as many.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from egress_manager.audio.listen import listen
+from egress_manager.domain.proof import judge
+from tests.unit.proof import calls
+from tests.unit.proof.calls import SCENES, Made
+
+
+def made(name: str, directory: Path, n: int) -> Made:
+    """A call of that kind, in one format or the other."""
+    return calls.make(calls.scene(name, 40 + n, mix_format=("mp4", "ogg")[n % 2]), directory)
+
+
+@pytest.mark.parametrize(("n", "name"), list(enumerate(SCENES)), ids=list(SCENES))
+def test_a_clean_call_is_verified(n, name, tmp_path):
+    """Whatever is said in it, and whatever its packets went through."""
+    judgement = judge(listen(made(name, tmp_path, n).claim))
+
+    assert not [finding.words for finding in judgement.faults]
+    assert judgement.verdict == "verified"
+
+
+@pytest.mark.parametrize(("n", "name"), list(enumerate(SCENES))[::3], ids=list(SCENES)[::3])
+def test_a_clean_call_of_livekit_egress_is_verified(n, name, tmp_path):
+    """Its files begin at other times than the call, and say so not too exactly."""
+    claim = calls.as_theirs(made(name, tmp_path, n), tmp_path, seed=n)
+
+    judgement = judge(listen(claim))
+
+    assert not [finding.words for finding in judgement.faults]
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 2.5, 9.0])
+def test_a_short_call_is_verified(seconds, tmp_path):
+    """There may be less of it than is looked for at once."""
+    lines = calls.scene("steady voice", seconds=10.0).lines
+    scene = calls.Scene("short", lines, seconds)
+
+    judgement = judge(listen(calls.make(scene, tmp_path).claim))
+
+    assert not [finding.words for finding in judgement.faults]
+
+
+def test_a_file_without_tracks_is_verified_as_far_as_that_goes(tmp_path):
+    """An imported one: it can be decoded, and both sides are heard; more is not known."""
+    claim = made("turns", tmp_path, 0).claim
+
+    judgement = judge(listen(replace(claim, is_ours=False, tracks=())))
+
+    assert judgement.verdict == "verified"
+    assert "not_compared" in {finding.name for finding in judgement.findings}
