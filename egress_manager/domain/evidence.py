@@ -144,6 +144,7 @@ class SideEvidence:
     loudest moments. `missing`: they have sound, the channel has not, in `missing_share` of it in
     all; `foreign`: the other way round; `clipped`: it has reached full scale where they have not,
     for so many seconds. `leaks`: where the other channel is heard, and how loud in dB of it.
+    `is_whole`: all tracks of the side could be heard, so that nothing else ought to be on it.
     """
 
     side: str
@@ -158,6 +159,7 @@ class SideEvidence:
     foreign: tuple[Span, ...] = ()
     clipped: tuple[Span, ...] = ()
     leaks: tuple[Span, ...] = ()
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
