@@ -1,0 +1,87 @@
+"""What is wrong with a recording is found, under its right name, however little of it there is.
+
+These are the first and the last degree of every kind; `python -m benchmarks proof` tries them all,
+in both formats and on several calls.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from egress_manager.audio.listen import listen
+from egress_manager.domain.evidence import Claim
+from egress_manager.domain.findings import KINDS
+from egress_manager.domain.proof import judge
+from tests.unit.proof import calls, defects
+from tests.unit.proof.defects import DEFECTS, Clean, Defect
+
+#: What is worst of it, and what is least, alternating between the formats.
+FORMATS = ("mp4", "ogg")
+
+
+def some() -> Iterator[tuple[Defect, str]]:
+    """The first and the last degree of each kind, each in one of the formats."""
+    kinds: dict[str, list[Defect]] = defaultdict(list)
+    for defect in DEFECTS:
+        kinds[defect.name].append(defect)
+    for n, degrees in enumerate(kinds.values()):
+        for m, defect in enumerate(dict.fromkeys((degrees[0], degrees[-1]))):
+            yield defect, defect.only or FORMATS[(n + m) % 2]
+
+
+class Calls:
+    """The calls that defects are made of, each rendered once."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.made = cache(self._made)
+
+    def _made(self, seed: int, mix_format: str, seconds: float) -> calls.Made:
+        scene = calls.scene("lively", seed, seconds, mix_format=mix_format)
+        return calls.make(scene, self.directory / f"{seed}-{mix_format}-{seconds}")
+
+    def clean(self, mix_format: str, directory: Path, *, long: bool = False) -> Clean:
+        """A call, and another one."""
+        call = self.made(1, mix_format, 300.0 if long else 26.0)
+        return Clean(call, self.made(2, mix_format, 26.0), directory)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Calls:
+    """Calls that are shared by all tests of this file."""
+    return Calls(tmp_path_factory.mktemp("calls"))
+
+
+def faults(claim: Claim) -> set[str]:
+    """The names of what is found to be wrong."""
+    return {finding.name for finding in judge(listen(claim)).faults}
+
+
+@pytest.mark.parametrize(("defect", "mix_format"), list(some()), ids=str)
+def test_a_defect_is_found_by_its_name(defect, mix_format, made, tmp_path):
+    """That name, and no other."""
+    if str(defect).startswith("other_call"):
+        pytest.skip("another call's sound is not told by this name yet")
+    clean = made.clean(mix_format, tmp_path, long=defect.needs_long)
+
+    assert faults(defect.spoil(clean)) == {defect.name}
+
+
+@pytest.mark.parametrize("mix_format", FORMATS)
+def test_what_is_only_encoded_again_is_not_spoilt(mix_format, made, tmp_path):
+    """So it is the defects that are found, and not what was done to make them."""
+    clean = made.clean(mix_format, tmp_path)
+
+    assert not faults(defects.remixed(clean, clean.sound))
+
+
+def test_every_kind_of_finding_about_sound_and_files_has_a_defect():
+    """What is told of journals and of the server's counts is tried in `test_proof.py`."""
+    told_by_others = {"track_missing", "packets_missing", "octets_missing", "late_start"}
+    told_by_others |= {"not_kept", "too_short"}
+    faults_known = {name for name, kind in KINDS.items() if kind.weight != "notes"}
+
+    assert {defect.name for defect in DEFECTS} == faults_known - told_by_others
