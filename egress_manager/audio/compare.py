@@ -191,8 +191,10 @@ def highest(levels: Levels) -> Levels:
 
 def likeness(one: Levels, other: Levels) -> float | None:
     """How alike two are, -1 to 1; None where the second is the same all along."""
-    a, b = (np.clip(x, SILENCE, 0) - np.clip(x, SILENCE, 0).mean() for x in (one, other))
-    if not len(b) or b.std() < CHANGES:
+    if not len(other):
+        return None
+    a, b = (x - x.mean() for x in (np.clip(one, SILENCE, 0), np.clip(other, SILENCE, 0)))
+    if b.std() < CHANGES:
         return None
     both = float(np.linalg.norm(a) * np.linalg.norm(b))
     return round(float(a @ b) / both, 3) if a.std() >= CHANGES / 3 else 0.0

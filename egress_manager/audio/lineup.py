@@ -68,6 +68,8 @@ class Sought:
 
         It is looked for near a lag of `about` seconds, and farther off where it is not there.
         """
+        if not len(self.levels):
+            return ()
         width = min(round(WINDOW * RATE), len(self.levels))
         every = max(EVERY, len(self.levels) / RATE / MOST)
         last = len(self.levels) - width
@@ -90,7 +92,7 @@ class Sought:
         for start in starts:
             window = np.clip(self.levels[start : start + width], SILENCE, 0)
             pattern = window - window.mean()
-            if len(pattern) < width or not width or pattern.std() < CHANGES:
+            if len(pattern) < width or pattern.std() < CHANGES:
                 continue
             power = float(power_of(window).sum())
             if float(self.others[start : start + width].sum()) > ALONE * power:

@@ -100,8 +100,8 @@ def _sought(
             there = _as_one(heard.levels)
             is_there = (rows >= 0) & (rows < len(there))
             others[is_there] += power_of(there[rows[is_there]])
-    own, other = _channels(mix, track.side)
-    return Sought(levels, others, own, other, track.begins_sec)
+    channel, other_channel = _channels(mix, track.side)
+    return Sought(levels, others, channel, other_channel, track.begins_sec)
 
 
 def _lags(sought: Sought, claim: Claim) -> tuple[Lag, ...]:

@@ -177,9 +177,10 @@ def _are_swapped(sides: Sequence[SideEvidence]) -> bool:
 
 def _likeness(side: SideEvidence) -> Iterator[Finding]:
     """Whether the channel carries its tracks at all."""
-    if side.missing_share >= SILENT:
+    strange = sum(span.seconds for span in side.foreign) if side.is_whole else 0.0
+    if side.missing_share >= SILENT and strange < TOO_LITTLE:
         yield Finding("silent", side.side, amount=side.expected_sec)
-    elif side.is_whole and side.foreign and (side.likeness or 0.0) < STRANGE:
+    elif strange and side.likeness is not None and side.likeness < STRANGE:
         yield Finding("other_call", side.side, amount=side.likeness)
 
 
