@@ -113,7 +113,8 @@ def _of_a_file(
     if heard.has_end is False or (heard.has_end is None and lacks > BREAK):
         yield Finding("truncated", start_sec=heard.decoded_sec, amount=round(max(0.0, lacks), 2))
     jumps = heard.jumps if is_ours else ()
-    if heard.errors or jumps or (sha256 and heard.sha256 != sha256):
+    is_other = bool(sha256) and heard.sha256 != sha256
+    if heard.errors or jumps or is_other or (is_ours and heard.has_end and lacks > BREAK):
         at = min((jump.start_sec for jump in heard.jumps), default=None)
         yield Finding("damaged", start_sec=at, amount=max(heard.errors, len(jumps)))
 
