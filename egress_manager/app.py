@@ -21,8 +21,9 @@ from egress_manager.flows.audit import seal
 from egress_manager.flows.audit.doors import Sealers
 from egress_manager.flows.receive import Intake
 from egress_manager.settings import Settings, load_settings
-from egress_manager.wiring import Services, check_settings, open_services, recorder_token
-from egress_manager.wiring_audit import sealers_of
+from egress_manager.wiring.audit import sealers_of
+from egress_manager.wiring.parts import check_settings, recorder_token
+from egress_manager.wiring.service import Services, open_services
 
 log = logging.getLogger(__name__)
 

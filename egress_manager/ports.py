@@ -1,7 +1,7 @@
 """The doors: what we need of the world, in our own words.
 
 Each is a Protocol with few verbs; the docstring says what happens at the edges. Behind each stands
-an adapter (named in `wiring.py`), and in `testing.py` an in-memory fake, held to the same tests.
+an adapter (named in `wiring`), and in `testing.py` an in-memory fake, held to the same tests.
 Stores keep moments to the millisecond, and return what they keep (`domain/moments.py`).
 """
 

@@ -77,7 +77,7 @@ def show(subject: str | None = None, /, *, limit: int = 20, as_json: AsJson = Fa
 
 
 async def _verify(known: str, *, with_files: bool, as_json: bool) -> Audited:
-    from egress_manager.wiring_audit import open_sealers
+    from egress_manager.wiring.audit import open_sealers
 
     async with open_sealers(load_settings()) as doors:
         tell = (lambda finding: None) if as_json else _tell
@@ -85,7 +85,7 @@ async def _verify(known: str, *, with_files: bool, as_json: bool) -> Audited:
 
 
 async def _entries(subject: str | None, limit: int) -> list[Facts]:
-    from egress_manager.wiring_audit import open_sealers
+    from egress_manager.wiring.audit import open_sealers
 
     async with open_sealers(load_settings()) as doors:
         if subject is not None:

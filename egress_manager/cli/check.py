@@ -68,7 +68,7 @@ async def _checks(service: Service, *, with_call: bool) -> AsyncIterator[Checked
             yield each
         return
     from egress_manager.flows.check import run
-    from egress_manager.wiring import open_checks
+    from egress_manager.wiring.beside import open_checks
 
     async with open_checks(settings, Running(service), with_call=with_call) as doors:
         async for each in run(doors):

@@ -66,7 +66,7 @@ def new_key() -> None:
 
 async def _new_key() -> str:
     from egress_manager.api import auth
-    from egress_manager.wiring import open_keys
+    from egress_manager.wiring.beside import open_keys
 
     async with open_keys(load_settings()) as kept:
         return await auth.make_new_key(kept, _Now())

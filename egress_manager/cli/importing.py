@@ -110,7 +110,7 @@ def _zone(name: str) -> tzinfo:
 
 async def _import(paths: Sequence[str], wish: Wish, *, as_json: bool) -> list[Outcome]:
     """What came of each file; printed as it comes, unless it is for scripts."""
-    from egress_manager.wiring import open_importers
+    from egress_manager.wiring.beside import open_importers
 
     outcomes: list[Outcome] = []
     async with open_importers(load_settings()) as doors:

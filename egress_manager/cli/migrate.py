@@ -126,7 +126,7 @@ class Account:
 
 
 async def _files(pattern: str, *, is_meant: bool, account: Account) -> None:
-    from egress_manager.wiring import open_movers
+    from egress_manager.wiring.beside import open_movers
 
     settings = load_settings()
     async with open_movers(settings) as movers:
@@ -140,7 +140,7 @@ async def _files(pattern: str, *, is_meant: bool, account: Account) -> None:
 
 
 async def _undo(run: str | None, *, is_meant: bool, account: Account) -> None:
-    from egress_manager.wiring import open_movers
+    from egress_manager.wiring.beside import open_movers
 
     async with open_movers(load_settings()) as movers:
         if not is_meant:

@@ -41,7 +41,7 @@ def rebuild(directory: Path, /, *, yes: Yes = False, as_json: AsJson = False) ->
 
 
 async def _rebuild(directory: Path, *, is_meant: bool, as_json: bool) -> Rebuilt:
-    from egress_manager.wiring_audit import open_sealers, sidecars_in
+    from egress_manager.wiring.audit import open_sealers, sidecars_in
 
     tell = (lambda trouble: None) if as_json else _tell
     async with open_sealers(load_settings()) as doors:

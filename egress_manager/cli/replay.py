@@ -112,7 +112,7 @@ async def _replay(
     trace: Sequence[Recorded], manner: Manner, url: str, *, as_json: bool
 ) -> list[dict[str, Any]]:
     """Every answer; printed as it comes, unless it is for scripts."""
-    from egress_manager.wiring import webhook_signature
+    from egress_manager.wiring.parts import webhook_signature
 
     sign = webhook_signature(load_settings())
     answers: list[dict[str, Any]] = []
@@ -210,7 +210,7 @@ def export(
 async def _export(
     file: Path, room: str | None, since: datetime | None, until: datetime | None
 ) -> int:
-    from egress_manager.wiring import open_kept
+    from egress_manager.wiring.beside import open_kept
 
     count = 0
     async with open_kept(load_settings()) as kept:

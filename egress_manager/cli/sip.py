@@ -120,14 +120,14 @@ def undo(
 
 
 async def _show() -> tuple[Sequence[Trunk], Sequence[DispatchRule]]:
-    from egress_manager.wiring import open_switchboard
+    from egress_manager.wiring.beside import open_switchboard
 
     async with open_switchboard(load_settings()) as board:
         return await board.rules.trunks(), await board.rules.rules()
 
 
 async def _apply(rule_ids: Sequence[str], prefix: str, *, is_meant: bool, as_json: bool) -> None:
-    from egress_manager.wiring import open_switchboard
+    from egress_manager.wiring.beside import open_switchboard
 
     run: str | None = None
     async with open_switchboard(load_settings()) as board:
@@ -144,7 +144,7 @@ async def _apply(rule_ids: Sequence[str], prefix: str, *, is_meant: bool, as_jso
 
 
 async def _undo(run: str | None, *, is_meant: bool, force: bool, as_json: bool) -> None:
-    from egress_manager.wiring import open_switchboard
+    from egress_manager.wiring.beside import open_switchboard
 
     async with open_switchboard(load_settings()) as board:
         run, reviews = await dispatch.review(board, run)

@@ -13,7 +13,7 @@ import sys
 
 from egress_manager.flows.migration import files
 from egress_manager.settings import load_settings
-from egress_manager.wiring import open_movers
+from egress_manager.wiring.beside import open_movers
 from tests.unit.migration.mortal import Life, mortal
 
 

@@ -7,7 +7,7 @@ import asyncio
 
 from egress_manager.flows.audit.seal import Sealing
 from egress_manager.settings import load_settings
-from egress_manager.wiring_audit import open_sealers
+from egress_manager.wiring.audit import open_sealers
 
 
 async def main() -> None:

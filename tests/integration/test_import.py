@@ -20,7 +20,7 @@ from egress_manager.flows.importing import files as importing
 from egress_manager.flows.importing.doors import Importers
 from egress_manager.flows.importing.files import Deed, Outcome, Wish
 from egress_manager.settings import load_settings
-from egress_manager.wiring import open_importers
+from egress_manager.wiring.beside import open_importers
 from lab.manager import KEY, Manager
 from lab.sound_files import CODECS, write
 from lab.sounds import chirp, speech, tone

@@ -1,4 +1,4 @@
-"""Which adapter stands behind which door of sealing; `wiring.py` has all the others."""
+"""Which adapter stands behind which door of sealing; `service` has all the others."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,8 @@ from egress_manager.adapters.mongo_waiting import MongoWaiting
 from egress_manager.flows.audit.doors import Sealers, Sidecars
 from egress_manager.ports import Clock, Files
 from egress_manager.settings import Settings
-from egress_manager.wiring import Services, files_of, open_database
+from egress_manager.wiring.parts import files_of, open_database
+from egress_manager.wiring.service import Services
 
 
 def sealers_of(services: Services) -> Sealers:

@@ -1,0 +1,103 @@
+"""Parts of the wiring that the service and the commands beside it share."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+from egress_manager.adapters import livekit_tokens, mongo_client, mongo_schema
+from egress_manager.adapters.given_key import GivenKey
+from egress_manager.adapters.local_files import LocalFiles
+from egress_manager.adapters.mongo_client import Database
+from egress_manager.adapters.mongo_keys import MongoKeys
+from egress_manager.adapters.mongo_process import FOLDER, NOT_FOUND, find_mongod, open_mongo
+from egress_manager.adapters.obstore_bucket import ObstoreBucket
+from egress_manager.adapters.obstore_files import ObstoreFiles
+from egress_manager.domain.buckets import Bucket
+from egress_manager.domain.policy import Policy
+from egress_manager.errors import SettingsWrong
+from egress_manager.flows.doors import House
+from egress_manager.ports import Keys
+from egress_manager.settings import Settings
+
+
+def check_settings(settings: Settings) -> None:
+    """Raises `SettingsWrong` where MongoDB is neither configured nor to be had."""
+    if not settings.mongo_uri and find_mongod() is None:
+        raise SettingsWrong(NOT_FOUND)
+
+
+def files_of(settings: Settings) -> tuple[LocalFiles, ObstoreBucket | None]:
+    """Where recordings lie: the directory, and a bucket where there is one."""
+    directory, bucket = settings.recordings_dir.absolute(), bucket_of(settings)
+    objects = ObstoreBucket(bucket) if bucket else None
+    return ObstoreFiles(directory, objects) if objects else LocalFiles(directory), objects
+
+
+def house_of(settings: Settings) -> House:
+    """What the settings say about recordings."""
+    return House(
+        policy=Policy(
+            settings.record, settings.record_rooms, settings.engine, settings.other_engine_rooms
+        ),
+        naming=settings.naming,
+        mix_format=settings.mix_format,
+        include_other_callers=settings.include_other_callers,
+        falls_back=settings.falls_back,
+        egress_dir=egress_dir(settings),
+    )
+
+
+def egress_dir(settings: Settings) -> str:
+    """The recordings directory as LiveKit Egress sees it."""
+    return settings.egress_recordings_dir or str(settings.recordings_dir.absolute())
+
+
+def key_of(settings: Settings) -> tuple[str, str]:
+    """LiveKit's API key and its secret."""
+    return settings.livekit_api_key, settings.livekit_api_secret.get_secret_value()
+
+
+def bucket_of(settings: Settings) -> Bucket | None:
+    """The bucket, where there is one."""
+    if not settings.s3_bucket:
+        return None
+    return Bucket(
+        settings.s3_bucket,
+        settings.s3_region,
+        settings.s3_endpoint,
+        settings.s3_access_key,
+        settings.s3_secret.get_secret_value(),
+    )
+
+
+async def prepare(database: Database) -> None:
+    """Indexes and migrations. Raises `StoreUnavailable`."""
+    await mongo_schema.migrate(database)
+
+
+def keys_of(settings: Settings, database: Database) -> Keys:
+    """The API's key: the one of the settings, else the one that is kept."""
+    given = settings.api_key.get_secret_value()
+    return GivenKey(given) if given else MongoKeys(database)
+
+
+def recorder_token(settings: Settings, room_name: str, ttl_seconds: int) -> str:
+    """The token of the user's document, for the Egress API."""
+    return livekit_tokens.recorder_token(*key_of(settings), room_name, ttl_seconds)
+
+
+def webhook_signature(settings: Settings) -> Callable[[bytes], str]:
+    """Signs webhooks as livekit-server would that the service of these settings listens to."""
+    key = settings.webhook_key or settings.livekit_api_key
+    return partial(livekit_tokens.webhook_token, key, settings.webhook_signing_secret)
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database, for the command line; shares the mongod of a service that runs."""
+    async with open_mongo(settings.mongo_uri, settings.recordings_dir.absolute() / FOLDER) as uri:
+        client = mongo_client.connect(uri)
+        try:
+            yield mongo_client.database(client, settings.mongo_db)
+        finally:
+            await client.close()
