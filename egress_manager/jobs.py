@@ -228,7 +228,9 @@ async def _turn(name: str, sweep: Sweep, said: str = "") -> tuple[float, str]:
             return await sweep(), ""
     except EgressManagerError as error:
         if error.code != said:
-            log.warning("sweep_failed", extra={"sweep": name, "why": str(error)})
+            log.warning(
+                "sweep_failed", extra={"sweep": name, "why": error.code, "detail": str(error)}
+            )
         return SWEEP_RETRY, error.code
     except Exception:
         log.exception("sweep_failed", extra={"sweep": name})

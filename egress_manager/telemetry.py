@@ -5,11 +5,14 @@ else a field (`log.info("recording_moved", extra={"recording": recording.id})`).
 object; on a terminal it is laid out for people.
 
 Fields about people (numbers, names, identities, room names: callers' numbers are often part of
-them) are marked, so that who keeps the log can drop them: their names begin with `pii.`.
+them) are marked, so that who keeps the log can drop them: their names begin with `pii.`. What an
+error says may quote any of them, so its words are marked too, and told apart from its traceback.
 """
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
 from typing import Any, Final, TextIO
 
 import structlog
@@ -21,10 +24,12 @@ PERSONAL: Final = frozenset(
         "agent_identity",
         "called_number",
         "caller_number",
+        "detail",
         "filepath",
         "identity",
         "metadata",
         "participant",
+        "path",
         "phone",
         "room",
         "room_name",
@@ -69,7 +74,7 @@ def _formatter(plain: bool) -> logging.Formatter:
     if plain:
         last = [structlog.dev.ConsoleRenderer()]
     else:
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        last = [tell_error_apart, structlog.processors.JSONRenderer()]
     before: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -87,3 +92,32 @@ def mark_personal(_: Any, __: str, event: EventDict) -> EventDict:
     """Put the mark before the names of fields that are about people."""
     event.pop("color_message", None)  # uvicorn's, for terminals
     return {f"{MARK}{name}" if name in PERSONAL else name: value for name, value in event.items()}
+
+
+def tell_error_apart(_: Any, __: str, event: EventDict) -> EventDict:
+    """`exception` is where it happened, `pii.error` what was said of it."""
+    given = event.pop("exc_info", None)
+    error = given[1] if isinstance(given, tuple) else given
+    if given is True:
+        error = sys.exc_info()[1]
+    if isinstance(error, BaseException):
+        chain = list(_with_causes(error))
+        event["exception"] = "\n".join(map(_where, chain))
+        event[f"{MARK}error"] = "; ".join(f"{type(each).__name__}: {each}" for each in chain)
+    return event
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    """What led to it, what it holds, and it: the oldest first."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield from _with_causes(before)
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _with_causes(each)
+    yield error
+
+
+def _where(error: BaseException) -> str:
+    lines = traceback.format_tb(error.__traceback__)
+    return "".join(lines) + type(error).__name__

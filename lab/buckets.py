@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx2
 
-from lab import programs
+from lab import discretion, programs
 from lab.ports import LOOPBACK, free_port
 from lab.processes import Server
 
@@ -45,6 +45,7 @@ class S3(Server):
 
     def __init__(self, *buckets: str) -> None:
         super().__init__()
+        discretion.secret(self.secret_key)
         self.port = free_port()
         # A folder is a bucket; neither path may be the beginning of the other.
         self._data, self._about = self.directory / "data", self.directory / "about"

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx2
 
-from lab import programs
+from lab import discretion, programs
 from lab.ports import LOOPBACK, free_port
 from lab.processes import Server, ServerFailed
 from lab.servers import API_KEY, API_SECRET
@@ -32,7 +32,8 @@ class Manager(Server):
     """`uvicorn egress_manager.app:app`, with settings of a test's own.
 
     `livekit_url` may be set until it is started. `settings` are environment variables that add to
-    or replace the usual ones. `recordings` is where its files go.
+    or replace the usual ones. `recordings` is where its files go. At the end its log is held
+    against what it must not tell.
     """
 
     name = "manager"
@@ -53,6 +54,7 @@ class Manager(Server):
         self.recordings = recordings or self.directory / "recordings"
         self._mongo = {"MONGO_URI": mongo_uri, "MONGO_DB": mongo_db} if mongo_uri else {}
         self._settings = dict(settings or {})
+        discretion.secret(API_SECRET, KEY)
 
     @property
     def url(self) -> str:
@@ -79,6 +81,12 @@ class Manager(Server):
             **self._mongo,
         }
         return usual | self._settings
+
+    async def close(self) -> None:
+        await self.kill()
+        log = self.log.read_text(errors="replace") if self.log.exists() else ""
+        await super().close()
+        discretion.hold(log, self.name)
 
     async def answers(self) -> bool:
         try:

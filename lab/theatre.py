@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from lab import programs
+from lab import discretion, programs
 from lab.plans import Address, Part, Plan
 from lab.processes import Server, ServerFailed
 from lab.tokens import Rooms
@@ -29,6 +29,8 @@ class Stage(Server):
         super().__init__()
         address = Address(rooms.url, rooms.api_key, rooms.api_secret)
         self._plan = Plan(address, tuple(parts))
+        for part in self._plan.parts:
+            discretion.concerns(part.room, part.who, part.number)
 
     def command(self) -> list[str]:
         file = self.directory / "plan.json"

@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 
 from livekit import api
 
+from lab import discretion
+
 Kind = Literal["standard", "ingress", "egress", "sip", "agent"]
 _VALID_FOR = timedelta(hours=6)
 
@@ -34,6 +36,7 @@ def token(
     attributes: Mapping[str, str] | None = None,
 ) -> str:
     """What lets somebody join `room`, publish, subscribe and change its own attributes."""
+    discretion.concerns(room, identity, name, *dict(attributes or {}).values())
     grants = api.VideoGrants(room_join=True, room=room, can_update_own_metadata=True)
     made: str = (
         api.AccessToken(rooms.api_key, rooms.api_secret)

@@ -145,7 +145,8 @@ class EgressRecorder:
             return  # it may have begun: LiveKit is asked later
         except EgressManagerError as error:
             self.refusals, self.trouble = self.refusals + 1, str(error)
-            log.warning("order_refused", extra={"path": order.path, "why": str(error)})
+            about_it = {"path": order.path, "why": error.code, "detail": str(error)}
+            log.warning("order_refused", extra=about_it)
             await self._tell(self._refused(order, error))
             return
         self.trouble = ""
@@ -265,7 +266,7 @@ class EgressRecorder:
         try:
             info = await self._ask("StopEgress", request, egress.EgressInfo, "")
         except (EgressManagerError, TimeoutError) as error:
-            log.info("stop_unanswered", extra={"egress_id": egress_id, "why": str(error)})
+            log.info("stop_unanswered", extra={"egress_id": egress_id, "detail": str(error)})
             return  # it has ended, or is asked after later
         await self._tell(report_of(info, datetime.now(UTC)))
 

@@ -127,7 +127,8 @@ async def mend(difference: Difference, doors: Doors) -> bool:
     except NotYet:
         return False
     except EgressManagerError as error:
-        log.warning("not_mended", extra={"kind": difference.kind, "why": str(error)})
+        about_it = {"kind": difference.kind, "why": error.code, "detail": str(error)}
+        log.warning("not_mended", extra=about_it)
         return False
     return True
 

@@ -175,7 +175,7 @@ class Connection:
             raise
         except Exception as error:
             # Whatever is wrong with one message, the packets of this room keep coming.
-            log.warning("message_passed_over", extra={"kind": kind, "error": repr(error)})
+            log.warning("message_passed_over", extra={"kind": kind, "detail": repr(error)})
 
     async def _serve(self, message: rtc.SignalResponse, signalling: Signalling) -> None:
         match message.WhichOneof("message"):
@@ -287,7 +287,7 @@ class Connection:
         try:
             packet.ParseFromString(data)
         except Exception as error:  # protobuf's own, of which there are several
-            log.warning("data_passed_over", extra={"error": repr(error)})
+            log.warning("data_passed_over", extra={"detail": repr(error)})
             return
         if packet.WhichOneof("value") == "sip_dtmf":
             self._audience.digit(packet.participant_identity, packet.sip_dtmf.digit)

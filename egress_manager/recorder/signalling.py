@@ -122,7 +122,7 @@ def _response(message: aiohttp.WSMessage) -> rtc.SignalResponse | None:
     try:
         response.ParseFromString(message.data)
     except Exception as error:  # protobuf's own, of which there are several, or a text message
-        log.warning("signal_passed_over", extra={"error": repr(error)})
+        log.warning("signal_passed_over", extra={"detail": repr(error)})
         return None
     return response
 
