@@ -7,7 +7,7 @@ from typing import Final
 
 import uvloop
 
-from benchmarks import hangup, intake, joining, load, place, soak
+from benchmarks import hangup, intake, joining, load, place, soak, storm
 from benchmarks.figures import Benchmark, Machine, Measured, load_average, today
 from benchmarks.page import keep
 from benchmarks.premises import say
@@ -21,6 +21,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "memory": Benchmark(load.MEMORY_METHOD, load.memory),
     "hangup": Benchmark(hangup.METHOD, hangup.measure),
     "intake": Benchmark(intake.METHOD, intake.measure),
+    "storm": Benchmark(storm.METHOD, storm.measure),
     "soak": Benchmark(soak.METHOD, soak.measure),
     "place": Benchmark(place.METHOD, place.measure),
 }

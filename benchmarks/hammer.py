@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import uvloop
 
-from benchmarks.events import signed, signed_webhooks, somebody_joins_now
+from lab.events import signed, signed_webhooks, somebody_joins_now
 from lab.ports import LOOPBACK
 from lab.servers import API_KEY, API_SECRET
 

@@ -53,9 +53,9 @@ def somebody_joins_now(name: str) -> Json:
     return {"event": "participant_joined", **parts, "id": f"EV_{name}", "createdAt": now}
 
 
-def webhooks_of_call(name: str) -> Iterator[Json]:
-    """All that is told of one call, in order."""
-    room, phone, agent = _room(name), _phone(name), _agent(name)
+def webhooks_of_call(name: str, room_name: str = "") -> Iterator[Json]:
+    """All that is told of one call, in order; without a room's name, in a room of its own."""
+    room, phone, agent = _room(name, room_name), _phone(name), _agent(name)
     brief_room = {"sid": room["sid"], "name": room["name"]}
     stories: list[tuple[str, Json]] = [("room_started", {"room": room})]
     stories += [("participant_joined", {"room": room, "participant": phone})]
@@ -72,11 +72,11 @@ def webhooks_of_call(name: str) -> Iterator[Json]:
         yield {"event": event, **parts, "id": f"EV_{name}-{number}", "createdAt": created_at}
 
 
-def _room(name: str) -> Json:
+def _room(name: str, room_name: str = "") -> Json:
     created = int(time.time()) - AGO
     return {
         "sid": f"RM_{name}",
-        "name": f"call_{name}",
+        "name": room_name or f"call_{name}",
         "emptyTimeout": 300,
         "departureTimeout": 20,
         "creationTime": str(created),
