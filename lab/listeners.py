@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from livekit import rtc
 
-from lab.participants import WAIT_TIMEOUT, Manner, Participant
+from lab.actors import WAIT_TIMEOUT
+from lab.participants import Manner, Participant
 from lab.sounds import PCM, RATE, levels, silence
 from lab.tokens import Rooms
 

@@ -1,9 +1,10 @@
 """Sound that enters a room in real time, with the wall-clock moment of every sample."""
 
 import asyncio
+import itertools
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,6 +59,41 @@ class _Speech:
     pushed_at: list[float] = field(default_factory=list)
 
 
+class Speeches:
+    """What is to be said, frame by frame, one speech after another."""
+
+    def __init__(self, frame_for: float = _FRAME) -> None:
+        self._waiting: deque[_Speech] = deque()
+        self._steps = [step * _FRAME for step in range(round(frame_for / _FRAME))]
+
+    def add(self, frames: Iterator[PCM], samples: int) -> asyncio.Future[Utterance]:
+        """Say it after all that was to be said before; done when its last frame is out."""
+        said: asyncio.Future[Utterance] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Speech(frames, samples, said))
+        return said
+
+    def next(self) -> PCM | None:
+        """The next frame, taken now; None when there is nothing to say."""
+        while self._waiting:
+            speech = self._waiting[0]
+            frame = next(speech.frames, None)
+            if frame is not None:
+                now = time.time()
+                speech.pushed_at += [now + step for step in self._steps]
+                return frame
+            self._waiting.popleft()
+            if not speech.said.done():
+                speech.said.set_result(Utterance(speech.samples, tuple(speech.pushed_at)))
+        return None
+
+    def fall_silent(self) -> None:
+        """Whoever still waits to have said something gets a ConnectionError."""
+        for speech in self._waiting:
+            if not speech.said.done():
+                speech.said.set_exception(ConnectionError("closed before all was said"))
+        self._waiting.clear()
+
+
 class Microphone:
     """Once opened it sends without a pause: what it is told to say, else digital silence.
 
@@ -67,7 +103,7 @@ class Microphone:
 
     def __init__(self) -> None:
         self.source = rtc.AudioSource(RATE, 1, queue_size_ms=0)
-        self._speeches: deque[_Speech] = deque()
+        self._speeches = Speeches()
         self._pump: asyncio.Task[None] | None = None
 
     @property
@@ -83,8 +119,7 @@ class Microphone:
         """Say it after all that was to be said before, and return when its last frame is out."""
         if len(pcm) == 0:
             raise ValueError("nothing to say")
-        said: asyncio.Future[Utterance] = asyncio.get_running_loop().create_future()
-        self._speeches.append(_Speech(_frames(pcm), len(pcm), said))
+        said = self._speeches.add(frames(pcm, FRAME_SAMPLES), len(pcm))
         self.open()
         return await said
 
@@ -96,35 +131,12 @@ class Microphone:
         await self.source.aclose()
 
     async def _send(self) -> None:
-        begin = time.monotonic()
-        frame = 0
         try:
-            while True:
-                # Against the beginning, not the last frame: lateness never adds up.
-                await asyncio.sleep(max(0.0, begin + frame * _FRAME - time.monotonic()))
-                await self._push(self._next())
-                frame += 1
+            async for _ in ticks(_FRAME):
+                frame = self._speeches.next()
+                await self._push(_SILENCE if frame is None else frame)
         finally:
-            self._fall_silent()
-
-    def _fall_silent(self) -> None:
-        for speech in self._speeches:
-            if not speech.said.done():
-                speech.said.set_exception(ConnectionError("closed before all was said"))
-        self._speeches.clear()
-
-    def _next(self) -> PCM:
-        """The next 10 ms."""
-        while self._speeches:
-            speech = self._speeches[0]
-            frame = next(speech.frames, None)
-            if frame is not None:
-                speech.pushed_at.append(time.time())
-                return frame
-            self._speeches.popleft()
-            if not speech.said.done():
-                speech.said.set_result(Utterance(speech.samples, tuple(speech.pushed_at)))
-        return _SILENCE
+            self._speeches.fall_silent()
 
     async def _push(self, pcm: PCM) -> None:
         frame = rtc.AudioFrame(pcm.tobytes(), RATE, 1, FRAME_SAMPLES)
@@ -132,8 +144,16 @@ class Microphone:
             await self.source.capture_frame(frame)
 
 
-def _frames(pcm: PCM) -> Iterator[PCM]:
-    """Cut into 10 ms; the last piece is filled up with silence."""
-    for begin in range(0, len(pcm), FRAME_SAMPLES):
-        piece = pcm[begin : begin + FRAME_SAMPLES]
-        yield np.pad(piece, (0, FRAME_SAMPLES - len(piece)))
+async def ticks(period: float) -> AsyncIterator[int]:
+    """Count in real time, against the beginning and not the last tick: lateness never adds up."""
+    begin = time.monotonic()
+    for number in itertools.count():
+        await asyncio.sleep(max(0.0, begin + number * period - time.monotonic()))
+        yield number
+
+
+def frames(pcm: PCM, size: int) -> Iterator[PCM]:
+    """Cut into pieces of `size` samples; the last one is filled up with silence."""
+    for begin in range(0, len(pcm), size):
+        piece = pcm[begin : begin + size]
+        yield np.pad(piece, (0, size - len(piece)))

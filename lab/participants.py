@@ -2,31 +2,20 @@
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from livekit import rtc
 
+from lab.actors import WAIT_TIMEOUT, Actor, Happening
 from lab.microphone import Microphone, Utterance
 from lab.sounds import PCM
 from lab.tokens import Kind, Rooms, token
 
 JOIN_TIMEOUT = 30.0
 LEAVE_TIMEOUT = 5.0
-WAIT_TIMEOUT = 30.0
 _LOOK_AGAIN = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """Something that a participant did or that happened to it, at a wall-clock moment (s)."""
-
-    what: str
-    at: float
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +47,7 @@ class Manner:
 PLAIN = Manner()
 
 
-class Participant:
+class Participant(Actor):
     """Joins with `async with`, publishes one mono Opus track, says things, leaves.
 
     With its line open it sends without a pause: what it says, else silence. Before that
@@ -79,20 +68,16 @@ class Participant:
         manner: Manner = PLAIN,
         on_happening: Callable[[Happening], None] | None = None,
     ) -> None:
+        Actor.__init__(self, identity, on_happening)
         self.rooms = rooms
         self.room_name = room
-        self.identity = identity
         self.name = name
         self.attributes = dict(attributes or {})
         self.manner = manner
         self.room = rtc.Room()
-        self.happenings: list[Happening] = []
         self._says = says
-        self._on_happening = on_happening
-        self._deeds: set[asyncio.Task[None]] = set()
         # While a room closes, the SDK fails if a track of it is dropped at the same moment.
         self._kept: list[Any] = []
-        self._changed = asyncio.Event()
         self._microphone: Microphone | None = None
         self._track: rtc.LocalAudioTrack | None = None
         self._publication: rtc.LocalTrackPublication | None = None
@@ -192,54 +177,6 @@ class Participant:
             await self.room.local_participant.set_attributes(dict(attributes))
         self.attributes.update(attributes)
 
-    async def said(self, timeout: float = WAIT_TIMEOUT) -> Happening:
-        """Wait until something was said; `details` tell when it began and ended."""
-        return await self.reached("said", timeout)
-
-    async def left(self, timeout: float = WAIT_TIMEOUT) -> Happening:
-        """Wait until it is out of the room, whoever wanted that."""
-        return await self.reached("left", timeout)
-
-    async def reached(self, what: str, timeout: float = WAIT_TIMEOUT) -> Happening:
-        """Wait until something happened, and tell when it did.
-
-        Among others: "joined", "published", "subscribed" (somebody began to get its sound),
-        "answered", "said", "left".
-        """
-        async with asyncio.timeout(timeout):
-            while (found := self.first(what)) is None:
-                self._changed.clear()
-                await self._changed.wait()
-        return found
-
-    def first(self, what: str) -> Happening | None:
-        """The first happening of that name, if it happened."""
-        return next((event for event in self.happenings if event.what == what), None)
-
-    def note(self, what: str, **details: Any) -> None:
-        """Put down that something happened now."""
-        happening = Happening(what, time.time(), details)
-        self.happenings.append(happening)
-        self._changed.set()
-        if self._on_happening is not None:
-            self._on_happening(happening)
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.join()
-        except BaseException:
-            await self.leave()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.leave()
-
     async def _arrived(self) -> None:
         """It is in the room and has published: what now?"""
         await self._begin()
@@ -252,20 +189,6 @@ class Participant:
 
     async def _say_first(self, words: PCM) -> None:
         await self.say(words)
-
-    def _do(self, deed: Coroutine[Any, Any, None]) -> None:
-        """Do something beside; it ends with the stay at the latest."""
-        task = asyncio.create_task(deed, name=self.identity)
-        self._deeds.add(task)
-
-    async def _end_deeds(self) -> None:
-        """Stop what is still being done, and raise what went wrong with it."""
-        deeds, self._deeds = self._deeds, set()
-        for deed in deeds:
-            deed.cancel()
-        for outcome in await asyncio.gather(*deeds, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                raise outcome
 
     def _has_left(self, reason: Any) -> None:
         self.note("left", reason=rtc.DisconnectReason.Name(reason))

@@ -16,7 +16,8 @@ from typing import Any
 
 from livekit import rtc
 
-from lab.participants import PLAIN, WAIT_TIMEOUT, Happening, Manner, Participant
+from lab.actors import WAIT_TIMEOUT, Happening
+from lab.participants import PLAIN, Manner, Participant
 from lab.sounds import PCM
 from lab.tokens import Rooms
 

@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lab.participants import Happening, Manner, Participant
+from lab.actors import Happening
+from lab.participants import Manner, Participant
 from lab.phones import Agent, Answer, Browser, Phone
 from lab.plans import Address, Line, Part, Plan, sound
 from lab.sounds import PCM
