@@ -22,7 +22,8 @@ import uvloop
 from livekit import api
 
 from egress_manager.domain.captures import ConnectionChanged, Ended, Entry, PageKept
-from egress_manager.recorder.attendance import Attendance, Door
+from egress_manager.recorder.attendance import Attendance
+from egress_manager.recorder.door import Door
 from lab.plans import Line, Part
 from lab.servers import LiveKit
 from lab.theatre import Stage

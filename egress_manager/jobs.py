@@ -6,7 +6,7 @@ sweep of what is due.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,12 +14,23 @@ from functools import partial
 from typing import Final
 
 from egress_manager.domain.recordings import Recording, State
+from egress_manager.domain.roles import ALL, Role, works_on_files
 from egress_manager.errors import EgressManagerError
-from egress_manager.flows import accompany, poll, receive, reconcile, record, render, report
+from egress_manager.flows import (
+    accompany,
+    poll,
+    receive,
+    reconcile,
+    record,
+    render,
+    report,
+    verify,
+)
 from egress_manager.flows.audit.doors import Sealers
 from egress_manager.flows.audit.seal import Sealing
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.recover import Recovery
+from egress_manager.flows.sharing.recorder import SharedRecorder
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +44,22 @@ STEPS: Final[Mapping[State, Step]] = {
     State.ACTIVE: accompany.look_after,
     State.ENDING: record.close,
     State.CAPTURED: render.render,
+    State.RENDERED: verify.verify,
+    State.REPAIRED: verify.verify,
+}
+
+#: Whose each sweep is: it is done by every process that has one of these roles.
+ROLES: Final[Mapping[str, frozenset[Role]]] = {
+    "mind": ALL,
+    "standing": frozenset({Role.RECORDER}),
+    "poll": frozenset({Role.RECORDER, Role.JOBS}),
+    "recover": frozenset({Role.RECORDER}),
+    "inbox": frozenset({Role.JOBS}),
+    "due": frozenset({Role.RECORDER, Role.JOBS}),
+    "egresses": frozenset({Role.JOBS}),
+    "report": frozenset({Role.JOBS}),
+    "reconcile": frozenset({Role.JOBS}),
+    "seal": frozenset({Role.RECORDER, Role.JOBS}),
 }
 
 #: A recording takes at most so many steps in one go: more than there are states.
@@ -74,20 +101,31 @@ class Pace:
     egresses: float = 2.0
     egresses_idle: float = 10.0
     seal: float = 1.0
+    mind: float = 0.3
+    mind_alone: float = 1.0
     finds_standing_rooms: bool = True
 
 
-async def run(doors: Doors, pace: Pace, sealers: Sealers) -> None:
-    """Work until cancelled.
+async def run(
+    doors: Doors,
+    pace: Pace,
+    sealers: Sealers,
+    recorder: SharedRecorder,
+    roles: Collection[Role] = ALL,
+) -> None:
+    """Work by these roles until cancelled.
 
     What captures that were left behind have to tell is heard before anybody is asked who is there:
     they know when a caller was last seen.
     """
-    sweeps = Sweeps(doors, pace, sealers)
-    await _turn("recover", sweeps.hear_left_behind)
+    sweeps = Sweeps(doors, pace, sealers, recorder, roles)
+    await _turn("mind", sweeps.mind)
+    if Role.RECORDER in roles:
+        await _turn("recover", sweeps.hear_left_behind)
     async with asyncio.TaskGroup() as group:
         for name, sweep in sweeps.by_name().items():
-            group.create_task(_sweep_forever(name, sweep))
+            if ROLES[name] & set(roles):
+                group.create_task(_sweep_forever(name, sweep))
         group.create_task(doors.queue.serve(partial(work_on, doors=doors)))
 
 
@@ -98,6 +136,9 @@ class Sweeps:
     doors: Doors
     pace: Pace
     sealers: Sealers
+    recorder: SharedRecorder
+    roles: Collection[Role] = ALL
+    next_look_at: float | None = None
     recovery: Recovery = field(default_factory=Recovery)
     listing: reconcile.Listing = field(default_factory=reconcile.Listing)
     sealing: Sealing = field(default_factory=Sealing)
@@ -106,6 +147,7 @@ class Sweeps:
     def by_name(self) -> Mapping[str, Sweep]:
         """Every sweep by its name."""
         return {
+            "mind": self.mind,
             "standing": self.learn_standing_rooms,
             "poll": self.look_around,
             "recover": self.hear_left_behind,
@@ -116,6 +158,19 @@ class Sweeps:
             "reconcile": self.reconcile,
             "seal": self.seal,
         }
+
+    async def mind(self) -> float:
+        """Say that this process lives; take over from those that do not."""
+        membership, now = self.recorder.membership, asyncio.get_running_loop().time()
+        if self.next_look_at is not None:
+            membership.feel(max(0.0, now - self.next_look_at))
+        self.next_look_at = None  # a turn that fails tells nothing of how busy we are
+        await self.recorder.mind()
+        for recording_id in membership.abandoned if works_on_files(self.roles) else ():
+            await self.doors.queue.soon(recording_id)
+        wait = self.pace.mind_alone if membership.is_alone else self.pace.mind
+        self.next_look_at = asyncio.get_running_loop().time() + wait
+        return wait
 
     async def look_around(self) -> float:
         """Ask LiveKit who is there."""
@@ -135,11 +190,12 @@ class Sweeps:
         """Find what is due; at first also what the last process had in its hands."""
         if self.is_first:
             for recording in await self.doors.recordings.unfinished():
-                if recording.state in (State.ENDING, State.CAPTURED):
+                if not recording.is_going_on:
                     await self.doors.queue.soon(recording.id)
             self.is_first = False
         for recording in await self.doors.recordings.due(self.doors.clock.now(), MOST_DUE):
-            await self.doors.queue.soon(recording.id)
+            if recording.place or Role.JOBS in self.roles:
+                await self.doors.queue.soon(recording.id, recording.place)
         return self.pace.due
 
     async def reconcile(self) -> float:
@@ -179,7 +235,8 @@ async def finish(doors: Doors) -> None:
             unfinished = await doors.recordings.unfinished()
         except EgressManagerError:
             return
-        if not any(recording.state in (State.ENDING, State.CAPTURED) for recording in unfinished):
+        waited_for = (State.ENDING, State.CAPTURED)
+        if not any(doors.is_here(each) and each.state in waited_for for each in unfinished):
             return
         await asyncio.sleep(FINISH_TIMEOUT / FINISH_LOOKS)
 
@@ -187,10 +244,14 @@ async def finish(doors: Doors) -> None:
 async def work_on(recording_id: str, doors: Doors) -> None:
     """Take a recording as far as it goes now; what fails is tried again later."""
     try:
-        for _ in range(MOST_STEPS):
-            recording = await doors.recordings.get(recording_id)
-            if not await _step(recording, doors):
-                return
+        async with doors.membership.working_on(recording_id) as is_ours:
+            for _ in range(MOST_STEPS if is_ours else 0):
+                recording = await doors.recordings.get(recording_id)
+                if not doors.is_here(recording):
+                    await doors.queue.soon(recording_id, recording.place)
+                    return
+                if not await _step(recording, doors):
+                    return
     except EgressManagerError as error:
         log.warning("step_put_off", extra={"recording": recording_id, "why": error.code})
     except Exception:

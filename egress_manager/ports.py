@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from egress_manager.domain.calls import Call
+from egress_manager.domain.evidence import Claim, Evidence
 from egress_manager.domain.incoming import EgressReported, News, Participant, Room, Webhook
 from egress_manager.domain.ledger import Report
 from egress_manager.domain.policy import Engine
@@ -321,8 +322,11 @@ Work = Callable[[str], Awaitable[None]]
 class Queue(Protocol):
     """Work that is due now. The truth is in the stores: a lost queue costs a delay, not more."""
 
-    async def soon(self, recording_id: str) -> None:
-        """Have the recording's next step done as soon as may be; harmless to repeat."""
+    async def soon(self, recording_id: str, place: str | None = None) -> None:
+        """Have the recording's next step done as soon as may be; harmless to repeat.
+
+        By who works at that place; empty: by anybody; None: as near as may be.
+        """
         ...
 
     async def serve(self, work: Work) -> None:
@@ -364,6 +368,13 @@ class Files(Protocol):
         """
         ...
 
+    async def discard(self, relative: str) -> None:
+        """Remove a file of ours that no document names; harmless to repeat.
+
+        Raises `StorageFailed`.
+        """
+        ...
+
 
 class Renderer(Protocol):
     """Makes a call's files from its captures."""
@@ -381,4 +392,15 @@ class Renderer(Protocol):
 
     async def forget(self, recording_id: str) -> None:
         """Stop following, and remove what was begun."""
+        ...
+
+
+class Ears(Protocol):
+    """Listens to finished files."""
+
+    async def listen(self, claim: Claim) -> Evidence:
+        """What is to be heard in the files of a claim; what is wrong with them is evidence, too.
+
+        Its paths are of this host, or relative to the recordings directory. Raises `ListenFailed`.
+        """
         ...

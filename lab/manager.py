@@ -160,3 +160,35 @@ class Manager(Server):
             return await self.recordings_of(**params)
         except httpx2.HTTPError:
             return []
+
+
+class Worker(Server):
+    """`egress-manager jobs` or `egress-manager recorder`, beside a manager and with its settings.
+
+    `recordings` is its own directory, where it is not on the manager's host.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        beside: Manager,
+        *,
+        recordings: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = role
+        super().__init__()
+        self.recordings = recordings or beside.recordings
+        self._beside = beside
+        self._settings = dict(settings or {})
+
+    def command(self) -> list[str]:
+        run = "from egress_manager.cli import main; main()"
+        return [sys.executable, "-c", run, self.name]
+
+    def environment(self) -> dict[str, str]:
+        own = {"RECORDINGS_DIR": str(self.recordings)}
+        return self._beside.environment() | own | self._settings
+
+    async def answers(self) -> bool:
+        return '"working"' in self.log.read_text(errors="replace")

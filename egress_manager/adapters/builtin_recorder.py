@@ -17,7 +17,8 @@ from egress_manager.domain.policy import Engine
 from egress_manager.domain.retelling import Retelling, participant_of
 from egress_manager.errors import EgressManagerError
 from egress_manager.ports import Listener, Order
-from egress_manager.recorder.attendance import Attendance, Door
+from egress_manager.recorder.attendance import Attendance
+from egress_manager.recorder.door import Door
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +48,14 @@ class BuiltinRecorder:
         captures_dir: Path,
         *,
         sync_interval: float,
+        place: str = "",
     ) -> None:
         self.listener: Listener | None = None
         self._url = url
         self._token = token
         self._captures_dir = captures_dir
         self._sync_interval = sync_interval
+        self._place = place
         self._door: Door | None = None
         self._session: aiohttp.ClientSession | None = None
         self._attendances: dict[str, Attendance] = {}
@@ -114,6 +117,21 @@ class BuiltinRecorder:
     async def jobs(self, room_name: str | None = None) -> Sequence[EgressReported]:
         """None: what it sees it tells at once."""
         return ()
+
+    @property
+    def rooms(self) -> Collection[str]:
+        """The rooms that it is in, or on its way to."""
+        return [name for name, each in self._attendances.items() if not each.is_leaving]
+
+    def hears_all(self, room_name: str) -> bool:
+        """Whether all that is said there reaches it."""
+        attendance = self._attendances.get(room_name)
+        return attendance is not None and attendance.hears_all
+
+    def leave(self, room_name: str, reason: str) -> None:
+        """Leave a room soon, keeping all that has come."""
+        if room_name in self._attendances:
+            self._attendances[room_name].stop(reason)
 
     def attends(self, room_name: str) -> bool:
         """Whether it is capturing the room, or on its way."""
@@ -180,6 +198,7 @@ class BuiltinRecorder:
                 is_caller=_is_caller,
                 hear=self._hear,
                 sync_interval=self._sync_interval,
+                place=self._place,
             )
         return self._door
 

@@ -30,6 +30,12 @@ class LocalFiles:
     async def at_hand(self, paths: Sequence[str]) -> AsyncIterator[Mapping[str, str]]:
         yield {}
 
+    async def discard(self, relative: str) -> None:
+        try:
+            await asyncio.to_thread((self.directory / relative).unlink, missing_ok=True)
+        except OSError as error:
+            raise StorageFailed(f"{relative} can't be removed: {error.strerror}") from error
+
     def check(self) -> str:
         """How much room there is. Raises `StorageFailed` where nothing can be written."""
         try:

@@ -10,14 +10,20 @@ WORKERS: Final = 4
 
 
 class LocalQueue:
-    """A recording waits in it at most once, and is worked on by one worker at a time."""
+    """A recording waits in it at most once, and is worked on by one worker at a time.
 
-    def __init__(self) -> None:
+    `place` is where this process works: work of other places is found by those who work there.
+    """
+
+    def __init__(self, place: str = "") -> None:
+        self._place = place
         self._waiting: dict[str, None] = {}
         self._taken: set[str] = set()
         self._has_work = asyncio.Event()
 
-    async def soon(self, recording_id: str) -> None:
+    async def soon(self, recording_id: str, place: str | None = None) -> None:
+        if place and place != self._place:
+            return
         self._waiting[recording_id] = None
         self._has_work.set()
 

@@ -1,7 +1,8 @@
-"""`Renderer`: a process of its own makes the files, so that decoding never holds up the event loop.
+"""`Renderer`, `Ears`: a process of its own makes the files and listens to them.
 
-The process is started before it is needed, and again whenever it dies; calls that were being
-finished are then finished from scratch, without whoever asked noticing.
+So decoding never holds up the event loop. The process is started before it is needed, and again
+whenever it dies; calls that were being finished are then finished from scratch, without whoever
+asked noticing.
 """
 
 import asyncio
@@ -17,9 +18,11 @@ from typing import Any, Final
 import structlog
 
 from egress_manager.audio import messages
+from egress_manager.audio.as_json import from_json, to_json
 from egress_manager.audio.finished import Encrypted, NoAudio
+from egress_manager.domain.evidence import Claim, Evidence
 from egress_manager.domain.recordings import Rendered, RenderPlan
-from egress_manager.errors import RenderFailed, StorageFailed
+from egress_manager.errors import ListenFailed, RenderFailed, StorageFailed
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -33,6 +36,9 @@ ANSWER_TIMEOUT: Final = 30.0
 FINISH_TIMEOUT: Final = 60.0
 FINISH_TIMEOUT_SHARE: Final = 0.2
 
+#: So many recordings are listened to at once; others wait, and their time does not run meanwhile.
+LISTENED_AT_ONCE: Final = 2
+
 #: A process that dies again and again is started so often for one question.
 ATTEMPTS: Final = 3
 RESTART_AFTER: Final = 0.1
@@ -45,7 +51,7 @@ LONGEST_LINE: Final = 64 * 2**20
 
 #: Which error of ours each code of the process is.
 _FAILURES: Final = {
-    error.code: error for error in (RenderFailed, StorageFailed, NoAudio, Encrypted)
+    error.code: error for error in (RenderFailed, StorageFailed, NoAudio, Encrypted, ListenFailed)
 }
 
 
@@ -64,6 +70,7 @@ class ProcessRenderer:
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._followed: dict[str, RenderPlan] = {}
+        self._listening = asyncio.Semaphore(LISTENED_AT_ONCE)
 
     @property
     def pid(self) -> int | None:
@@ -112,6 +119,20 @@ class ProcessRenderer:
         """Stop following, and remove what was begun."""
         self._followed.pop(recording_id, None)
         await self._ask("forget", recording_id=recording_id)
+
+    async def listen(self, claim: Claim) -> Evidence:
+        """What is to be heard in the files. Raises `ListenFailed`."""
+        length = claim.duration_sec or 0.0
+        async with self._listening:
+            try:
+                done = await self._ask(
+                    "listen",
+                    wait_for=FINISH_TIMEOUT + FINISH_TIMEOUT_SHARE * length,
+                    claim=to_json(claim),
+                )
+            except RenderFailed as error:
+                raise ListenFailed(str(error)) from error
+        return from_json(Evidence, done)
 
     async def _ask(self, verb: str, *, wait_for: float = ANSWER_TIMEOUT, **fields: Any) -> Any:
         """The answer of the process, whichever one gives it."""

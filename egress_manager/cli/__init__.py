@@ -15,7 +15,7 @@ from cyclopts import App
 from egress_manager.cli.audit import audit
 from egress_manager.cli.calls import calls
 from egress_manager.cli.check import check
-from egress_manager.cli.house import keys, serve, settings
+from egress_manager.cli.house import jobs, keys, recorder, serve, settings
 from egress_manager.cli.importing import import_files
 from egress_manager.cli.migrate import migrate
 from egress_manager.cli.rebuild import rebuild
@@ -29,6 +29,8 @@ from egress_manager.errors import EgressManagerError, SettingsWrong
 app = App("egress-manager", help="The call recorder for self-hosted LiveKit.", version_flags=[])
 for command in (
     serve,
+    jobs,
+    recorder,
     check,
     settings,
     calls,

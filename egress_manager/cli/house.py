@@ -1,4 +1,4 @@
-"""`egress-manager serve | settings | keys`: the service itself, on this machine."""
+"""`egress-manager serve | jobs | recorder | settings | keys`: the service itself, on this machine."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -9,13 +9,15 @@ from cyclopts import App, Parameter
 from egress_manager import telemetry
 from egress_manager.cli.service import AsJson
 from egress_manager.cli.tables import console, print_json, table
+from egress_manager.domain.roles import Role
+from egress_manager.errors import SettingsWrong
 from egress_manager.settings import load_settings, words
 
 keys = App("keys", help="The key that opens the API.")
 
 
 def serve(*, host: str = "0.0.0.0", port: int = 5000) -> None:
-    """Run the service: the API, the jobs and the recorder.
+    """Run the service: the API, the jobs and the recorder, or what EGRESS_MANAGER_ROLES names.
 
     Parameters
     ----------
@@ -28,6 +30,31 @@ def serve(*, host: str = "0.0.0.0", port: int = 5000) -> None:
 
     telemetry.set_up(load_settings().log_level)
     uvicorn.run("egress_manager.app:app", host=host, port=port, log_config=None, access_log=False)
+
+
+def jobs() -> None:
+    """Do what is due, beside other processes: needs REDIS_URL. Any number of them, on any host."""
+    _work(Role.JOBS)
+
+
+def recorder() -> None:
+    """Capture calls, beside other processes: needs REDIS_URL. Any number of them, on any host."""
+    _work(Role.RECORDER)
+
+
+def _work(role: Role) -> None:
+    import uvloop
+
+    from egress_manager import process
+
+    settings = load_settings()
+    telemetry.set_up(settings.log_level)
+    if not settings.redis_url:
+        raise SettingsWrong(
+            f"egress-manager {role} needs REDIS_URL, through which processes share the work; "
+            "without it egress-manager serve does everything"
+        )
+    uvloop.run(process.work(settings, role))
 
 
 def settings(

@@ -29,6 +29,16 @@ JOURNAL: Final = "journal.jsonl"
 SETTLED: Final = "settled"
 
 
+def capture_id_of(at: float, chance: str, place: str = "") -> str:
+    """A capture's id: sorted by its beginning; the end names the place whose disk it is on."""
+    return f"cap_{int(at * 1000):012x}{chance}" + (f"-{place}" if place else "")
+
+
+def place_of(capture_id: str) -> str:
+    """The place of a capture; empty for one that does not say."""
+    return capture_id.partition("-")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class Began:
     """The first line: which capture, of which room, by which version of this format."""

@@ -11,7 +11,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from egress_manager.domain.captures import place_of
 from egress_manager.domain.egresses import Egress, heard
+from egress_manager.domain.findings import Finding
 from egress_manager.domain.seal import Seal
 from egress_manager.errors import Conflict
 
@@ -27,6 +29,10 @@ class State(StrEnum):
     FAILED = "failed"
     CAPTURED = "captured"
     RENDERED = "rendered"
+    REPAIRED = "repaired"
+    VERIFIED = "verified"
+    REJECTED = "rejected"
+    UNHEARD = "unheard"
 
 
 class Verdict(StrEnum):
@@ -37,6 +43,7 @@ class Verdict(StrEnum):
     FLAWED = "flawed"
     REJECTED = "rejected"
     MISSING = "missing"
+    UNHEARD = "unheard"
 
 
 #: How far a report of a recorder gets. A file that turns up after all beats a failure.
@@ -50,10 +57,20 @@ RANK: Final[Mapping[State, int]] = {
     State.CAPTURED: 6,
 }
 
-#: The moves that we decide. What is over is made again when a capture turns up that it lacks.
+#: What becomes of a recording that was over: its files are made again when something turns up that
+#: they lack, and listened to again when the disk or the bucket has something else.
+_AGAIN: Final = frozenset({State.CAPTURED, State.RENDERED})
+
+#: The moves that we decide.
 NEXT: Final[Mapping[State, frozenset[State]]] = {
     State.CAPTURED: frozenset({State.RENDERED, State.FAILED, State.ABORTED}),
-    State.RENDERED: frozenset({State.CAPTURED}),
+    State.RENDERED: frozenset(
+        {State.VERIFIED, State.REJECTED, State.UNHEARD, State.REPAIRED, State.CAPTURED}
+    ),
+    State.REPAIRED: frozenset({State.VERIFIED, State.REJECTED, State.UNHEARD, State.CAPTURED}),
+    State.VERIFIED: _AGAIN,
+    State.REJECTED: _AGAIN,
+    State.UNHEARD: _AGAIN,
     State.FAILED: frozenset({State.CAPTURED}),
     State.ABORTED: frozenset({State.CAPTURED}),
 }
@@ -66,6 +83,10 @@ STATUS: Final[Mapping[State, str]] = {
     State.ENDING: "processing",
     State.CAPTURED: "processing",
     State.RENDERED: "completed",
+    State.REPAIRED: "completed",
+    State.VERIFIED: "completed",
+    State.REJECTED: "completed",
+    State.UNHEARD: "completed",
     State.ABORTED: "aborted",
     State.FAILED: "failed",
 }
@@ -78,11 +99,17 @@ DEADLINE: Final[Mapping[State, timedelta | None]] = {
     State.ACTIVE: timedelta(hours=1),  # calls may last longer: then it is looked at again
     State.ENDING: timedelta(seconds=60),
     State.CAPTURED: timedelta(minutes=30),
-    State.RENDERED: None,
+    State.RENDERED: timedelta(seconds=10),
+    State.REPAIRED: timedelta(seconds=10),
+    State.VERIFIED: None,
+    State.REJECTED: None,
+    State.UNHEARD: None,
     State.ABORTED: None,
     State.FAILED: None,
 }
 
+#: The statuses of a recording that is over: its files are there, or never will be.
+OVER: Final = frozenset({"completed", "aborted", "failed"})
 
 #: The states of a recording that goes on.
 GOING_ON: Final = frozenset({State.PLANNED, State.STARTING, State.ACTIVE})
@@ -230,7 +257,11 @@ class Recording:
     captures and the files of LiveKit Egress that its files were made of. `egresses` are the jobs
     of LiveKit Egress that serve it; `fell_back` says why the built-in recorder had to take over.
     `call_id` is None, and `source` not `call`, where it was not a call that began it. `identity` is
-    the participant whose side is the left one. `sha256` is of the mix, empty where nobody knows.
+    the participant whose side is the left one. `place` is whose disk its captures are on, the
+    newest of them; empty where any process can work on it. `sha256` is of the mix, empty where
+    nobody knows.
+    `findings` are what was found when its files were listened to; `repaired_from` is the mix that
+    was there first, where that one was made again.
     """
 
     id: str
@@ -259,6 +290,7 @@ class Recording:
     reason: str = ""
     verdict: Verdict = Verdict.PENDING
     source: str = "call"
+    place: str = ""
     room_sid: str = ""
     stop_asked_at: datetime | None = None
     missing_since: datetime | None = None
@@ -269,6 +301,8 @@ class Recording:
     channels: tuple[Channel, ...] = ()
     tracks: tuple[TrackFile, ...] = ()
     holes: tuple[Hole, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    repaired_from: str = ""
     history: tuple[Event, ...] = ()
     seal: Seal | None = None
     version: int = 0
@@ -282,6 +316,11 @@ class Recording:
     def is_final(self) -> bool:
         """Whether nothing more happens by itself."""
         return DEADLINE[self.state] is None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its files are there, listened to or not, or never will be."""
+        return self.status in OVER
 
     @property
     def is_going_on(self) -> bool:
@@ -301,7 +340,7 @@ class Recording:
     @property
     def lacks_material(self) -> bool:
         """Whether it is over, and something of the call turned up that it was not made of."""
-        return self.is_final and not set(self.material) <= set(self.rendered_from)
+        return self.is_over and not set(self.material) <= set(self.rendered_from)
 
     def fall_back(self, reason: str, at: datetime) -> "Recording":
         """The built-in recorder has taken over, once, and why."""
@@ -310,6 +349,11 @@ class Recording:
         event = Event("recording.fell_back", at, reason)
         history = (*self.history, event)
         return replace(self, engine="builtin", fell_back=reason, history=history, due_at=at)
+
+    def captured_in(self, capture_id: str) -> "Recording":
+        """Note a capture; the newest one's place is where the files are made."""
+        captures = (*self.captures, capture_id)
+        return replace(self, captures=captures, place=place_of(max(captures)) or self.place)
 
     def hear(self, job: Egress) -> "Recording":
         """Fold in what is said of one of its jobs of LiveKit Egress."""
@@ -339,13 +383,14 @@ class Recording:
     def _moved(self, state: State, at: datetime, reason: str) -> "Recording":
         """The new state, its event in the history, and the deadline of the state."""
         wait = DEADLINE[state]
+        if state is State.CAPTURED:  # other files are made then
+            self = replace(self, sha256="", verdict=Verdict.PENDING, findings=(), repaired_from="")
         return replace(
             self,
             state=state,
             since=at,
             reason=reason,
             attempts=0,
-            sha256="" if state is State.CAPTURED else self.sha256,  # another file is made then
             due_at=None if wait is None else at + wait,
             history=(*self.history, Event(f"recording.{state}", at, reason)),
         )

@@ -6,10 +6,13 @@ from datetime import datetime, timedelta
 
 from egress_manager.domain.incoming import Participant
 from egress_manager.domain.policy import Engine, Policy
+from egress_manager.domain.recordings import Recording
+from egress_manager.flows.sharing.membership import Membership
 from egress_manager.ports import (
     Calls,
     Captures,
     Clock,
+    Ears,
     Files,
     Inbox,
     Queue,
@@ -68,8 +71,8 @@ class LiveKitClock:
 class Doors:
     """Every port that a flow may open, and what was learnt of the world beyond.
 
-    `named_rooms` are the fixed rooms of the settings, `standing_rooms` those and the ones that
-    dispatch rules name now.
+    `membership` is this process among the others. `named_rooms` are the fixed rooms of the
+    settings, `standing_rooms` those and the ones that dispatch rules name now.
     """
 
     house: House
@@ -84,11 +87,22 @@ class Doors:
     recorders: Mapping[Engine, Recorder]
     captures: Captures
     renderer: Renderer
+    ears: Ears
     queue: Queue
     files: Files
+    membership: Membership
     named_rooms: frozenset[str] = frozenset()
     standing_rooms: set[str] = field(default_factory=set)
     livekit_clock: LiveKitClock = field(default_factory=LiveKitClock)
+
+    @property
+    def place(self) -> str:
+        """The recordings directory that this process works on."""
+        return self.membership.me.place
+
+    def is_here(self, recording: Recording) -> bool:
+        """Whether this process can work on its files; one of no place is anybody's."""
+        return recording.place in ("", self.place)
 
     def attends(self, room_name: str) -> bool:
         """Whether a recorder is in the room, or on its way."""

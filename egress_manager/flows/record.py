@@ -92,7 +92,7 @@ async def captured_by(
     def change(recording: Recording) -> Recording:
         captures, stop = recording.captures, recording.stop_asked_at
         if capture_id not in captures and (stop is None or at <= stop):
-            recording = replace(recording, captures=(*captures, capture_id))
+            recording = recording.captured_in(capture_id)
         if recording.engine == Engine.EGRESS:  # it was attended while nothing could be ordered
             recording = recording.fall_back("store_unavailable", at)
         return recording.observe(report)

@@ -11,19 +11,17 @@ import contextlib
 import itertools
 import logging
 import secrets
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
-import aiohttp
 from livekit.protocol import models, rtc
 
-from egress_manager.domain.captures import Entry, ParticipantChanged, TrackGone
+from egress_manager.domain.captures import ParticipantChanged, TrackGone, capture_id_of
 from egress_manager.errors import CaptureFailed, LiveKitRefused
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.clock import now
 from egress_manager.recorder.connection import Connection
+from egress_manager.recorder.door import Door
 from egress_manager.recorder.roster import News, Roster
 from egress_manager.recorder.stream import Stream
 
@@ -49,25 +47,6 @@ GIVE_UP: Final = 60.0
 ROOM_OVER: Final = frozenset({"server_said_room_deleted", "server_said_room_closed"})
 #: How long saying goodbye may take. Seconds.
 GOODBYE: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """How to get into rooms: the server (ws or wss), tokens for it, and where captures are kept.
-
-    `token(room_name, identity)` makes a capture's token. `is_caller` says for whom a capture runs.
-    `hear(capture_id, entry)` is told every entry of every journal. Seconds: `sync_interval`, and
-    `rotate_after`, when a capture that goes on and on is followed by another.
-    """
-
-    session: aiohttp.ClientSession
-    url: str
-    token: Callable[[str, str], str]
-    captures_dir: Path
-    is_caller: Callable[[ParticipantChanged], bool]
-    hear: Callable[[str, Entry], None]
-    sync_interval: float = 2.0
-    rotate_after: float = 3600.0
 
 
 class Attendance:
@@ -111,6 +90,16 @@ class Attendance:
     def is_capturing(self) -> bool:
         """Whether packets of a caller's room can reach us now."""
         return self.capture is not None and any(c.has_media for c in self._connections())
+
+    @property
+    def hears_all(self) -> bool:
+        """Whether every track that is not muted has reached us, or had the time to."""
+        connection = self._current
+        if self.capture is None or connection is None or not connection.has_media:
+            return False
+        flowing = {stream.track_sid for stream in connection.streams if stream.heard_at is not None}
+        speaking = {track.track_sid for track in self._roster.tracks.values() if not track.is_muted}
+        return speaking <= flowing or now() - connection.media_up_at > HANDOVER
 
     def flush(self) -> str | None:
         """Give all that has come to the kernel; the id of the running capture, if there is one."""
@@ -297,7 +286,7 @@ class Attendance:
         return self.keeps_all or (self._door.is_caller(person) and not is_alone)
 
     def _begin_capture(self) -> None:
-        capture_id = f"cap_{int(now() * 1000):012x}{secrets.token_hex(4)}"
+        capture_id = capture_id_of(now(), secrets.token_hex(4), self._door.place)
         hear = self._door.hear
         self.capture = Capture(
             self._door.captures_dir / capture_id,

@@ -29,7 +29,7 @@ PREFIX: Final = "EGRESS_MANAGER_"
 MISSING: Final = "setting_missing"
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
     """`a, b` as a list; what is a list already stays one."""
     if isinstance(value, str):
         return tuple(item.strip() for item in value.split(",") if item.strip())
@@ -37,7 +37,7 @@ def _listed(value: object) -> object:
 
 
 #: Names with commas between them.
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)]
 
 
 class HouseSettings(BaseSettings):

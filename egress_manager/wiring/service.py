@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
+import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,13 +15,16 @@ from egress_manager.adapters import livekit_tokens, mongo_client
 from egress_manager.adapters.builtin_captures import DiskCaptures
 from egress_manager.adapters.builtin_clock import OneClock
 from egress_manager.adapters.builtin_recorder import BuiltinRecorder
-from egress_manager.adapters.docket_queue import DocketQueue
+from egress_manager.adapters.docket_queue import ANYWHERE, DocketQueue
 from egress_manager.adapters.egress_recorder import EgressRecorder, Output
 from egress_manager.adapters.livekit_rooms import LiveKitRooms
 from egress_manager.adapters.livekit_webhooks import LiveKitWebhooks
 from egress_manager.adapters.local_files import LocalFiles
+from egress_manager.adapters.local_place import place
 from egress_manager.adapters.local_queue import LocalQueue
+from egress_manager.adapters.local_signs import LocalSigns
 from egress_manager.adapters.mongo_calls import MongoCalls
+from egress_manager.adapters.mongo_claims import MongoClaims
 from egress_manager.adapters.mongo_client import Client, Database
 from egress_manager.adapters.mongo_inbox import MongoInbox
 from egress_manager.adapters.mongo_process import FOLDER, open_mongo
@@ -28,10 +33,14 @@ from egress_manager.adapters.mongo_reports import MongoReports
 from egress_manager.adapters.obstore_bucket import ObstoreBucket
 from egress_manager.adapters.process_renderer import ProcessRenderer
 from egress_manager.domain import captures
+from egress_manager.domain.claims import Presence
 from egress_manager.domain.incoming import News
-from egress_manager.errors import RenderFailed, StorageFailed
+from egress_manager.domain.roles import ALL, Role, works_on_files
+from egress_manager.errors import CaptureFailed, RenderFailed, StorageFailed
 from egress_manager.flows import ingest
 from egress_manager.flows.doors import Doors
+from egress_manager.flows.sharing.membership import Membership
+from egress_manager.flows.sharing.recorder import SharedRecorder
 from egress_manager.ports import Keys, Queue
 from egress_manager.settings import Settings
 from egress_manager.wiring.parts import (
@@ -62,12 +71,15 @@ class Services:
     files: LocalFiles
     objects: ObstoreBucket | None
     recorder: BuiltinRecorder
+    shared: SharedRecorder
     health_checks: Mapping[str, HealthCheck]
     prepare: Callable[[], Awaitable[None]]
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, roles: Collection[Role] = ALL
+) -> AsyncIterator[Services]:
     """Everything opened, and closed again in the opposite order.
 
     Raises `SettingsWrong` where MongoDB is neither configured nor to be had.
@@ -81,25 +93,33 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(rooms.aclose)
         renderer = ProcessRenderer(directory)
         stack.push_async_callback(renderer.aclose)
-        await renderer.start()
-        recorder = _recorder(settings)
+        if works_on_files(roles):
+            await renderer.start()
+        here = await asyncio.to_thread(place, directory)
+        recorder = _recorder(settings, here)
         stack.push_async_callback(recorder.aclose)
         egress = _egress(settings)
         stack.push_async_callback(egress.aclose)
         database = mongo_client.database(client, settings.mongo_db)
+        membership = _membership(settings, database, here, roles)
+        stack.push_async_callback(membership.leave)
+        shared = SharedRecorder(membership, recorder if Role.RECORDER in roles else None)
         files, objects = files_of(settings)
+        doors = _doors(settings, database, rooms, renderer, (shared, egress), files, roles)
+        recorder.listener = egress.listener = partial(_listen, doors=doors)
         yield Services(
-            doors=_doors(settings, database, rooms, renderer, (recorder, egress), files),
+            doors=doors,
             keys=keys_of(settings, database),
             database=database,
             files=files,
             objects=objects,
             recorder=recorder,
+            shared=shared,
             health_checks={
                 "mongodb": partial(_mongodb, client),
                 "livekit": partial(_livekit, rooms),
-                "recorder": partial(_recording, recorder),
-                "renderer": partial(_rendering, renderer),
+                "recorder": partial(_recording, recorder, membership),
+                **({"renderer": partial(_rendering, renderer)} if works_on_files(roles) else {}),
                 "storage": partial(asyncio.to_thread, files.check),
                 **({"egress": egress.check} if house_of(settings).policy.uses_egress else {}),
             },
@@ -112,15 +132,16 @@ def _doors(
     database: Database,
     rooms: LiveKitRooms,
     renderer: ProcessRenderer,
-    recorders: tuple[BuiltinRecorder, EgressRecorder],
+    recorders: tuple[SharedRecorder, EgressRecorder],
     files: LocalFiles,
+    roles: Collection[Role],
 ) -> Doors:
-    """Which adapter stands behind which port; the recorders tell what they see through them."""
-    builtin = recorders[0]
+    """Which adapter stands behind which port."""
+    shared = recorders[0]
     webhooks = _webhooks(settings)
-    doors = Doors(
+    return Doors(
         house=house_of(settings),
-        clock=OneClock(lambda: builtin.is_busy),
+        clock=OneClock(lambda: shared.is_busy),
         webhooks=webhooks,
         inbox=MongoInbox(database, webhooks.read_again),
         calls=MongoCalls(database),
@@ -131,23 +152,34 @@ def _doors(
         recorders={recorder.engine: recorder for recorder in recorders},
         captures=DiskCaptures(files.directory / captures.FOLDER),
         renderer=renderer,
-        queue=_queue(settings),
+        ears=renderer,
+        queue=_queue(settings, shared.membership.me.place, roles),
         files=files,
         named_rooms=frozenset(settings.standing_rooms),
         standing_rooms=set(settings.standing_rooms),
+        membership=shared.membership,
     )
-    for recorder in recorders:
-        recorder.listener = partial(_listen, doors=doors)
-    return doors
 
 
-def _recorder(settings: Settings) -> BuiltinRecorder:
+def _membership(
+    settings: Settings, database: Database, here: str, roles: Collection[Role]
+) -> Membership:
+    """This process among the others; it shows its sign of life from now on."""
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    signs = LocalSigns(settings.recordings_dir.absolute(), name)
+    signs.show()
+    me = Presence(name, here, socket.gethostname(), records=Role.RECORDER in roles)
+    return Membership(me, MongoClaims(database), signs, most_lag=settings.most_lag)
+
+
+def _recorder(settings: Settings, here: str) -> BuiltinRecorder:
     key, secret = key_of(settings)
     return BuiltinRecorder(
         settings.livekit_ws_url,
         partial(livekit_tokens.capture_token, key, secret, ttl_seconds=TOKEN_TTL),
         settings.recordings_dir.absolute() / captures.FOLDER,
         sync_interval=settings.sync_interval,
+        place=here,
     )
 
 
@@ -163,11 +195,15 @@ def _egress(settings: Settings) -> EgressRecorder:
     )
 
 
-def _queue(settings: Settings) -> Queue:
+def _queue(settings: Settings, here: str, roles: Collection[Role]) -> Queue:
     if not settings.redis_url:
-        return LocalQueue()
-    # The files to be worked on lie on this host: so does the queue's other end.
-    return DocketQueue(settings.redis_url, f"egress-manager-{socket.gethostname()}")
+        return LocalQueue(here)
+    lanes = [here] if works_on_files(roles) else []
+    if Role.JOBS in roles:
+        lanes.append(ANYWHERE)
+    # Who only records has begun the mixes of its calls: nobody else finishes them sooner.
+    keeps_own = Role.RECORDER in roles and Role.JOBS not in roles
+    return DocketQueue(settings.redis_url, "egress-manager", lanes, keeps_own=keeps_own)
 
 
 async def _listen(news: News, *, doors: Doors) -> None:
@@ -183,9 +219,16 @@ async def _livekit(rooms: LiveKitRooms) -> str:
     return f"{len(await rooms.rooms())} rooms open"
 
 
-async def _recording(recorder: BuiltinRecorder) -> str:
+async def _recording(recorder: BuiltinRecorder, membership: Membership) -> str:
     if recorder.troubles:
         raise StorageFailed("; ".join(recorder.troubles))
+    if membership.is_pressed:
+        raise CaptureFailed(
+            f"this host is behind by {membership.lag:.1f} s: mixes come after their calls; "
+            "start egress-manager recorder on another one"
+        )
+    if not membership.me.records and not membership.others:
+        raise CaptureFailed("no process captures calls: start egress-manager recorder")
     return f"{recorder.capturing} rooms being captured"
 
 

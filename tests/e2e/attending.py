@@ -15,7 +15,8 @@ from livekit import api
 
 from egress_manager.audio import ogg, opus
 from egress_manager.domain.captures import Entry, PageKept, Story, Stretch
-from egress_manager.recorder.attendance import Attendance, Door
+from egress_manager.recorder.attendance import Attendance
+from egress_manager.recorder.door import Door
 from egress_manager.recorder.journal import read_story
 from lab.participants import Participant
 from lab.sounds import PCM, RATE, follow, locate

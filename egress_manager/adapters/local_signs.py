@@ -1,0 +1,63 @@
+"""Signs of life on this host's disk: a locked file for every process (port `Signs`).
+
+The kernel lets go of the lock when the process ends, however it ends; so those who work on the same
+directory know of each other's end at once.
+"""
+
+import fcntl
+import logging
+import os
+import socket
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+#: Where they are, below the recordings directory.
+FOLDER: Final = ".processes"
+
+
+class LocalSigns:
+    """The locked file of this process, and those of others."""
+
+    def __init__(self, directory: Path, process_id: str) -> None:
+        self._directory = directory / FOLDER / socket.gethostname()
+        self._process_id = process_id
+        self._lock = -1
+
+    def show(self) -> None:
+        if self._lock >= 0:
+            return
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self._directory / self._process_id, os.O_CREAT | os.O_RDONLY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            log.warning("no_sign_of_life", extra={"why": error.strerror})
+
+    def gone(self, among: Collection[str]) -> Collection[str]:
+        return [name for name in among if name != self._process_id and self._is_gone(name)]
+
+    def hide(self) -> None:
+        with suppress(OSError):
+            (self._directory / self._process_id).unlink()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _is_gone(self, process_id: str) -> bool:
+        """Whether its file is there, and nobody holds it. Who never showed one is not known."""
+        try:
+            lock = os.open(self._directory / process_id, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        else:
+            return True
+        finally:
+            os.close(lock)

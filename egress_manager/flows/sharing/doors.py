@@ -1,0 +1,57 @@
+"""The doors of sharing: the claims in the store, and the signs of life on this host."""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from egress_manager.domain.claims import Claim, Presence
+
+
+class Claims(Protocol):
+    """Who is at what, for all processes. Verbs raise `StoreUnavailable` when the store is away."""
+
+    async def say(self, presence: Presence) -> None:
+        """Note that a process is there, and how it is."""
+        ...
+
+    async def present(self) -> Sequence[Presence]:
+        """Every process that said so, and was not forgotten."""
+        ...
+
+    async def forget(self, process_id: str) -> None:
+        """A process has ended: it is not there any more."""
+        ...
+
+    async def held(self) -> Sequence[Claim]:
+        """Every claim there is, also those that were only asked for."""
+        ...
+
+    async def claim(self, name: str, who: str, of: Collection[str]) -> Claim:
+        """Take it if its holder is one `of` these, else note that it was asked for; as it is then.
+
+        Of several who do so at once, one gets it.
+        """
+        ...
+
+    async def set_ready(self, claim: Claim) -> None:
+        """The holder has it in hand; nothing happens where it has changed hands since."""
+        ...
+
+    async def let_go(self, claim: Claim, *, even_if_asked: bool = False) -> None:
+        """It is nobody's any more, unless it changed hands or was asked for since."""
+        ...
+
+
+class Signs(Protocol):
+    """Signs of life that the kernel of this host keeps: they go out with their process."""
+
+    def show(self) -> None:
+        """Show this process's own, from now on. Never raises: then others go by the beat."""
+        ...
+
+    def gone(self, among: Collection[str]) -> Collection[str]:
+        """Those of these processes, of this host and this place, that have ended."""
+        ...
+
+    def hide(self) -> None:
+        """This process ends in good order."""
+        ...

@@ -1,0 +1,197 @@
+"""The built-in recorder of all processes together (port `Recorder`): a room is captured by one.
+
+Whoever hears of a caller claims the room, and captures it if nobody else who lives does. In each
+process that captures, `mind` looks after what all of them hold: what a dead one held is taken over,
+what a leaving one holds is joined before that one leaves.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from egress_manager.domain.claims import ROOM, Claim
+from egress_manager.domain.incoming import EgressReported
+from egress_manager.domain.policy import Engine
+from egress_manager.errors import EgressManagerError, StoreUnavailable
+from egress_manager.flows.sharing.membership import Membership
+from egress_manager.ports import Order, Recorder
+
+log = logging.getLogger(__name__)
+
+#: Who leaves waits so long for others to be in its rooms. Seconds.
+HAND_OVER: Final = 8.0
+#: How often it looks whether they are.
+HAND_OVER_LOOKS: Final = 80
+
+
+class Capturing(Recorder, Protocol):
+    """A recorder of this process that can be told to leave single rooms."""
+
+    @property
+    def rooms(self) -> Collection[str]:
+        """The rooms that it is in, or on its way to."""
+        ...
+
+    def hears_all(self, room_name: str) -> bool:
+        """Whether all that is said there reaches it."""
+        ...
+
+    def leave(self, room_name: str, reason: str) -> None:
+        """Leave a room soon, keeping all that has come."""
+        ...
+
+
+@dataclass(slots=True)
+class SharedRecorder:
+    """`Recorder` for all processes; `local` is None in one that does not capture."""
+
+    membership: Membership
+    local: Capturing | None
+    engine: Engine = Engine.BUILTIN
+    _asked: dict[str, int] = field(default_factory=dict)
+    _errands: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    async def attend(self, room_name: str, participant_sid: str = "") -> None:
+        """See to it that some process captures the room; returns at once."""
+        if self.local is not None and room_name in self.local.rooms:
+            await self.local.attend(room_name, participant_sid)
+        elif not self.membership.is_anothers(ROOM + room_name):
+            self._begin(room_name, self._attend(room_name, participant_sid))
+
+    async def stand(self, room_name: str) -> None:
+        """See to it that some process is in the room for as long as anybody is."""
+        if self.local is not None and room_name in self.local.rooms:
+            await self.local.stand(room_name)
+        elif not self.membership.is_anothers(ROOM + room_name):
+            self._begin(room_name, self._stand(room_name))
+
+    async def keep(self, room_name: str, recording_id: str) -> str | None:
+        """Keep what is said there, if it is this process that captures the room, or can be."""
+        if self.local is None:
+            await self.membership.ask(ROOM + room_name)
+            return None
+        if self.membership.is_anothers(ROOM + room_name) or not await self._is_ours(room_name):
+            return None
+        return await self.local.keep(room_name, recording_id)
+
+    async def let_go(self, room_name: str, recording_id: str) -> None:
+        """This recording needs the room no more."""
+        if self.local is not None:
+            await self.local.let_go(room_name, recording_id)
+
+    def kept_for(self, room_name: str) -> Collection[str]:
+        """The recordings for which this process keeps the room."""
+        return self.local.kept_for(room_name) if self.local is not None else ()
+
+    async def leave_alone(self, room_name: str, participant_sid: str) -> None:
+        """Nothing is captured for this stay alone."""
+        if self.local is not None:
+            await self.local.leave_alone(room_name, participant_sid)
+
+    async def order(self, order: Order) -> None:
+        """Be in the room: all that is said there is kept."""
+        await self.attend(order.room_name)
+
+    async def stop(self, egress_id: str) -> None:
+        """Nothing to do: it leaves with the last caller."""
+
+    async def jobs(self, room_name: str | None = None) -> Sequence[EgressReported]:
+        """None: what it sees it tells at once."""
+        return ()
+
+    def attends(self, room_name: str) -> bool:
+        """Whether any process captures the room, or is on its way."""
+        here = self.local is not None and self.local.attends(room_name)
+        return here or self.membership.is_anothers(ROOM + room_name)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether this process is in a room, or on its way."""
+        return self.local is not None and bool(self.local.rooms)
+
+    # What each process does again and again
+
+    async def mind(self) -> None:
+        """Look at all claims once: take over, hand over, let go.
+
+        Raises `StoreUnavailable`.
+        """
+        await self.membership.look()
+        if self.local is None:
+            return
+        for claim in list(self.membership.held.values()):
+            if claim.name.startswith(ROOM):
+                await self._mind(claim, claim.name.removeprefix(ROOM), self.local)
+        self._asked = {name: n for name, n in self._asked.items() if name in self.membership.held}
+
+    async def hand_over(self) -> None:
+        """Before this process ends: let others be in its rooms first, where there are others."""
+        if self.local is None or not self.membership.others:
+            return
+        self.membership.begin_leaving()
+        for _ in range(HAND_OVER_LOOKS):
+            try:
+                await self.mind()
+            except EgressManagerError:
+                return
+            if not self.local.rooms:
+                return
+            await asyncio.sleep(HAND_OVER / HAND_OVER_LOOKS)
+        log.warning("not_handed_over", extra={"rooms": len(self.local.rooms)})
+
+    async def aclose(self) -> None:
+        """End what was begun."""
+        for errand in self._errands.values():
+            errand.cancel()
+        await asyncio.gather(*self._errands.values(), return_exceptions=True)
+
+    async def _mind(self, claim: Claim, room_name: str, local: Capturing) -> None:
+        if claim.holder == self.membership.me.id:
+            await self._mind_ours(claim, room_name, local)
+        elif self.membership.is_free(claim):
+            if self.membership.takes_on and await self.membership.win(claim.name):
+                log.info("room_taken_over", extra={"pii.room_name": room_name})
+                await local.attend(room_name)
+        elif self.membership.me.is_leaving and claim.is_ready:
+            local.leave(room_name, "handed_over")
+
+    async def _mind_ours(self, claim: Claim, room_name: str, local: Capturing) -> None:
+        if self._asked.get(claim.name, claim.asked) != claim.asked:
+            await local.attend(room_name)
+        self._asked[claim.name] = claim.asked
+        if room_name not in local.rooms:
+            await self.membership.let_go(claim.name)
+        elif not claim.is_ready and local.hears_all(room_name):
+            await self.membership.claims.set_ready(claim)
+
+    async def _attend(self, room_name: str, participant_sid: str) -> None:
+        if self.local is not None and await self._is_ours(room_name):
+            await self.local.attend(room_name, participant_sid)
+
+    async def _stand(self, room_name: str) -> None:
+        if self.local is not None and await self._is_ours(room_name):
+            await self.local.stand(room_name)
+
+    async def _is_ours(self, room_name: str) -> bool:
+        """Whether this process is to capture it. Where the store can't tell, it does."""
+        name = ROOM + room_name
+        if self.membership.is_blind and self.local is not None:
+            return not self.membership.me.is_leaving
+        try:
+            if self.local is not None and self.membership.takes_on:
+                return await self.membership.win(name)
+            await self.membership.ask(name)
+        except StoreUnavailable:
+            return self.local is not None
+        return False
+
+    def _begin(self, room_name: str, errand: Coroutine[Any, Any, None]) -> None:
+        """One errand for a room at a time; the next news of it begin another."""
+        running = self._errands.get(room_name)
+        if running is not None and not running.done():
+            errand.close()
+            return
+        self._errands = {room: task for room, task in self._errands.items() if not task.done()}
+        self._errands[room_name] = asyncio.create_task(errand)

@@ -1,0 +1,101 @@
+"""What every process of ours does: open everything, work by its roles, leave in good order.
+
+async with running(settings, roles) as process:
+    ...                                  # it works, until the block ends
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from egress_manager import jobs
+from egress_manager.api.auth import make_first_key
+from egress_manager.domain.roles import Role
+from egress_manager.errors import EgressManagerError, SettingsWrong
+from egress_manager.flows.audit.doors import Sealers
+from egress_manager.flows.receive import Intake
+from egress_manager.settings import Settings
+from egress_manager.wiring.audit import sealers_of
+from egress_manager.wiring.service import Services, open_services
+
+log = logging.getLogger(__name__)
+
+#: Preparing the database is tried again after this long. Seconds.
+PREPARE_AGAIN: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What works in it, for whoever serves it."""
+
+    services: Services
+    sealers: Sealers
+    intake: Intake
+
+
+@asynccontextmanager
+async def running(settings: Settings, roles: Collection[Role]) -> AsyncIterator[Process]:
+    """Work by these roles; at the end hand over, and finish what can be finished.
+
+    Raises `SettingsWrong` where MongoDB is neither configured nor to be had.
+    """
+    async with open_services(settings, roles) as services:
+        process = Process(services, sealers_of(services), Intake(services.doors))
+        work = jobs.run(
+            services.doors, _pace(settings), process.sealers, services.shared, frozenset(roles)
+        )
+        background = [asyncio.create_task(_prepare(services)), asyncio.create_task(work)]
+        try:
+            yield process
+        finally:
+            try:
+                await process.intake.aclose()
+                await services.shared.hand_over()
+                await services.recorder.aclose()
+                await jobs.finish(services.doors)
+            finally:
+                for task in background:
+                    task.cancel()
+                await asyncio.wait(background)
+                await services.shared.aclose()
+
+
+async def work(settings: Settings, role: Role) -> None:
+    """Work by one role until somebody asks this process to end (SIGTERM, SIGINT)."""
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    async with running(settings, {role}):
+        log.info("working", extra={"role": role})
+        await ended.wait()
+
+
+def _pace(settings: Settings) -> jobs.Pace:
+    return jobs.Pace(
+        poll=settings.poll_interval,
+        poll_idle=settings.poll_interval_idle,
+        finds_standing_rooms=settings.finds_standing_rooms,
+    )
+
+
+async def _prepare(services: Services) -> None:
+    """Make the database ready, and the API's key, as soon as MongoDB answers."""
+    said = ""
+    while True:
+        try:
+            await services.prepare()
+            if not await make_first_key(services.keys, services.doors.clock):
+                log.warning("no_api_key", extra={"remedy": "egress-manager keys new"})
+            return
+        except SettingsWrong as error:
+            log.error("database_unusable", extra={"why": str(error)})
+            return
+        except EgressManagerError as error:
+            if error.code != said:
+                log.warning("database_not_ready", extra={"why": error.code})
+            said = error.code
+            await asyncio.sleep(PREPARE_AGAIN)

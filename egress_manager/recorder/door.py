@@ -1,0 +1,30 @@
+"""How to get into rooms, and where what is kept goes: what every attendance is given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from egress_manager.domain.captures import Entry, ParticipantChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The server (ws or wss), tokens for it, and where captures are kept.
+
+    `token(room_name, identity)` makes a capture's token. `is_caller` says for whom a capture runs.
+    `hear(capture_id, entry)` is told every entry of every journal. Seconds: `sync_interval`, and
+    `rotate_after`, when a capture that goes on and on is followed by another. `place` is part of
+    the captures' ids, if it is given.
+    """
+
+    session: aiohttp.ClientSession
+    url: str
+    token: Callable[[str, str], str]
+    captures_dir: Path
+    is_caller: Callable[[ParticipantChanged], bool]
+    hear: Callable[[str, Entry], None]
+    sync_interval: float = 2.0
+    rotate_after: float = 3600.0
+    place: str = ""

@@ -1,0 +1,146 @@
+"""More than one process: each call is recorded once, whoever dies meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lab import sounds
+from lab.manager import Facts, Worker
+from lab.phones import Agent, Phone
+from lab.servers import Mongod
+from tests.e2e.clusters import Cluster, cluster
+from tests.e2e.houses import heard
+
+pytestmark = pytest.mark.builtin_only("recorders capture; who orders from LiveKit needs none")
+
+#: A fraction that says: this sound is there.
+THERE = 0.6
+#: The most that is missing of a call whose recorder was killed. Seconds.
+WORST_HOLE = 3.0
+
+FIRST = sounds.chirp(2)
+SECOND = sounds.chirp(2, low=3400, high=400)
+
+
+@pytest.fixture
+async def processes(
+    mongod_server: Mongod, mongo_database: str, tmp_path: Path
+) -> AsyncIterator[Cluster]:
+    """The API, two recorders and a process for the jobs, all on one host."""
+    directory = tmp_path / "recordings"
+    async with cluster(mongod_server, mongo_database, [directory, directory]) as made:
+        yield made
+
+
+async def breathe_until_held(
+    processes: Cluster, phone: Phone, room_name: str, but: Worker | None = None
+) -> Worker:
+    """Have the phone make no sound until a recorder hears all of its room; which one it is."""
+    finding = asyncio.create_task(processes.holder(room_name, but))
+    while not finding.done():
+        await phone.say(sounds.silence(0.3))
+    return await finding
+
+
+def said_both(recording: Facts) -> float:
+    """Both words are there: the seconds between them in the recording."""
+    mix = heard(recording)
+    one, two = sounds.locate(mix.left, FIRST), sounds.locate(mix.left, SECOND)
+    assert min(one.score, two.score) > THERE
+    return two.at - one.at
+
+
+def missing(recording: Facts) -> list[tuple[str, float]]:
+    """The holes of the recording: their causes and how long they are."""
+    return [(hole["cause"], hole["end_sec"] - hole["start_sec"]) for hole in recording["holes"]]
+
+
+async def test_api_jobs_and_recorders_are_processes_of_their_own(
+    processes: Cluster, room_name: str
+) -> None:
+    """Two recorders, one call: one of them captures it, and there is one recording."""
+    async with (
+        Agent(processes.home.livekit, room_name, identity="agent"),
+        Phone(processes.home.livekit, room_name, number="+15550400") as phone,
+    ):
+        await breathe_until_held(processes, phone, room_name)
+        await phone.say(FIRST)
+        await phone.say(SECOND)
+        await phone.hang_up()
+    recording = await processes.home.finished(phone)
+
+    said_both(recording)
+    assert len(recording["captures"]) == 1
+    (only,) = await processes.home.manager.recordings_of()
+    assert only["id"] == recording["id"]
+
+
+async def test_a_recorder_that_is_killed_is_followed_by_another(
+    processes: Cluster, room_name: str
+) -> None:
+    """kill -9: the other one goes on within seconds; one recording says what is missing."""
+    async with (
+        Agent(processes.home.livekit, room_name, identity="agent"),
+        Phone(processes.home.livekit, room_name, number="+15550401") as phone,
+    ):
+        first = await breathe_until_held(processes, phone, room_name)
+        before = await phone.say(FIRST)
+        await phone.say(sounds.silence(1.0))
+        await first.kill()
+        await breathe_until_held(processes, phone, room_name, but=first)
+        after = await phone.say(SECOND)
+        await phone.hang_up()
+    recording = await processes.home.finished(phone)
+
+    assert said_both(recording) == pytest.approx(after.started_at - before.started_at, abs=0.25)
+    holes = missing(recording)
+    assert "recorder down" in [cause for cause, _ in holes], holes
+    assert max(seconds for _, seconds in holes) < WORST_HOLE
+    assert len(recording["captures"]) == 2
+
+
+async def test_a_recorder_that_is_asked_to_end_hands_over_without_a_hole(
+    processes: Cluster, room_name: str
+) -> None:
+    """SIGTERM: the other one is in the room before this one leaves it."""
+    async with (
+        Agent(processes.home.livekit, room_name, identity="agent"),
+        Phone(processes.home.livekit, room_name, number="+15550402") as phone,
+    ):
+        first = await breathe_until_held(processes, phone, room_name)
+        await phone.say(FIRST)
+        leaving = asyncio.create_task(first.stop(timeout=30))
+        await breathe_until_held(processes, phone, room_name, but=first)
+        while not leaving.done():
+            await phone.say(sounds.silence(0.3))
+        await leaving
+        await phone.say(SECOND)
+        await phone.hang_up()
+    recording = await processes.home.finished(phone)
+
+    said_both(recording)
+    assert len(recording["captures"]) == 2
+    ours = [hole for hole in missing(recording) if hole[0] in ("recorder down", "connection")]
+    assert ours == []
+
+
+async def test_redis_that_forgets_all_and_is_away_delays_and_loses_nothing(
+    processes: Cluster, room_name: str
+) -> None:
+    """It is killed during the call, which is over before it is back: the recording comes."""
+    async with (
+        Agent(processes.home.livekit, room_name, identity="agent"),
+        Phone(processes.home.livekit, room_name, number="+15550403") as phone,
+    ):
+        await breathe_until_held(processes, phone, room_name)
+        await phone.say(FIRST)
+        await processes.redis.kill()
+        await phone.say(SECOND)
+        await phone.hang_up()
+    await processes.redis.start()
+    recording = await processes.home.finished(phone)
+
+    said_both(recording)
+    assert len(await processes.home.manager.recordings_of()) == 1
