@@ -5,7 +5,7 @@ ARGS ?=
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo fmt check test test-fast bench docs requirements
+.PHONY: help setup demo fmt check test test-fast chaos bench docs requirements
 
 help: ## Show what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,11 +33,16 @@ test: setup ## Run all tests, against real servers on loopback; ARGS="-k …" fo
 test-fast: setup ## Run the tests that need no server
 	$(PYTHON) -m pytest tests/story tests/unit $(ARGS)
 
+chaos: setup ## Break everything on purpose, and look whether anything is lost; about 12 minutes
+	@scripts/setup egress
+	$(PYTHON) -m chaos matrix $(ARGS)
+
 bench: setup ## Measure speed, memory and precision
 	$(PYTHON) -m benchmarks $(ARGS)
 
 docs: setup ## Write the generated parts of docs/ anew
 	$(PYTHON) -m docs.states
+	$(PYTHON) -m chaos.page
 	.venv/bin/egress-manager settings --markdown > docs/settings.new
 	mv docs/settings.new docs/settings.md
 	.venv/bin/egress-manager settings --env-example > .env.new

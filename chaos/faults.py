@@ -1,0 +1,338 @@
+"""Every fault: how it is done and undone, at which stages it tells, and what a user sees of it.
+
+The table of the README is made of `ROWS`, the suite of `FAULTS`: what is said is what is done.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from chaos import disks
+from chaos.clocks import HOUR
+from chaos.house import CLOCK, DISK, House, start
+from chaos.post import Way
+from chaos.schedule import Stage
+
+#: How long a process that was killed stays away, and one that was stopped stands still. Seconds.
+DEAD, FROZEN = 1.0, 10.0
+#: How long a disk is ill, and a clock wrong. Seconds.
+ILL, WRONG = 6.0, 10.0
+#: How long a process may take to end in good order. Seconds.
+_STOPS: Final = 25.0
+
+Deed = Callable[[House], AbstractAsyncContextManager[None]]
+EVERYWHERE: Final = tuple(Stage)
+IN_THE_CALL: Final = (Stage.RINGING, Stage.TALKING)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the README's table: what happens, and what a user sees then."""
+
+    what: str
+    then: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault.
+
+    `deed` does it, and undoes it after `lasts` seconds; None: when all calls are over.
+    Two faults of one `target` strike one after the other. `stages` are where it tells most.
+    `engine` is the only one that it is a fault for; `needs` is what the house has to have.
+    `blinds` names the ways of learning of a call that it closes.
+    """
+
+    row: Row
+    deed: Deed
+    lasts: float | None
+    target: str
+    stages: tuple[Stage, ...] = IN_THE_CALL
+    engine: str = ""
+    needs: Collection[str] = ()
+    blinds: Collection[str] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """A process that can be killed, frozen and restarted."""
+
+    row: Row
+    stages: tuple[Stage, ...]
+    engine: str = ""
+    blinds: Collection[str] = ()
+
+
+#: The ways by which a call becomes known.
+WEBHOOKS, POLLING = "webhooks", "polling"
+
+PROCESSES: Final[Mapping[str, _Process]] = {
+    "manager": _Process(
+        Row(
+            "Egress Manager is killed, hangs for 10 s, or is restarted",
+            "The call goes on. What was kept is on the disk, and the next start goes on with the "
+            "same recording: one file, with a hole `recorder down` of the time between.",
+        ),
+        EVERYWHERE,
+        blinds=(WEBHOOKS, POLLING),
+    ),
+    "livekit": _Process(
+        Row(
+            "livekit-server is killed, hangs for 10 s, or is restarted",
+            "Callers who come back are recorded on, in the same recording, with a hole "
+            "`connection`; of those who don't, the recording ends where the sound did.",
+        ),
+        (Stage.RINGING, Stage.TALKING, Stage.HUNG_UP),
+        blinds=(WEBHOOKS, POLLING),
+    ),
+    "mongod": _Process(
+        Row(
+            "MongoDB is killed, hangs for 10 s, or is restarted",
+            "Capturing goes on. The recording appears, and is finished, when MongoDB is back.",
+        ),
+        (Stage.RINGING, Stage.TALKING, Stage.RENDERING),
+    ),
+    "redis": _Process(
+        Row(
+            "Redis is killed, hangs for 10 s, or is restarted",
+            "Where LiveKit Egress records, LiveKit can't reach it meanwhile: the built-in recorder "
+            "takes over. Work is late, and none is done twice.",
+        ),
+        (Stage.RINGING, Stage.TALKING),
+        engine="egress",
+    ),
+    "egress": _Process(
+        Row(
+            "LiveKit Egress is killed, hangs for 10 s, or is restarted",
+            "The built-in recorder takes over; what LiveKit Egress delivered before is used, and "
+            "what nobody recorded is a hole.",
+        ),
+        (Stage.ANSWERED, Stage.TALKING, Stage.HUNG_UP),
+        engine="egress",
+    ),
+}
+
+CUT: Final = Row(
+    "The network between Egress Manager and livekit-server is cut for 1, 5 or 30 s",
+    "Up to about a second nothing is missing; of more there is a hole `connection`, and the same "
+    "recording goes on when the network is back.",
+)
+LOSS: Final = Row(
+    "1, 5 or 20 % of the packets to the recorder are lost",
+    "They are asked for again, and nearly all come; what never does is counted as `loss`.",
+)
+OVERTAKEN: Final = Row(
+    "Packets overtake each other, or come twice",
+    "Nothing: they are put in order, and the second is dropped.",
+)
+DISK_ILL: Final = Row(
+    "The disk is full, or can't be written",
+    "`/health` says so at once. Sound waits in memory, and is written when there is room again; "
+    "files that could not be made are made then.",
+)
+DISK_SLOW: Final = Row(
+    "The disk stands still again and again",
+    "The recorder waits for it, and what comes meanwhile is kept as far as the kernel's buffers "
+    "go; beyond them it is a hole `loss`. Files are finished later.",
+)
+CLOCK_STEPS: Final = Row(
+    "The clock of Egress Manager's host steps an hour ahead or back",
+    "Recordings keep the clock that they began with. LiveKit and we refuse each other's tokens "
+    "until the clock is right, so calls that come meanwhile are recorded from then on.",
+)
+WEBHOOKS_ILL: Final = Row(
+    "Webhooks are lost, come twice, late, or in another order",
+    "Lost or late ones cost the first seconds of a call, until polling finds it; doubled and "
+    "mixed up ones nothing.",
+)
+
+
+@contextlib.asynccontextmanager
+async def _killed(house: House, name: str) -> AsyncIterator[None]:
+    """kill -9, and started again."""
+    server = house.servers[name]
+    await server.kill()
+    try:
+        yield
+    finally:
+        await start(server)
+
+
+@contextlib.asynccontextmanager
+async def _frozen(house: House, name: str) -> AsyncIterator[None]:
+    """SIGSTOP and SIGCONT."""
+    server = house.servers[name]
+    server.pause()
+    try:
+        yield
+    finally:
+        server.resume()
+
+
+@contextlib.asynccontextmanager
+async def _restarted(house: House, name: str) -> AsyncIterator[None]:
+    """SIGTERM, and started again when it has ended."""
+    server = house.servers[name]
+    await server.stop(_STOPS)
+    try:
+        yield
+    finally:
+        await start(server)
+
+
+@contextlib.asynccontextmanager
+async def _cut(house: House) -> AsyncIterator[None]:
+    """Signalling, API and sound."""
+    wire = house.wire
+    wire.cut_signal()
+    wire.cut_media()
+    wire.cut_api()
+    try:
+        yield
+    finally:
+        wire.heal_media()
+        wire.heal_api()
+        wire.heal_signal()
+
+
+@contextlib.asynccontextmanager
+async def _weather(house: House, verb: str, fraction: float) -> AsyncIterator[None]:
+    """On the way from the server to the recorder."""
+    getattr(house.wire, verb)(fraction)
+    try:
+        yield
+    finally:
+        getattr(house.wire, verb)(0.0)
+
+
+@contextlib.asynccontextmanager
+async def _on_the_way(house: House, way: Way) -> AsyncIterator[None]:
+    """Webhooks from now on."""
+    house.post.way = way
+    try:
+        yield
+    finally:
+        house.post.way = Way.STRAIGHT
+
+
+_DEEDS: Final[Mapping[str, tuple[Any, float]]] = {
+    "kill": (_killed, DEAD),
+    "freeze": (_frozen, FROZEN),
+    "restart": (_restarted, 0.0),
+}
+
+
+def _process_faults() -> dict[str, Fault]:
+    return {
+        f"{deed}-{name}": Fault(
+            process.row,
+            partial(do, name=name),
+            lasts,
+            target=name,
+            stages=process.stages,
+            engine=process.engine,
+            blinds=process.blinds,
+        )
+        for name, process in PROCESSES.items()
+        for deed, (do, lasts) in _DEEDS.items()
+    }
+
+
+def _network_faults() -> dict[str, Fault]:
+    lossy = {
+        f"loss-{percent}": Fault(
+            LOSS,
+            partial(_weather, verb="drop", fraction=percent / 100),
+            None,
+            "lost",
+            (Stage.TALKING,),
+        )
+        for percent in (1, 5, 20)
+    }
+    cuts = {
+        f"cut-{seconds}": Fault(CUT, _cut, float(seconds), "network", blinds=(POLLING,))
+        for seconds in (1, 5, 30)
+    }
+    reordered = partial(_weather, verb="reorder", fraction=0.1)
+    doubled = partial(_weather, verb="duplicate", fraction=0.1)
+    return {
+        **cuts,
+        **lossy,
+        "reordered": Fault(OVERTAKEN, reordered, None, "order", (Stage.TALKING,)),
+        "duplicated": Fault(OVERTAKEN, doubled, None, "copies", (Stage.TALKING,)),
+    }
+
+
+def _disk_faults() -> dict[str, Fault]:
+    stages = (Stage.RINGING, Stage.TALKING, Stage.HUNG_UP)
+    deeds = {
+        "disk-full": (DISK_ILL, disks.full),
+        "disk-read-only": (DISK_ILL, disks.read_only),
+        "disk-slow": (DISK_SLOW, disks.slow),
+    }
+    return {
+        name: Fault(row, partial(_disk, do), ILL, DISK, stages, needs=(DISK,))
+        for name, (row, do) in deeds.items()
+    }
+
+
+def _disk(do: Callable[..., AbstractAsyncContextManager[None]], house: House) -> Any:
+    return do(house.disk)
+
+
+def _clock(ahead: int, house: House) -> Any:
+    return house.clock.stepped(ahead)
+
+
+def _clock_faults() -> dict[str, Fault]:
+    return {
+        f"clock-{name}": Fault(
+            CLOCK_STEPS,
+            partial(_clock, ahead),
+            WRONG,
+            CLOCK,
+            needs=(CLOCK,),
+            blinds=(WEBHOOKS, POLLING),
+        )
+        for name, ahead in {"ahead": HOUR, "behind": -HOUR}.items()
+    }
+
+
+def _webhook_faults() -> dict[str, Fault]:
+    return {
+        f"webhooks-{way}": Fault(
+            WEBHOOKS_ILL,
+            partial(_on_the_way, way=way),
+            None,
+            WEBHOOKS,
+            (Stage.RINGING, Stage.TALKING),
+            blinds=(WEBHOOKS,) if way is Way.LOST else (),
+        )
+        for way in Way
+        if way is not Way.STRAIGHT
+    }
+
+
+FAULTS: Final[Mapping[str, Fault]] = {
+    **_process_faults(),
+    **_network_faults(),
+    **_disk_faults(),
+    **_clock_faults(),
+    **_webhook_faults(),
+}
+
+#: Every line of the README's table, once, in the order of the faults.
+ROWS: Final = tuple(dict.fromkeys(fault.row for fault in FAULTS.values()))
+
+
+async def strike(fault: Fault, house: House) -> None:
+    """Do it, wait, and undo it."""
+    async with fault.deed(house):
+        if fault.lasts is None:
+            await house.calls_are_over.wait()
+        else:
+            await asyncio.sleep(fault.lasts)

@@ -1,0 +1,193 @@
+"""Looks at everything that is left after a run."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import httpx2
+import numpy as np
+import psutil
+from livekit import api
+
+from chaos.aftermath import Aftermath, Heard, Kept, Struck
+from chaos.calls import AGENTS, WORDS, Told
+from chaos.house import House
+from chaos.invariants import UNFINISHED
+from egress_manager.domain.captures import FOLDER, SETTLED, TICKS
+from egress_manager.recorder.journal import read_story
+from lab.manager import Facts
+from lab.sounds import RATE, locate
+from tests.e2e.listening import listen
+
+#: All is quiet at the latest after this; what is not then never will be. Seconds.
+QUIET_WITHIN: Final = 100.0
+_LOOK: Final = 0.25
+#: So often in a row all has to be quiet.
+_LOOKS: Final = 2
+#: Every call of a run began within this, whatever the clock of ours said.
+_NEARBY: Final = timedelta(days=1)
+#: Folders below the recordings directory whose files are accounted for elsewhere.
+_OURS: Final = (FOLDER, ".sidecars")
+
+
+async def until_quiet(house: House) -> list[str]:
+    """Wait until nothing is being done any more; what still is when time is up."""
+    deadline = asyncio.get_running_loop().time() + QUIET_WITHIN
+    quiet, restless = 0, ["nothing was asked"]
+    while quiet < _LOOKS:
+        restless = [words async for words in _restless(house)]
+        quiet = 0 if restless else quiet + 1
+        if asyncio.get_running_loop().time() > deadline:
+            return restless
+        await asyncio.sleep(_LOOK)
+    return []
+
+
+async def _restless(house: House) -> AsyncIterator[str]:
+    """What is still going on."""
+    try:
+        if not house.post.is_idle:
+            yield "webhooks are on their way"
+        for words in _unfinished(await ledger(house), await recordings(house)):
+            yield words
+        for capture in captures(house):
+            if not capture.is_settled:
+                yield f"{capture.capture_id} is not settled"
+        for who in await present(house):
+            yield f"{who} is in its room"
+        for handle in handles(house):
+            yield f"{handle} is open"
+    except (httpx2.HTTPError, OSError, api.TwirpError, TimeoutError) as error:
+        yield f"{type(error).__name__}: {error}"
+
+
+def _unfinished(lines: Sequence[Facts], recordings: Sequence[Facts]) -> Iterator[str]:
+    for line in lines:
+        if line["fate"] == "under_way":
+            yield f"the call of {line['identity']} is under way"
+    for recording in recordings:
+        if recording["status"] in UNFINISHED:
+            yield f"{recording['id']} is {recording['state']}"
+        elif recording["seal"] is None:
+            yield f"{recording['id']} is not sealed"
+
+
+async def look(house: House, calls: Sequence[Told], struck: Sequence[Struck]) -> Aftermath:
+    """Everything but what is left after the end."""
+    found = await recordings(house)
+    return Aftermath(
+        calls=calls,
+        witnessed=frozenset(_witnessed(house)),
+        struck=tuple(struck),
+        lines=await ledger(house),
+        recordings=found,
+        captures=tuple(captures(house)),
+        heard=await asyncio.to_thread(lambda: [h for each in found for h in _heard(each)]),
+        present=await present(house),
+        handles=sorted(set(handles(house))),
+        files=sorted(strays(house, found)),
+    )
+
+
+async def ledger(house: House) -> list[Facts]:
+    """The lines of all calls."""
+    now = datetime.now(UTC)
+    period = {"since": (now - _NEARBY).isoformat(), "until": (now + _NEARBY).isoformat()}
+    answer = await house.manager.ask("/reports/capture", **period)
+    return list(answer.raise_for_status().json()["lines"])
+
+
+async def recordings(house: House) -> list[Facts]:
+    """All of them."""
+    return await house.manager.recordings_of(limit="200")
+
+
+def captures(house: House) -> Iterator[Kept]:
+    """Every capture on the disk."""
+    for directory in sorted((house.manager.recordings / FOLDER).glob("*")):
+        story = read_story(directory)
+        ticks = [p.until - p.granule for s in story.stretches.values() for p in s.pages]
+        yield Kept(directory.name, sum(ticks) / TICKS, (directory / SETTLED).exists())
+
+
+async def present(house: House) -> list[str]:
+    """Everybody who is in any room."""
+    livekit = house.livekit
+    async with api.LiveKitAPI(livekit.http_url, livekit.api_key, livekit.api_secret) as client:
+        rooms = (await client.room.list_rooms(api.ListRoomsRequest())).rooms
+        people = [
+            (room.name, person.identity)
+            for room in rooms
+            for person in (
+                await client.room.list_participants(api.ListParticipantsRequest(room=room.name))
+            ).participants
+        ]
+    return [f"{identity} of {room}" for room, identity in people]
+
+
+def handles(house: House) -> Iterator[str]:
+    """Files of recordings that a process of ours holds open."""
+    for process in family(house):
+        with contextlib.suppress(OSError):
+            for link in Path(f"/proc/{process.pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    target = os.readlink(link)
+                    if target.startswith(str(house.manager.recordings) + "/"):
+                        where = target.removeprefix(str(house.manager.recordings))
+                        yield f"{where} ({' '.join(process.cmdline()[-2:])})"
+
+
+def family(house: House) -> list[psutil.Process]:
+    """The processes of ours and all below them."""
+    found: list[psutil.Process] = []
+    for name in house.ours:
+        if house.servers[name].is_running:
+            head = psutil.Process(house.servers[name].pid)
+            found += [head, *head.children(recursive=True)]
+    return found
+
+
+def strays(house: House, found: Sequence[Facts]) -> Iterator[str]:
+    """Files that no recording accounts for, and temporary ones."""
+    root = house.manager.recordings
+    known = {path for each in found for path in _files_of(each)}
+    for file in root.rglob("*"):
+        inside = file.relative_to(root)
+        if file.is_file() and inside.parts[0] not in _OURS and str(file) not in known:
+            yield str(inside)
+    yield from (str(file) for file in house.temporary.rglob("*") if file.is_file())
+
+
+def _files_of(recording: Facts) -> Iterator[str]:
+    paths = [recording["filepath"], *(track["filepath"] for track in recording["tracks"])]
+    paths += [job["filepath"] for job in recording["egresses"]]
+    for path in filter(None, paths):
+        yield path
+        yield f"{path}.json"
+
+
+def _witnessed(house: House) -> Iterator[str]:
+    """Callers of whom livekit-server told, whatever became of the telling."""
+    for event in house.post.events:
+        person = event.get("participant", {})
+        if event["event"] == "participant_joined" and person.get("kind") == "SIP":
+            yield person["identity"]
+
+
+def _heard(recording: Facts) -> Iterator[Heard]:
+    """Every word, on the side where it belongs."""
+    path = recording["filepath"]
+    if recording["status"] != "completed" or not path or not Path(path).is_file():
+        return
+    mix = listen(path)
+    for name, word in WORDS.items():
+        side = mix.right if name in AGENTS else mix.left
+        best = locate(side, word)
+        rest = np.array(side)
+        begin = max(0, round(best.at * RATE))
+        rest[begin : max(0, round(best.at * RATE)) + len(word)] = 0
+        yield Heard(recording["id"], name, best.score, locate(rest, word).score)

@@ -1,0 +1,27 @@
+"""Every fault at its telling stages, once each: the same runs every time."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from chaos.faults import FAULTS, Fault
+from chaos.schedule import Schedule, Stage, Strike
+
+#: Cheap ones that break something of every kind and hold on a busy machine: for `make test`.
+FAST: Final = (
+    Strike("kill-manager", Stage.TALKING),
+    Strike("kill-mongod", Stage.RENDERING),
+    Strike("cut-1", Stage.TALKING),
+    Strike("webhooks-lost", Stage.RINGING),
+)
+
+
+def matrix() -> Iterator[Schedule]:
+    """The longest first, so that the last ones to run are short."""
+    for name, fault in sorted(FAULTS.items(), key=lambda item: -(item[1].lasts or 0.0)):
+        for stage in fault.stages:
+            yield alone(Strike(name, stage), fault)
+
+
+def alone(strike: Strike, fault: Fault) -> Schedule:
+    """One fault, with the recorder that it is meant for."""
+    return Schedule((strike,), fault.engine or "builtin")
