@@ -1,6 +1,7 @@
 """Sound -> the finished file of a mix, written as it comes."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -40,12 +41,18 @@ RECIPES: Final[Mapping[str, Recipe]] = {
 
 
 class Encoder:
-    """Writes a stereo file at 48 kHz. Raises `OSError` where the file can't be written."""
+    """Writes a stereo file at 48 kHz. Raises `OSError` where the file can't be written.
+
+    The file is opened here and not by the container, which never closes one whose first bytes
+    could not be written.
+    """
 
     def __init__(self, path: Path, format_name: str) -> None:
         recipe = RECIPES[format_name]
+        # Unbuffered: to move the index to the front, the container reads it by its name.
+        self._file = path.open("w+b", buffering=0)
         self._container = av.open(
-            str(path), "w", format=format_name, options=dict(recipe.container_options)
+            self._file, "w", format=format_name, options=dict(recipe.container_options)
         )
         stream = self._container.add_stream(
             recipe.codec, rate=TICKS, options=dict(recipe.codec_options)
@@ -75,7 +82,9 @@ class Encoder:
         """Write the rest and the index."""
         self._container.mux(self._stream.encode(None))
         self._container.close()
+        self._file.close()
 
     def abandon(self) -> None:
-        """Let go of the file as it is."""
-        self._container.close()
+        """Let go of the file as it is; what could not be written is of no interest any more."""
+        with self._file, suppress(Exception):
+            self._container.close()
