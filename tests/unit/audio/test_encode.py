@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from egress_manager.audio.decode import Sound
 from egress_manager.audio.encode import RECIPES, Encoder
 from lab.disk import NoDisk, disk, fill
 
@@ -20,13 +21,18 @@ def test_a_file_that_could_not_be_written_is_let_go_of(format_name: str, kilobyt
             encoder = Encoder(directory / "mix", format_name)
             noise = np.random.default_rng(1).normal(0, 0.1, (2, 48_000)).astype(np.float32)
             with pytest.raises(OSError, match="No space left"):
-                for _ in range(60):
-                    encoder.write(noise)
+                _write_on(encoder, noise)
             encoder.abandon()
 
             assert not [name for name in _open_files() if name.startswith(str(directory))]
     except NoDisk as no:
         pytest.skip(str(no))
+
+
+def _write_on(encoder: Encoder, sound: Sound) -> None:
+    """A minute of it."""
+    for _ in range(60):
+        encoder.write(sound)
 
 
 def _open_files() -> list[str]:
