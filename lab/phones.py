@@ -1,7 +1,9 @@
 """Phones, agents and browsers that take part in calls.
 
-A phone does what livekit-sip was seen to do: it joins and publishes while it rings, is
-answered when somebody else's sound is in the room, and leaves when it hangs up.
+Where livekit-sip is beside the server (see `lab.livekit_sip`), a `Phone` is a telephone that
+calls through it, else a participant that does what livekit-sip was seen to do: it joins and
+publishes while it rings, is answered when somebody else's sound is in the room, and leaves when
+it hangs up. Whoever needs what no telephone can have asks for a `SipParticipant`.
 
     async with Phone(livekit, "call-1", number="+15550100", says=chirp(5)) as phone:
         await phone.answered()
@@ -9,19 +11,33 @@ answered when somebody else's sound is in the room, and leaves when it hangs up.
 """
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
+import aiohttp
 from livekit import rtc
 
-from lab.actors import WAIT_TIMEOUT, Happening
+from lab import livekit_sip
+from lab.actors import WAIT_TIMEOUT, Actor, Happening
 from lab.participants import PLAIN, Manner, Participant
+from lab.ports import LOOPBACK
+from lab.sip_phone import SipPhone
 from lab.sounds import PCM
-from lab.tokens import Rooms
+from lab.tokens import Rooms, sip_port
 
-__all__ = ["Agent", "Answer", "Browser", "Happening", "Manner", "Participant", "Phone"]
+__all__ = [
+    "Agent",
+    "Answer",
+    "Browser",
+    "Happening",
+    "Manner",
+    "Participant",
+    "Phone",
+    "SipParticipant",
+]
 
 TRUNK_NUMBER = "+15557650000"
 _DTMF = "0123456789*#ABCD"
@@ -48,10 +64,91 @@ class Agent(Participant):
     kind = "agent"
 
 
-class Phone(Participant):
-    """A caller as livekit-sip brings one into a room: kind SIP.
+class Phone(Actor):
+    """A caller. `number` is theirs, `called` ours; nothing is sent before the call is answered.
 
-    `number` is the caller's, `called` ours. It sends nothing before it is answered.
+    Which kind of phone it is, is decided here and nowhere else.
+    """
+
+    number: str
+    room_name: str
+
+    def __new__(cls, rooms: Rooms, *_: Any, **__: Any) -> "Phone":
+        kind: type[Phone] = cls
+        if cls is Phone:
+            kind = SipParticipant if sip_port(rooms) is None else Telephone
+        return Actor.__new__(kind)
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        room: str,
+        *,
+        number: str,
+        called: str = TRUNK_NUMBER,
+        says: PCM | None = None,
+        on_happening: Callable[[Happening], None] | None = None,
+    ) -> None:
+        raise NotImplementedError
+
+    async def answered(self, timeout: float = WAIT_TIMEOUT) -> Happening:
+        """Wait until somebody answered."""
+        return await self.reached("answered", timeout)
+
+    async def hang_up(self) -> None:
+        """End the call as the caller does."""
+        raise NotImplementedError
+
+    async def send_dtmf(self, digits: str) -> None:
+        """Press keys; they travel as data, not as sound."""
+        raise NotImplementedError
+
+
+class Telephone(SipPhone, Phone):
+    """A telephone that calls into a room through livekit-sip."""
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        room: str,
+        *,
+        number: str,
+        called: str = TRUNK_NUMBER,
+        says: PCM | None = None,
+        on_happening: Callable[[Happening], None] | None = None,
+    ) -> None:
+        SipPhone.__init__(self, number, says=says, on_happening=on_happening)
+        self.rooms = rooms
+        self.room_name = room
+        self._called = called
+        self._rule: str | None = None
+
+    async def join(self) -> None:
+        """Call; returns when it rings. Raises CallRefused and NoAnswer."""
+        port = sip_port(self.rooms)
+        if port is None:
+            raise RuntimeError("there is no livekit-sip beside this server")
+        await super().join()
+        self._rule = await livekit_sip.lead(self.rooms, self.number, self.room_name)
+        await self.dial(self._called, (LOOPBACK, port))
+
+    async def leave(self) -> None:
+        """Hang up; nobody else's call is led by our rule."""
+        try:
+            await super().leave()
+        finally:
+            rule, self._rule = self._rule, None
+            if rule is not None:
+                # A server that a test has killed leads nobody anywhere.
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                    await livekit_sip.forget(self.rooms, rule)
+
+
+class SipParticipant(Participant, Phone):
+    """A caller as livekit-sip brings one into a room: a participant of kind SIP.
+
+    It can do what no telephone can: be called otherwise, have attributes and manners of its own,
+    be answered by nobody, unpublish its track.
     """
 
     kind = "sip"
@@ -74,7 +171,8 @@ class Phone(Participant):
         self.number = number
         self.call_id = call_id or f"SCL_{secrets.token_hex(6)}"
         self._answer = answer
-        super().__init__(
+        Participant.__init__(
+            self,
             rooms,
             room,
             identity=identity or f"sip_{number}",
@@ -92,10 +190,6 @@ class Phone(Participant):
         self.note("answered")
         await self.set_attributes({"sip.callStatus": "active"})
         await self._begin()
-
-    async def answered(self, timeout: float = WAIT_TIMEOUT) -> Happening:
-        """Wait until somebody answered."""
-        return await self.reached("answered", timeout)
 
     async def hang_up(self) -> None:
         """End the call as the caller does."""

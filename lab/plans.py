@@ -13,11 +13,12 @@ from lab.sounds import PCM, beeps, chirp, load_sentence, silence, speech, tone
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A livekit-server (or what stands before it) and its key."""
+    """A livekit-server (or what stands before it), its key, and where telephones call."""
 
     url: str
     api_key: str
     api_secret: str
+    sip_port: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +64,18 @@ class Part:
     def who(self) -> str:
         """Its identity in the room."""
         return self.identity or f"sip_{self.number}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a telephone can play it: it has nothing that only a participant can have."""
+        plain = Part(
+            room=self.room,
+            number=self.number,
+            joins_at=self.joins_at,
+            lines=self.lines,
+            leaves_at=self.leaves_at,
+        )
+        return self == plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,8 @@ class LiveKit(Server):
         self.udp_port = free_port()
         self.keys = dict(keys or {API_KEY: API_SECRET})
         self.webhook_urls = list(webhook_urls)
+        #: Where telephones call, while livekit-sip is beside it.
+        self.sip_port: int | None = None
         self._redis = redis
         self._room = {"departure_timeout": departure_timeout, **(room or {})}
         self._rtc = dict(rtc or {})

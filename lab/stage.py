@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lab.actors import Happening
-from lab.participants import Manner, Participant
-from lab.phones import Agent, Answer, Browser, Phone
+from lab.actors import Actor, Happening
+from lab.participants import Manner
+from lab.phones import Agent, Answer, Browser, Phone, SipParticipant
 from lab.plans import Address, Line, Part, Plan, sound
 from lab.sounds import PCM
 
@@ -48,7 +48,7 @@ async def _perform(part: Part, address: Address, began: float) -> bool:
     return True
 
 
-async def _stay(who: Participant, part: Part, words: list[Words], began: float) -> None:
+async def _stay(who: Actor, part: Part, words: list[Words], began: float) -> None:
     """Say all lines, and stay until it is time to leave, be all said or not."""
     deadline = None if part.leaves_at is None else _loop_time(part.leaves_at, began)
     try:
@@ -61,12 +61,12 @@ async def _stay(who: Participant, part: Part, words: list[Words], began: float) 
             raise
 
 
-async def _recite(who: Participant, part: Part, words: list[Words], began: float) -> None:
+async def _recite(who: Actor, part: Part, words: list[Words], began: float) -> None:
     """Say all lines, a phone after it was answered."""
+    if isinstance(who, SipParticipant) and part.answers_at is not None:
+        await _wait_until(part.answers_at, began)
+        await who.answer()
     if isinstance(who, Phone):
-        if part.answers_at is not None:
-            await _wait_until(part.answers_at, began)
-            await who.answer()
         await who.answered(_ANSWER_TIMEOUT)
     for line, pcm in words:
         if line.at is not None:
@@ -75,24 +75,20 @@ async def _recite(who: Participant, part: Part, words: list[Words], began: float
         await who.say(pcm)
 
 
-def _cast(part: Part, address: Address) -> Participant:
-    manner = Manner(
-        publishes=part.publishes,
-        listens=part.listens,
-        dtx=part.dtx,
-        red=part.red,
-        key=part.key.encode() if part.key is not None else None,
-    )
+def _cast(part: Part, address: Address) -> Actor:
+    report = partial(_report, part)
+    if part.kind == "phone" and part.is_plain:
+        return Phone(address, part.room, number=part.number, on_happening=report)
     common: dict[str, Any] = {
         "identity": part.who,
         "attributes": part.attributes,
-        "manner": manner,
-        "on_happening": partial(_report, part),
+        "manner": _manner(part),
+        "on_happening": report,
     }
     match part.kind:
         case "phone":
             answer = Answer.NEVER if part.answers_at is not None else Answer(part.answer)
-            return Phone(
+            return SipParticipant(
                 address,
                 part.room,
                 number=part.number,
@@ -104,6 +100,16 @@ def _cast(part: Part, address: Address) -> Participant:
             return Agent(address, part.room, **common)
         case "browser":
             return Browser(address, part.room, **common)
+
+
+def _manner(part: Part) -> Manner:
+    return Manner(
+        publishes=part.publishes,
+        listens=part.listens,
+        dtx=part.dtx,
+        red=part.red,
+        key=part.key.encode() if part.key is not None else None,
+    )
 
 
 def _report(part: Part, happening: Happening) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from lab import discretion, programs
 from lab.plans import Address, Part, Plan
 from lab.processes import Server, ServerFailed
-from lab.tokens import Rooms
+from lab.tokens import Rooms, sip_port
 
 _WAIT_TIMEOUT = 30.0
 Report = dict[str, Any]
@@ -27,7 +27,7 @@ class Stage(Server):
 
     def __init__(self, rooms: Rooms, parts: Iterable[Part]) -> None:
         super().__init__()
-        address = Address(rooms.url, rooms.api_key, rooms.api_secret)
+        address = Address(rooms.url, rooms.api_key, rooms.api_secret, sip_port(rooms))
         self._plan = Plan(address, tuple(parts))
         for part in self._plan.parts:
             discretion.concerns(part.room, part.who, part.number)

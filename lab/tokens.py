@@ -26,6 +26,12 @@ class Rooms(Protocol):
     def api_secret(self) -> str: ...
 
 
+def sip_port(rooms: Rooms) -> int | None:
+    """Where telephones call, if livekit-sip is beside the server; through a `Wire` they don't."""
+    port: int | None = getattr(rooms, "sip_port", None)
+    return port
+
+
 def token(
     rooms: Rooms,
     room: str,

@@ -1,12 +1,12 @@
 """A house for every test that asks for one; and which programs stood behind the tests."""
 
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from lab.egress import real_egress
+from lab.livekit_sip import real_livekit_sip
 from lab.servers import Mongod
 from tests.e2e.houses import House, house
 
@@ -31,6 +31,5 @@ async def home(
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was real."""
     terminalreporter.write_line(f"egress: {real_egress() or 'stand-in'}")
-    sip = shutil.which("livekit-sip")
-    instead = f"not {sip}, but phones of kind SIP" if sip else "phones of kind SIP instead"
-    terminalreporter.write_line(f"livekit-sip: {instead}")
+    sip = real_livekit_sip() or "participants of kind SIP instead"
+    terminalreporter.write_line(f"livekit-sip: {sip}")

@@ -12,7 +12,7 @@ import pytest
 from livekit import api
 
 from lab.egress import Egress, real_egress
-from lab.phones import Agent, Answer, Browser, Phone
+from lab.phones import Agent, Answer, Browser, SipParticipant
 from lab.servers import API_KEY, API_SECRET, LiveKit, Redis
 from lab.sounds import PCM, chirp, locate, silence
 from lab.webhooks import Event, Webhooks
@@ -138,24 +138,26 @@ async def opened(files: Path, **options: Any) -> AsyncIterator[Studio]:
 
 
 @contextlib.asynccontextmanager
-async def call(studio: Studio) -> AsyncIterator[tuple[Phone, Agent]]:
+async def call(studio: Studio) -> AsyncIterator[tuple[SipParticipant, Agent]]:
     """A caller and an agent who have begun to send."""
     async with (
         Agent(studio.livekit, ROOM, identity="agent") as agent,
-        Phone(studio.livekit, ROOM, number="+15550100") as phone,
+        SipParticipant(studio.livekit, ROOM, number="+15550100") as phone,
     ):
         await phone.answered()
         yield phone, agent
 
 
 @contextlib.asynccontextmanager
-async def caller(studio: Studio) -> AsyncIterator[Phone]:
+async def caller(studio: Studio) -> AsyncIterator[SipParticipant]:
     """A caller who is alone and sends."""
-    async with Phone(studio.livekit, ROOM, number="+15550100", answer=Answer.AT_ONCE) as phone:
+    async with SipParticipant(
+        studio.livekit, ROOM, number="+15550100", answer=Answer.AT_ONCE
+    ) as phone:
         yield phone
 
 
-async def says(who: Phone | Agent | Browser, word: PCM) -> float:
+async def says(who: SipParticipant | Agent | Browser, word: PCM) -> float:
     """Say a word, and a little silence behind it; returns when it began."""
     return (await who.say(np.concatenate([word, silence(0.5)]))).started_at
 

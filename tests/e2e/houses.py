@@ -9,6 +9,7 @@ from typing import Any
 
 from lab import sounds
 from lab.egress import Egress
+from lab.livekit_sip import LiveKitSip, real_livekit_sip
 from lab.manager import Facts, Manager
 from lab.phones import Phone
 from lab.ports import LOOPBACK, free_port
@@ -83,15 +84,21 @@ async def house(
     """A house of one's own; its recordings stay when it is gone.
 
     `engine` is who records: `builtin`, or `egress`, LiveKit's own service beside the server.
+    Where livekit-sip is on PATH it is beside the server too, and phones call through it.
     """
     port = free_port()
     urls = [f"http://{LOOPBACK}:{port}/webhook"] if webhooks else []
     async with contextlib.AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(Redis()) if engine == "egress" else None
-        if redis is not None:
-            livekit_options["redis"] = redis
-        livekit = await stack.enter_async_context(LiveKit(webhook_urls=urls, **livekit_options))
-        egress = await stack.enter_async_context(Egress(livekit, redis)) if redis else None
+        redis = livekit_options.pop("redis", None)
+        if redis is None and (engine == "egress" or real_livekit_sip()):
+            redis = await stack.enter_async_context(Redis())
+        livekit = LiveKit(webhook_urls=urls, redis=redis, **livekit_options)
+        await stack.enter_async_context(livekit)
+        egress = Egress(livekit, redis) if engine == "egress" else None
+        if egress is not None:
+            await stack.enter_async_context(egress)
+        if real_livekit_sip():
+            await stack.enter_async_context(LiveKitSip(livekit, redis))
         manager = Manager(
             livekit_url=livekit.http_url,
             mongo_uri=mongod.uri,

@@ -14,7 +14,7 @@ from egress_manager.domain.captures import (
     TrackChanged,
     TrackGone,
 )
-from lab.phones import Agent, Answer, Browser, Manner, Phone
+from lab.phones import Agent, Answer, Browser, Manner, SipParticipant
 from lab.sounds import RATE, beeps, chirp, find_beeps, locate
 
 WORDS = chirp(1.5)
@@ -29,7 +29,7 @@ async def test_a_standing_attendance_keeps_both_sides_from_the_first_sample(
     async with studio(livekit_server, tmp_path) as recorder:
         attendance = recorder.attend(room_name, is_standing=True)
         async with Agent(livekit_server, room_name, identity="agent") as agent:
-            async with Phone(
+            async with SipParticipant(
                 livekit_server, room_name, number="+15550100", says=words, answer=Answer.NEVER
             ) as phone:
                 await recorder.until_offered(phone.track_sid)
@@ -56,7 +56,7 @@ async def test_a_second_caller_is_kept_like_the_first(livekit_server, room_name,
         sids: list[str] = []
         async with Agent(livekit_server, room_name, identity="agent"):
             for number in range(2):
-                async with Phone(
+                async with SipParticipant(
                     livekit_server, room_name, number=f"+1555010{number}", answer=Answer.NEVER
                 ) as phone:
                     await recorder.until_offered(phone.track_sid)
@@ -79,7 +79,7 @@ async def test_ten_callers_one_after_another_leave_nothing_behind(
         attendance = recorder.attend(room_name, is_standing=True)
         async with Browser(livekit_server, room_name, identity="host") as host:
             for number in range(10):
-                async with Phone(
+                async with SipParticipant(
                     livekit_server, room_name, number=f"+1555010{number}", answer=Answer.NEVER
                 ) as phone:
                     await recorder.until_offered(phone.track_sid)
@@ -101,11 +101,11 @@ async def test_two_callers_at_once_have_a_track_each(livekit_server, room_name, 
     """One capture serves both, and ends after the second has left."""
     async with studio(livekit_server, tmp_path) as recorder:
         recorder.attend(room_name)
-        async with Phone(
+        async with SipParticipant(
             livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
         ) as first:
             await recorder.until_told(StretchBegan, track_sid=first.track_sid)
-            async with Phone(
+            async with SipParticipant(
                 livekit_server, room_name, number="+15550102", answer=Answer.AT_ONCE
             ) as second:
                 await recorder.until_told(StretchBegan, track_sid=second.track_sid)
@@ -122,7 +122,7 @@ async def test_a_muted_track_goes_on_when_it_is_unmuted(livekit_server, room_nam
     """The mute is journaled, and what is said after it stands at its time."""
     async with studio(livekit_server, tmp_path) as recorder:
         recorder.attend(room_name)
-        async with Phone(
+        async with SipParticipant(
             livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
         ) as phone:
             sid = phone.track_sid
@@ -148,7 +148,7 @@ async def test_a_track_that_is_published_again_is_another_track(
     """The first one's stretches are closed, the second one's begin; no word is lost."""
     async with studio(livekit_server, tmp_path) as recorder:
         recorder.attend(room_name)
-        async with Phone(
+        async with SipParticipant(
             livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
         ) as phone:
             sids = [phone.track_sid]
@@ -171,7 +171,7 @@ async def test_people_who_come_late_and_leave_early_are_kept_for_their_stay(
     """An agent joins in the middle of a call and leaves before its end."""
     async with studio(livekit_server, tmp_path) as recorder:
         recorder.attend(room_name)
-        async with Phone(
+        async with SipParticipant(
             livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
         ) as phone:
             await recorder.until_told(StretchBegan, track_sid=phone.track_sid)
@@ -199,7 +199,7 @@ async def test_a_track_that_is_sent_redundantly_is_kept_as_plain_opus(
         manner = Manner(red=True)
         async with (
             Agent(livekit_server, room_name, identity="agent", manner=manner) as agent,
-            Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE),
+            SipParticipant(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE),
         ):
             sid = agent.track_sid
             await recorder.until_told(StretchBegan, track_sid=sid)
@@ -215,7 +215,7 @@ async def test_keys_that_a_caller_presses_are_journaled(livekit_server, room_nam
     """DTMF digits travel as data; they reach a participant that may not speak itself."""
     async with studio(livekit_server, tmp_path) as recorder:
         recorder.attend(room_name)
-        async with Phone(
+        async with SipParticipant(
             livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
         ) as phone:
             await recorder.until_told(StretchBegan, track_sid=phone.track_sid)
@@ -232,7 +232,9 @@ async def test_a_room_that_is_deleted_ends_its_capture(livekit_server, room_name
     async with studio(livekit_server, tmp_path) as recorder:
         recorder.attend(room_name)
         async with (
-            Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+            SipParticipant(
+                livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
+            ) as phone,
             lab_api(livekit_server) as server,
         ):
             sid = phone.track_sid
@@ -253,7 +255,9 @@ async def test_a_recorder_that_is_removed_comes_back(livekit_server, room_name, 
     async with studio(livekit_server, tmp_path) as recorder:
         recorder.attend(room_name)
         async with (
-            Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+            SipParticipant(
+                livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
+            ) as phone,
             lab_api(livekit_server) as server,
         ):
             sid = phone.track_sid
@@ -287,7 +291,9 @@ async def test_a_caller_who_hangs_up_while_it_rings_leaves_a_journal_and_no_soun
     """What happened can be told, though there is nothing to hear."""
     async with studio(livekit_server, tmp_path) as recorder:
         recorder.attend(room_name)
-        async with Phone(livekit_server, room_name, number="+15550101", answer=Answer.NEVER):
+        async with SipParticipant(
+            livekit_server, room_name, number="+15550101", answer=Answer.NEVER
+        ):
             await recorder.until_told(TrackChanged)
         [kept] = await recorder.over()
 
@@ -300,7 +306,7 @@ async def test_the_words_of_a_long_call_stand_at_their_places(livekit_server, ro
     """Beeps a second apart are a second apart in the file."""
     async with studio(livekit_server, tmp_path) as recorder:
         recorder.attend(room_name)
-        async with Phone(
+        async with SipParticipant(
             livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
         ) as phone:
             sid = phone.track_sid

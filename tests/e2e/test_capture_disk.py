@@ -5,7 +5,7 @@ from attending import LAST_WORD, share_heard, studio, until
 
 from egress_manager.domain.captures import Ended, StretchBegan, Trouble
 from lab.disk import NoDisk, disk, fill
-from lab.phones import Answer, Phone
+from lab.phones import Answer, SipParticipant
 from lab.sounds import chirp
 
 WORDS = chirp(1.5)
@@ -28,8 +28,12 @@ async def test_a_full_disk_is_named_and_when_it_has_room_again_nothing_is_missin
     async with (
         studio(livekit_server, small_disk) as recorder,
         studio(livekit_server, tmp_path) as elsewhere,
-        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
-        Phone(livekit_server, room_name + "-2", number="+15550102", answer=Answer.AT_ONCE) as other,
+        SipParticipant(
+            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
+        ) as phone,
+        SipParticipant(
+            livekit_server, room_name + "-2", number="+15550102", answer=Answer.AT_ONCE
+        ) as other,
     ):
         sids = phone.track_sid, other.track_sid
         recorder.attend(room_name)
@@ -55,7 +59,9 @@ async def test_a_disk_that_stays_full_keeps_what_it_had(livekit_server, room_nam
     """The file plays up to where the disk was full, and the capture comes to its end."""
     async with (
         studio(livekit_server, small_disk) as recorder,
-        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+        SipParticipant(
+            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
+        ) as phone,
     ):
         sid = phone.track_sid
         recorder.attend(room_name)
@@ -81,7 +87,9 @@ async def test_a_file_in_the_directorys_place_before_a_call_is_named(
     blocked.write_text("not a directory")
     async with (
         studio(livekit_server, tmp_path) as recorder,
-        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+        SipParticipant(
+            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
+        ) as phone,
     ):
         sid = phone.track_sid
         recorder.attend(room_name)
@@ -105,7 +113,9 @@ async def test_a_file_in_the_directorys_place_during_a_call_costs_nothing_that_i
     captures, aside = tmp_path / "captures", tmp_path / "aside"
     async with (
         studio(livekit_server, tmp_path) as recorder,
-        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+        SipParticipant(
+            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
+        ) as phone,
     ):
         sid = phone.track_sid
         recorder.attend(room_name)
@@ -113,7 +123,7 @@ async def test_a_file_in_the_directorys_place_during_a_call_costs_nothing_that_i
         captures.rename(aside)
         captures.write_text("not a directory")
         await phone.say(WORDS)
-        async with Phone(
+        async with SipParticipant(
             livekit_server, room_name, number="+15550102", answer=Answer.AT_ONCE
         ) as second:
             later = second.track_sid

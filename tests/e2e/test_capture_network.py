@@ -11,7 +11,7 @@ from egress_manager.domain.captures import (
     StretchEnded,
     Trouble,
 )
-from lab.phones import Agent, Answer, Manner, Phone
+from lab.phones import Agent, Answer, Manner, SipParticipant
 from lab.servers import LiveKit
 from lab.sounds import RATE, beeps, chirp, find_beeps, follow, locate, silence
 from lab.wire import Wire
@@ -25,7 +25,9 @@ async def test_a_lost_signal_connection_leaves_no_hole(livekit_server, room_name
     async with (
         Wire(livekit_server) as wire,
         studio(wire, tmp_path) as recorder,
-        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+        SipParticipant(
+            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
+        ) as phone,
     ):
         sid = phone.track_sid
         recorder.attend(room_name)
@@ -54,7 +56,9 @@ async def test_a_connection_is_not_waited_for_while_the_media_still_come(
     async with (
         Wire(livekit_server) as wire,
         studio(wire, tmp_path) as recorder,
-        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+        SipParticipant(
+            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
+        ) as phone,
     ):
         sid = phone.track_sid
         attendance = recorder.attend(room_name)
@@ -77,7 +81,9 @@ async def test_a_cut_media_path_is_noticed_and_replaced(livekit_server, room_nam
     async with (
         Wire(livekit_server) as wire,
         studio(wire, tmp_path) as recorder,
-        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+        SipParticipant(
+            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
+        ) as phone,
     ):
         sid = phone.track_sid
         attendance = recorder.attend(room_name)
@@ -102,7 +108,7 @@ async def test_a_server_that_restarts_is_joined_again(room_name, tmp_path):
     """What was kept before is a capture of its own; the call that comes back is another."""
     async with LiveKit() as server, studio(server, tmp_path) as recorder:
         recorder.attend(room_name)
-        phone = Phone(server, room_name, number="+15550101", answer=Answer.AT_ONCE)
+        phone = SipParticipant(server, room_name, number="+15550101", answer=Answer.AT_ONCE)
         await phone.join()
         before = phone.track_sid
         await recorder.until_told(StretchBegan, track_sid=before)
@@ -110,7 +116,9 @@ async def test_a_server_that_restarts_is_joined_again(room_name, tmp_path):
         await server.restart()
         await recorder.until_told(ConnectionChanged, state="lost")
         await phone.leave()
-        async with Phone(server, room_name, number="+15550102", answer=Answer.AT_ONCE) as caller:
+        async with SipParticipant(
+            server, room_name, number="+15550102", answer=Answer.AT_ONCE
+        ) as caller:
             after = caller.track_sid
             await recorder.until_told(StretchBegan, track_sid=after)
             await caller.say(WORDS)
@@ -130,7 +138,9 @@ async def test_almost_nothing_is_lost_where_a_tenth_of_the_packets_is(
     async with (
         Wire(livekit_server) as wire,
         studio(wire, tmp_path) as recorder,
-        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+        SipParticipant(
+            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
+        ) as phone,
     ):
         sid = phone.track_sid
         recorder.attend(room_name)
@@ -155,7 +165,9 @@ async def test_packets_that_overtake_each_other_are_put_in_order(
     async with (
         Wire(livekit_server) as wire,
         studio(wire, tmp_path) as recorder,
-        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+        SipParticipant(
+            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
+        ) as phone,
     ):
         sid = phone.track_sid
         recorder.attend(room_name)
@@ -178,7 +190,9 @@ async def test_where_udp_is_blocked_media_come_over_tcp(livekit_server, room_nam
     async with (
         Wire(livekit_server, transport="tcp") as wire,
         studio(wire, tmp_path) as recorder,
-        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+        SipParticipant(
+            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
+        ) as phone,
     ):
         sid = phone.track_sid
         recorder.attend(room_name)
@@ -198,7 +212,7 @@ async def test_an_encrypted_room_is_said_to_be_encrypted(livekit_server, room_na
         attendance = recorder.attend(room_name, is_standing=True)
         async with (
             Agent(livekit_server, room_name, identity="agent", manner=manner) as agent,
-            Phone(livekit_server, room_name, number="+15550101", manner=manner) as phone,
+            SipParticipant(livekit_server, room_name, number="+15550101", manner=manner) as phone,
         ):
             await recorder.until_told(Trouble, what="encrypted", track_sid=phone.track_sid)
             await recorder.until_told(Trouble, what="encrypted", track_sid=agent.track_sid)
@@ -215,7 +229,9 @@ async def test_stopping_is_quick_and_keeps_the_last_word(livekit_server, room_na
     """SIGTERM in the middle of a word: all that was sent until then is in the file."""
     async with (
         studio(livekit_server, tmp_path) as recorder,
-        Phone(livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+        SipParticipant(
+            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
+        ) as phone,
     ):
         sid = phone.track_sid
         recorder.attend(room_name)
@@ -233,7 +249,7 @@ async def test_a_server_that_answers_nothing_does_not_hold_us_up(room_name, tmp_
     async with (
         LiveKit() as server,
         studio(server, tmp_path) as recorder,
-        Phone(server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+        SipParticipant(server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
     ):
         recorder.attend(room_name)
         await recorder.until_told(StretchBegan, track_sid=phone.track_sid)
@@ -254,7 +270,7 @@ async def test_media_come_through_turn_where_no_other_way_is_open(room_name, tmp
         Wire(server, transport="relay") as wire,
         studio(wire, tmp_path) as recorder,
         Agent(server, room_name, identity="agent"),
-        Phone(server, room_name, number="+15550100", answer=Answer.AT_ONCE) as phone,
+        SipParticipant(server, room_name, number="+15550100", answer=Answer.AT_ONCE) as phone,
     ):
         wire.cut_media()
         recorder.attend(room_name)

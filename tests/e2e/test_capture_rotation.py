@@ -5,7 +5,7 @@ from pathlib import Path
 from egress_manager.audio.render import Render
 from egress_manager.domain.recordings import RenderPlan
 from lab import sounds
-from lab.phones import Agent, Phone
+from lab.phones import Agent, SipParticipant
 from lab.servers import LiveKit
 from tests.e2e.attending import Studio, studio
 from tests.e2e.listening import listen
@@ -20,7 +20,7 @@ async def test_a_rotated_capture_loses_nothing(
         recorder.attend(room_name)
         async with (
             Agent(livekit_server, room_name, identity="agent"),
-            Phone(livekit_server, room_name, number="+15550100") as phone,
+            SipParticipant(livekit_server, room_name, number="+15550100") as phone,
         ):
             await phone.answered()
             await recorder.until_kept(phone.track_sid)

@@ -15,7 +15,7 @@ from pymongo import AsyncMongoClient, WriteConcern
 from lab import programs
 from lab.disk import NoDisk, disk, fill
 from lab.listeners import Listener
-from lab.phones import Agent, Answer, Manner, Phone
+from lab.phones import Agent, Answer, Manner, SipParticipant
 from lab.plans import Address, Line, Part, Plan
 from lab.ports import LOOPBACK
 from lab.processes import ServerFailed
@@ -30,7 +30,9 @@ TALK = speech(60)
 
 async def test_a_phone_rings_until_an_agent_is_heard(livekit_server, room_name):
     """As with livekit-sip: it publishes while it rings, and an audio track answers it."""
-    async with Phone(livekit_server, room_name, number="+15550100", says=chirp(0.5)) as phone:
+    async with SipParticipant(
+        livekit_server, room_name, number="+15550100", says=chirp(0.5)
+    ) as phone:
         await phone.reached("published")
         rings = phone.attributes["sip.callStatus"]
         async with Agent(livekit_server, room_name, identity="agent") as agent:
@@ -46,7 +48,9 @@ async def test_all_that_a_phone_says_reaches_who_has_subscribed(livekit_server, 
     """From the first word on."""
     async with (
         Listener(livekit_server, room_name) as listener,
-        Phone(livekit_server, room_name, number="+15550100", answer=Answer.AT_ONCE) as phone,
+        SipParticipant(
+            livekit_server, room_name, number="+15550100", answer=Answer.AT_ONCE
+        ) as phone,
     ):
         await phone.reached("subscribed")
         said = await phone.say(beeps(3))
@@ -146,7 +150,7 @@ async def test_a_livekit_server_is_found_again_where_it_was_killed():
         await server.kill()
         is_dead = not server.is_running
         await server.start()
-        async with Phone(server, "again", number="+15550101") as phone:
+        async with SipParticipant(server, "again", number="+15550101") as phone:
             has_joined = phone.first("joined") is not None
 
         assert is_dead

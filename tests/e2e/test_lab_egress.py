@@ -11,7 +11,7 @@ import pytest
 from livekit import api
 
 from lab.buckets import S3
-from lab.phones import Agent, Answer, Manner, Phone
+from lab.phones import Agent, Answer, Manner, SipParticipant
 from tests.e2e import egress_sequences as sequences
 from tests.e2e.egress_studio import (
     AGENT,
@@ -119,7 +119,9 @@ async def test_a_deleted_room_is_delivered_at_once(studio):
 
 async def test_nobody_speaks(studio):
     """A call that nobody answered is ABORTED when the room closes, and was never ACTIVE."""
-    async with Phone(studio.livekit, ROOM, number="+15550100", manner=Manner(publishes=False)):
+    async with SipParticipant(
+        studio.livekit, ROOM, number="+15550100", manner=Manner(publishes=False)
+    ):
         egress = await studio.mix()
     await studio.ended(egress)
 
@@ -128,7 +130,7 @@ async def test_nobody_speaks(studio):
 
 async def test_a_recording_is_stopped_before_anything_was_heard(studio):
     """ABORTED is what the API answers, too."""
-    async with Phone(studio.livekit, ROOM, number="+15550100", answer=Answer.NEVER):
+    async with SipParticipant(studio.livekit, ROOM, number="+15550100", answer=Answer.NEVER):
         egress = await studio.mix()
         stopped = await studio.stop(egress)
         await studio.ended(egress)
@@ -166,7 +168,7 @@ async def test_rooms_and_recordings_that_do_not_exist(studio):
     assert (no_room.value.status, no_egress.value.status) == (404, 404)
 
 
-def by_kind(_: Phone, __: Agent) -> list[api.AudioRoute]:
+def by_kind(_: SipParticipant, __: Agent) -> list[api.AudioRoute]:
     return [
         api.AudioRoute(
             participant_kind=api.ParticipantInfo.Kind.SIP,
@@ -175,7 +177,7 @@ def by_kind(_: Phone, __: Agent) -> list[api.AudioRoute]:
     ]
 
 
-def by_identity(_: Phone, agent: Agent) -> list[api.AudioRoute]:
+def by_identity(_: SipParticipant, agent: Agent) -> list[api.AudioRoute]:
     return [
         api.AudioRoute(
             participant_identity=agent.identity, channel=api.AudioChannel.AUDIO_CHANNEL_RIGHT
@@ -183,14 +185,14 @@ def by_identity(_: Phone, agent: Agent) -> list[api.AudioRoute]:
     ]
 
 
-def by_track(phone: Phone, agent: Agent) -> list[api.AudioRoute]:
+def by_track(phone: SipParticipant, agent: Agent) -> list[api.AudioRoute]:
     return [
         api.AudioRoute(track_id=phone.track_sid, channel=api.AudioChannel.AUDIO_CHANNEL_RIGHT),
         api.AudioRoute(track_id=agent.track_sid, channel=api.AudioChannel.AUDIO_CHANNEL_BOTH),
     ]
 
 
-def to_all(_: Phone, __: Agent) -> list[api.AudioRoute]:
+def to_all(_: SipParticipant, __: Agent) -> list[api.AudioRoute]:
     return []
 
 

@@ -17,7 +17,7 @@ from egress_manager.ports import Order
 from lab import sounds
 from lab.egress import real_egress
 from lab.participants import Manner
-from lab.phones import Agent, Answer, Phone
+from lab.phones import Agent, Answer, Phone, SipParticipant
 from lab.ports import LOOPBACK, free_port
 from lab.servers import API_KEY, API_SECRET, LiveKit, Mongod
 from tests.e2e.houses import Facts, House, heard, house
@@ -150,7 +150,7 @@ async def test_whatever_it_says_on_the_way_the_file_counts(
 
 async def test_nobody_speaks(home: House, room_name: str) -> None:
     """Answered, but not one packet came: LiveKit Egress is aborted, and so is the recording."""
-    async with Phone(
+    async with SipParticipant(
         home.livekit,
         room_name,
         number="+15550206",
@@ -239,7 +239,9 @@ async def test_its_health_is_watched(home: House, room_name: str) -> None:
     assert home.egress is not None
     await home.egress.misbehave("refuse")
 
-    async with Phone(home.livekit, room_name, number="+15550211", answer=Answer.AT_ONCE) as phone:
+    async with SipParticipant(
+        home.livekit, room_name, number="+15550211", answer=Answer.AT_ONCE
+    ) as phone:
         await home.hears(phone)
         await home.manager.ill("egress")
         await phone.hang_up()

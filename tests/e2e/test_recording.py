@@ -7,7 +7,7 @@ import pytest
 
 from lab import sounds
 from lab.participants import Manner
-from lab.phones import Agent, Answer, Phone
+from lab.phones import Agent, Answer, Phone, SipParticipant
 from lab.plans import Line, Part
 from lab.servers import Mongod
 from lab.wrong_clock import WrongClock
@@ -127,7 +127,7 @@ async def test_edge_case_1_a_call_of_two_seconds_is_recorded(home: House, room_n
 
 async def test_a_caller_who_hangs_up_while_it_rings_is_aborted(home: House, room_name: str) -> None:
     """No file, and the reason; nothing empty is called completed."""
-    async with Phone(home.livekit, room_name, number="+15550104", answer=Answer.NEVER) as phone:
+    async with Phone(home.livekit, room_name, number="+15550104") as phone:
         await home.capturing(phone)
         await phone.hang_up()
     recording = await home.manager.recording("aborted", caller_number=phone.number)
@@ -142,7 +142,7 @@ async def test_a_call_in_which_nobody_sends_anything_is_aborted(
     home: House, room_name: str
 ) -> None:
     """Answered, but not one packet came: there is nothing to make a file of."""
-    async with Phone(
+    async with SipParticipant(
         home.livekit,
         room_name,
         number="+15550105",
@@ -178,7 +178,7 @@ async def test_an_encrypted_room_is_never_called_completed(home: House, room_nam
     key = Manner(key=b"a shared secret")
     async with (
         Agent(home.livekit, room_name, identity="agent", manner=key, says=sounds.chirp(2)),
-        Phone(
+        SipParticipant(
             home.livekit, room_name, number="+15550107", manner=key, says=sounds.chirp(2)
         ) as phone,
     ):
@@ -197,8 +197,8 @@ async def test_edge_case_5_two_callers_in_one_room_are_two_recordings(
     first, second = sounds.chirp(2), sounds.chirp(2, low=3400, high=400)
     async with (
         Agent(home.livekit, room_name, identity="agent"),
-        Phone(home.livekit, room_name, number="+15550108", identity="sip_a") as one,
-        Phone(home.livekit, room_name, number="+15550108", identity="sip_b") as two,
+        SipParticipant(home.livekit, room_name, number="+15550108", identity="sip_a") as one,
+        SipParticipant(home.livekit, room_name, number="+15550108", identity="sip_b") as two,
     ):
         await home.hears(one, two)
         await one.say(first)
@@ -245,7 +245,7 @@ async def test_a_track_that_is_muted_and_published_again_stays_in_its_place(
     """Mute, unpublish, publish again: what is said afterwards is where it was said."""
     async with (
         Agent(home.livekit, room_name, identity="agent"),
-        Phone(home.livekit, room_name, number="+15550110") as phone,
+        SipParticipant(home.livekit, room_name, number="+15550110") as phone,
     ):
         await home.hears(phone)
         one = await phone.say(sounds.chirp(1))

@@ -11,7 +11,7 @@ import pytest
 from lab import sounds
 from lab.disk import NoDisk, disk, fill
 from lab.manager import Manager
-from lab.phones import Agent, Answer, Phone
+from lab.phones import Agent, Phone
 from lab.servers import Mongod
 from tests.e2e.houses import House, heard, house
 
@@ -137,7 +137,7 @@ async def test_mongodb_away_from_before_a_call_until_after_it_loses_nothing(
         await mongod.kill()
         async with (
             Agent(home.livekit, room_name, identity="agent"),
-            Phone(home.livekit, room_name, number="+15550301", answer=Answer.AT_ONCE) as phone,
+            Phone(home.livekit, room_name, number="+15550301") as phone,
         ):
             await asyncio.to_thread(_until_capturing, home.manager.recordings)
             await phone.say(sounds.chirp(2))
