@@ -14,6 +14,9 @@ from egress_manager.errors import LiveKitRefused, LiveKitUnavailable
 #: What a server without Redis says of everything that concerns SIP.
 _NO_SIP: Final = "sip not connected"
 
+#: A time of joining before or after these is none: nothing can be reckoned with it.
+_EARLIEST, _LATEST = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2000, 2200))
+
 
 class LiveKitRooms(LiveKitApi):
     """Rooms, who is in them, and what of SIP is asked all the time."""
@@ -63,7 +66,7 @@ def participant_of(info: models.ParticipantInfo) -> Participant:
         kind=Kind(kind) if kind in Kind.__members__ else Kind.OTHER,
         metadata=info.metadata,
         attributes=dict(info.attributes),
-        joined_at=datetime.fromtimestamp(joined, UTC) if joined else None,
+        joined_at=datetime.fromtimestamp(joined, UTC) if _EARLIEST < joined < _LATEST else None,
         is_recorder=kind == "EGRESS" or info.permission.recorder,
         tracks=tuple(_track_of(t) for t in info.tracks if t.type == models.TrackType.AUDIO),
     )

@@ -1,10 +1,14 @@
 """The parameters that lists share."""
 
 import re
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Final
 
 from fastapi import Query
-from pydantic import AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def _with_plus(value: object) -> object:
@@ -17,7 +21,12 @@ def _with_offset(value: object) -> object:
     return re.sub(r" (?=\d\d:?\d\d$)", "+", value) if isinstance(value, str) else value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_with_offset)]
+def _within_reach(value: datetime) -> datetime:
+    """A moment with which can be reckoned; nothing was recorded before these, or after."""
+    return min(max(value, _EARLIEST), _LATEST)
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_with_offset), AfterValidator(_within_reach)]
 Number = Annotated[str, BeforeValidator(_with_plus)]
 
 RoomName = Annotated[str | None, Query(description="In this room.")]

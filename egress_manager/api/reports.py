@@ -3,12 +3,13 @@
 import csv
 import io
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Response
 
 from egress_manager.api.auth import Reader
 from egress_manager.api.errors import described
+from egress_manager.api.filters import Moment
 from egress_manager.api.schemas import ReportOut
 from egress_manager.api.services import Services
 from egress_manager.domain.ledger import COLUMNS, Report
@@ -20,13 +21,18 @@ router = APIRouter(
 )
 
 
-@router.get("/capture", response_model=ReportOut)
+_FORMS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The lines and their totals.", "content": {"text/csv": {}}}
+}
+
+
+@router.get("/capture", response_model=ReportOut, responses=_FORMS)
 async def capture(
     who: Reader,
     services: Services,
     *,
-    since: Annotated[datetime | None, Query(description="By default a day before `until`.")] = None,
-    until: Annotated[datetime | None, Query(description="By default now.")] = None,
+    since: Annotated[Moment | None, Query(description="By default a day before `until`.")] = None,
+    until: Annotated[Moment | None, Query(description="By default now.")] = None,
     form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
 ) -> Response | ReportOut:
     """The proof of capture: each call has one line, and the totals add up."""

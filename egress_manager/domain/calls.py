@@ -7,6 +7,7 @@ the same call), else by the participant's stay (its sid). Two callers in one roo
 import hashlib
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -350,13 +351,11 @@ def _with_details(call: Call, person: Participant) -> Call:
 
 def _number_of(person: Participant) -> str | None:
     """The number in the metadata (`{"phone": …}`), else a name or identity that looks like one."""
-    try:
+    with suppress(ValueError, RecursionError):
         metadata = json.loads(person.metadata) if person.metadata else {}
-    except ValueError:
-        metadata = {}
-    phone = metadata.get("phone") if isinstance(metadata, dict) else None
-    if isinstance(phone, str) and phone:
-        return phone
+        phone = metadata.get("phone") if isinstance(metadata, dict) else None
+        if isinstance(phone, str) and phone.encode():  # half a character can't be stored
+            return phone
     told = (person.name.removeprefix("Phone "), person.identity.removeprefix(SIP_IDENTITY_PREFIX))
     return next((text for text in told if _NUMBER.fullmatch(text)), None)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from egress_manager.domain.incoming import Participant
 from egress_manager.domain.policy import Engine, Policy
@@ -42,6 +43,10 @@ class House:
     egress_dir: str = ""
 
 
+#: Clocks further apart than this are none to learn from: somebody made the time up.
+CLOCKS_APART: Final = timedelta(days=1)
+
+
 @dataclass(slots=True)
 class LiveKitClock:
     """How far LiveKit's clock is from ours, learnt from webhooks: the least delay that was seen.
@@ -54,7 +59,9 @@ class LiveKitClock:
 
     def learn(self, theirs: datetime, ours: datetime) -> None:
         """Something that happened at `theirs`, by LiveKit's clock, was heard at `ours`."""
-        self.least = ours - theirs if self.least is None else min(self.least, ours - theirs)
+        apart = ours - theirs
+        if abs(apart) <= CLOCKS_APART:
+            self.least = apart if self.least is None else min(self.least, apart)
 
     def delay(self, theirs: datetime, ours: datetime) -> timedelta:
         """How long news was on its way, whatever the clocks say."""

@@ -30,6 +30,20 @@ async def test_a_standing_room_is_left_alone_where_nothing_is_recorded(tale: Tal
     assert (tale.recorder.stood, tale.recorder.attended) == ([], [])
 
 
+async def test_a_time_that_was_made_up_spoils_nobody_elses(tale: Tale) -> None:
+    """One webhook by hand says that somebody joined years ago: the next caller is recorded."""
+    noon = tale.clock.now()
+    for joined_at in (noon - timedelta(days=9000), noon + timedelta(days=9000)):
+        await tale.sees(tale.caller("PA_1", joined_at=joined_at))
+    tale.recorder.attended.clear()
+
+    await tale.sees(tale.caller("PA_2", attributes={"sip.callID": "SCL_2"}, joined_at=noon))
+    calls = await tale.calls.going_on()
+
+    assert tale.recorder.attended == [ROOM.name]
+    assert [call.joined_at for call in calls if call.sip_call_id == "SCL_2"] == [noon]
+
+
 async def test_a_caller_who_comes_back_while_a_poll_is_under_way_is_not_ended(tale: Tale) -> None:
     """The answer is older than the stay it does not list."""
     first, second = tale.caller("PA_1"), tale.caller("PA_2")

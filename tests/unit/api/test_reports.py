@@ -4,6 +4,7 @@ import csv
 import io
 from datetime import timedelta
 
+import pytest
 from httpx2 import AsyncClient
 
 from egress_manager.domain.calls import Call, Stay
@@ -52,3 +53,21 @@ async def test_a_period_that_ends_before_it_begins_is_refused(client: AsyncClien
 
     assert answer.status_code == 400
     assert "has to end after it begins" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("period", "status"),
+    [
+        ({"since": "2026-11-22T00:00:00"}, 400),
+        ({"since": "0001-01-01T00:00:00+14:00"}, 400),
+        ({"until": "0001-01-01T00:00:00Z"}, 200),
+        ({"until": "9999-12-31T23:59:59-14:00"}, 200),
+    ],
+)
+async def test_moments_at_the_ends_of_time_are_answered(
+    house: House, client: AsyncClient, period: dict[str, str], status: int
+) -> None:
+    """Without an offset, before the first and after the last that can be reckoned with."""
+    answer = await client.get("/reports/capture", params=period)
+
+    assert answer.status_code == status
