@@ -89,7 +89,9 @@ def _letter(event: dict[str, Any]) -> Letter:
 async def wrong(database: Database, storm: Storm, timeout: float = 120.0) -> list[str]:
     """Wait until all is worked on; what is not as it should be then."""
     deadline = time.monotonic() + timeout
-    while (found := await _wrong(database, storm)) and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        if not (found := await _wrong(database, storm)):
+            return []
         await asyncio.sleep(_LOOK)
     return found
 

@@ -5,6 +5,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from egress_manager.api import calls, errors, health, reconciliation, recordings, reports, webhook
+from egress_manager.api.bodies import BoundedBodies
 
 TITLE: Final = "Egress Manager"
 
@@ -22,5 +23,7 @@ def install(app: FastAPI) -> None:
     """Give the app its routes; they need an `ApiServices` as `app.state.services`."""
     app.title, app.description = TITLE, DESCRIPTION
     errors.answer_problems(app)
+    errors.describe_problems(app)
+    app.add_middleware(BoundedBodies)
     for noun in (webhook, calls, recordings, reports, reconciliation, health):
         app.include_router(noun.router)

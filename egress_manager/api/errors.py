@@ -40,12 +40,6 @@ class NoFileYet(NotFound):
     retryable = True
 
 
-class TooLarge(EgressManagerError):
-    """The body is larger than any that is expected here."""
-
-    code = "too_large"
-
-
 #: The status of every error that can reach a client. One that is not here has its parent's.
 STATUS: Final[Mapping[str, HTTPStatus]] = {
     "bad_request": HTTPStatus.BAD_REQUEST,
@@ -116,6 +110,29 @@ def described(*codes: str) -> dict[int | str, dict[str, Any]]:
         status: {"description": ", ".join(named), "model": Problem}
         for status, named in by_status.items()
     }
+
+
+def describe_problems(app: FastAPI) -> None:
+    """Have OpenAPI say what is answered: the framework knows of JSON and of its own 422 only."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        description = describe()
+        for path in description["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+                for response in operation["responses"].values():
+                    _as_problem(response.get("content", {}))
+        return description
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _as_problem(content: dict[str, Any]) -> None:
+    """What is described as JSON and is a problem document is a problem document."""
+    schema = content.get("application/json", {}).get("schema", {})
+    if schema.get("$ref", "").endswith(f"/{Problem.__name__}"):
+        content[MEDIA_TYPE] = content.pop("application/json")
 
 
 def answer_problems(app: FastAPI) -> None:

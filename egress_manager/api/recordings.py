@@ -84,7 +84,7 @@ async def page(
     status_code=HTTPStatus.CREATED,
     responses={
         200: {"description": "It is being recorded already.", "model": RecordingOut},
-        **described("bad_request", "not_found", "conflict", "livekit_unavailable"),
+        **described("bad_request", "not_found", "conflict", "too_large", "livekit_unavailable"),
     },
 )
 async def start(

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Request
 
-from egress_manager.api.errors import TooLarge, described
+from egress_manager.api.errors import described
 from egress_manager.api.schemas import WebhookOut
 from egress_manager.api.services import Services
 from egress_manager.errors import SignatureRefused
@@ -13,9 +13,6 @@ from egress_manager.errors import SignatureRefused
 log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["webhook"])
-
-#: LiveKit's largest events are a few KiB. Bytes.
-BODY_AT_MOST: Final = 2**20
 
 _BODY: Final = {
     "requestBody": {
@@ -44,20 +41,10 @@ async def receive(
     it again. The same event may come any number of times, and events in any order.
     """
     try:
-        outcome = await services.receive(await _body(request), authorization)
+        outcome = await services.receive(await request.body(), authorization)
     except SignatureRefused as error:
         log.warning("webhook_refused", extra={"why": str(error)})
         services.webhooks.refuse(str(error), services.clock.now())
         raise
     services.webhooks.take()
     return WebhookOut.model_validate(outcome)
-
-
-async def _body(request: Request) -> bytes:
-    """The body as it came. Raises `TooLarge` as soon as it is known to be."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > BODY_AT_MOST:
-            raise TooLarge(f"the body is larger than {BODY_AT_MOST} bytes")
-    return bytes(body)

@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from egress_manager.api.webhook import BODY_AT_MOST
+from egress_manager.api.bodies import BODY_AT_MOST
 from egress_manager.errors import (
     BadRequest,
     EgressManagerError,
