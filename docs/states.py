@@ -8,17 +8,38 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
+from egress_manager.domain.findings import KINDS, Weight
 from egress_manager.domain.recordings import DEADLINE, NEXT, RANK, STATUS, State
 
 PAGE = Path(__file__).parent / "recordings.md"
-BEGIN, END = "<!-- generated: states -->", "<!-- end of generated -->"
+END = "<!-- end of generated -->"
+
+#: What a finding of each weight means for the verdict, and what a person makes of it.
+WEIGHTS = {
+    Weight.REJECTS: "the mix is `rejected`; a track's own file makes the recording `flawed`",
+    Weight.FLAWS: "the recording is `flawed`",
+    Weight.HIDES: "the verdict is `unheard`",
+    Weight.NOTES: "none: it tells what the call was",
+}
 
 
 def page_with_states(page: str) -> str:
-    """The page, with what stands between the two marks written anew."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{states()}\n\n{END}{after}"
+    """The page, with what stands between the marks written anew."""
+    for name, text in (("states", states()), ("findings", findings())):
+        begin = f"<!-- generated: {name} -->"
+        before, _, rest = page.partition(begin)
+        _, _, after = rest.partition(END)
+        page = f"{before}{begin}\n\n{text}\n\n{END}{after}"
+    return page
+
+
+def findings() -> str:
+    """Everything that can be found, by its weight."""
+    rows = [
+        f"| `{name}` | {kind.words} | {kind.unit} | {WEIGHTS[kind.weight]} |"
+        for name, kind in KINDS.items()
+    ]
+    return "\n".join(["| finding | what it says | amount in | fault |", "|---|---|---|---|", *rows])
 
 
 def states() -> str:

@@ -13,7 +13,8 @@
     ├── LiveKitRefused        livekit-server answered no: key, right, room
     ├── CaptureFailed         the recorder could not be in the room         retryable
     ├── StorageFailed         the recordings can't be written or reached    retryable
-    └── RenderFailed          the mix could not be made from what was kept  retryable
+    ├── RenderFailed          the mix could not be made from what was kept  retryable
+    └── ListenFailed          the files could not be listened to            retryable
 
 `code` is stable and public; `retryable` says whether the same call may succeed later.
 """
@@ -109,4 +110,11 @@ class RenderFailed(EgressManagerError):
     """The file could not be made from what was kept."""
 
     code = "render_failed"
+    retryable = True
+
+
+class ListenFailed(EgressManagerError):
+    """The files could not be listened to, and that says nothing about them."""
+
+    code = "listen_failed"
     retryable = True

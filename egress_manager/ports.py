@@ -369,10 +369,7 @@ class Files(Protocol):
         ...
 
     async def discard(self, relative: str) -> None:
-        """Remove a file of ours that no document names; harmless to repeat.
-
-        Raises `StorageFailed`.
-        """
+        """Remove a file of ours that no document names. Raises `StorageFailed`."""
         ...
 
 
@@ -399,8 +396,5 @@ class Ears(Protocol):
     """Listens to finished files."""
 
     async def listen(self, claim: Claim) -> Evidence:
-        """What is to be heard in the files of a claim; what is wrong with them is evidence, too.
-
-        Its paths are of this host, or relative to the recordings directory. Raises `ListenFailed`.
-        """
+        """What is heard in its files, here or below the recordings. Raises `ListenFailed`."""
         ...

@@ -117,6 +117,14 @@ async def seal_what_is_over(database: Database) -> None:
     await calls.update_many({"left_at": {"$ne": None}, **new}, waits)
 
 
+async def listen_to_what_was_rendered(database: Database) -> None:
+    """What an older version made was final, and nobody has listened to it: it is due now."""
+    await database[mongo_recordings.COLLECTION].update_many(
+        {"state": "rendered", "due_at": None},
+        {"$set": {"due_at": datetime.now(UTC), "unsealed": False}},
+    )
+
+
 #: In order; a step's number is its place, from 1. Never change one that was released: add one.
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     create_indexes,
@@ -124,6 +132,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     index_files,
     index_recordings_by_hand,
     seal_what_is_over,
+    listen_to_what_was_rendered,
 )
 
 

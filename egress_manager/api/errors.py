@@ -55,6 +55,7 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
     "settings_wrong": HTTPStatus.INTERNAL_SERVER_ERROR,
     "render_failed": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "listen_failed": HTTPStatus.INTERNAL_SERVER_ERROR,
     "livekit_refused": HTTPStatus.BAD_GATEWAY,
     "store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "livekit_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,

@@ -138,7 +138,7 @@ async def track_audio(
     for track in recording.tracks:
         if track.track_sid == track_id:
             return await _file(recording, track.filepath, request, services)
-    if not recording.is_final:
+    if not recording.is_over:
         raise NoFileYet("the recording is not finished")
     raise NotFound(f"there is no track {track_id} in recording {recording_id}")
 
@@ -158,7 +158,7 @@ async def _file(
         return FileResponse(path, media_type=kind, filename=name, content_disposition_type="inline")
     if filepath and objects and (stored := await objects.about(filepath)):
         return streamed(stored, name, kind, request, objects)
-    if not recording.is_final:
+    if not recording.is_over:
         raise NoFileYet("the recording is not finished")
     raise NoFile(f"there is no file here: {recording.reason or recording.verdict.value}")
 

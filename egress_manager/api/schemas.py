@@ -101,6 +101,22 @@ class TrackOut(_Out):
     sha256: str = Field(description="Of the file, in hex; empty until it is sealed.")
 
 
+class FindingOut(_Out):
+    """One thing that was found when the files were listened to. Seconds since the mix's start."""
+
+    name: str = Field(examples=["hole"])
+    is_fault: bool = Field(description="Whether it is the recorder's, and not what the call was.")
+    words: str = Field(examples=["sound is missing on the left side at 0:12.5 (1.02 s)"])
+    side: str = Field(description="The side of the mix; empty where it is all of it.")
+    track_id: str = Field(
+        validation_alias="track_sid", description="The track in whose own file it is."
+    )
+    start_sec: float | None
+    end_sec: float | None
+    amount: float | None = Field(description="How much of it there is; `words` has the unit.")
+    cause: str
+
+
 class ChannelOut(_Out):
     """Which participants are heard on one side of the mix."""
 
@@ -188,8 +204,16 @@ class RecordingOut(_Out):
     source: str = Field(description="What began it: `call`, `manual`, `import` or `egress`.")
     engine: str = Field(description="Which recorder: `builtin`, `egress`, or `import`.")
     fell_back: str = Field(description="Why the built-in recorder had to take over, if it had to.")
-    state: str = Field(description="The status, more exactly.", examples=["rendered"])
-    verdict: str = Field(description="What listening to the file found.", examples=["pending"])
+    state: str = Field(description="The status, more exactly.", examples=["verified"])
+    verdict: str = Field(
+        description="What listening to the files came to: `pending`, `verified`, `flawed`, "
+        "`rejected`, `missing` or `unheard`.",
+        examples=["verified"],
+    )
+    findings: list[FindingOut] = Field(description="What was found, the gravest first.")
+    repaired_from: str = Field(
+        description="The mix that was there first, where it was made again; else empty."
+    )
     reason: str = Field(description="Why it is in this state, where that needs one.")
     created_at: datetime
     answer_offset_sec: float | None = Field(
@@ -248,8 +272,8 @@ class LineOut(_Out):
     left_at: datetime | None
     call_sec: float | None
     fate: str = Field(
-        description="`verified`, `completed`, `with_holes`, `rejected`, `not_recorded` or "
-        "`under_way`."
+        description="`verified`, `completed`, `with_holes`, `flawed`, `rejected`, "
+        "`not_recorded` or `under_way`."
     )
     reason: str = Field(description="Never empty where the call was not recorded.")
     recording_id: str | None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from egress_manager.audio.hear import Listened
 from egress_manager.audio.levels import FLOOR, RATE, SILENCE, TOPPED, Levels, Tops, dbfs, power_of
 from egress_manager.audio.lineup import WINDOW
-from egress_manager.domain.evidence import SIDES, Lag, SideEvidence, Span
+from egress_manager.domain.evidence import BOTH, SIDES, Lag, SideEvidence, Span
 from egress_manager.domain.pace import FOUND, steady
 
 #: Levels are compared in frames of so many: 20 ms.
@@ -100,12 +100,12 @@ class Expected:
 
 
 def expected(placed: Sequence[Placed], side: str, count: int) -> Expected:
-    """Sum up the tracks of a side."""
+    """Sum up the tracks that are heard on a side."""
     power = np.zeros(count, np.float32)
     tops = np.zeros(count, np.uint8)
     voices = np.zeros(count, np.int8)
     for track in placed:
-        if track.side != side or not len(track.levels):
+        if track.side not in (side, BOTH) or not len(track.levels):
             continue
         rows = track.rows(count)
         is_there = (rows >= 0) & (rows < len(track.levels))

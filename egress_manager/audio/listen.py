@@ -3,14 +3,15 @@
     evidence = listen(claim)        # a few thousandths of the call's length; one thread, all CPU
     judgement = judge(evidence)     # domain/proof.py, pure
 
-A claim names the files by paths that this process can open. What is wrong with a file is evidence,
-so nothing is raised for it. Who has other work to do meanwhile takes `listening`, which yields
-every few milliseconds. Claim and evidence are plain dataclasses: they pickle, and `as_json` has
-them as JSON.
+A claim names the files by paths that this process can open; the journals of captures tell what was
+sent. What is wrong with a file is evidence, so nothing is raised for it. Who has other work to do
+meanwhile takes `listening`, which yields every few milliseconds. Claim and evidence are plain
+dataclasses: they pickle, and `as_json` has them as JSON.
 """
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -21,20 +22,28 @@ from egress_manager.audio.compare import Placed
 from egress_manager.audio.hear import Listened, hear
 from egress_manager.audio.levels import FLOOR, RATE, SILENCE, Levels, Tops, dbfs, power_of
 from egress_manager.audio.lineup import Sought
+from egress_manager.audio.source import CaptureFiles
 from egress_manager.domain.evidence import (
+    BOTH,
     SIDES,
     Claim,
     Evidence,
     Heard,
     Lag,
+    Sent,
     SideEvidence,
     TrackClaim,
     TrackEvidence,
 )
+from egress_manager.domain.limits import NOTHING_SENT
 from egress_manager.domain.pace import FOUND, steady
+from egress_manager.domain.witness import sent
 
 #: A mix that lasts longer or shorter than it should by this part is compared at that pace, too.
 OTHER_PACE: Final = 0.005
+
+#: Paths are taken as they are.
+HERE: Final = Path()
 
 #: A track as it is claimed, and what was heard of it.
 Pair = tuple[TrackClaim, Listened]
@@ -51,21 +60,36 @@ def listen(claim: Claim) -> Evidence:
             return found
 
 
-def listening(claim: Claim) -> Generator[None, None, Evidence]:
-    """The same in slices: between them others get their turn."""
-    mix = yield from hear(Path(claim.path))
+def listening(claim: Claim, directory: Path = HERE) -> Generator[None, None, Evidence]:
+    """The same in slices: between them others get their turn. Paths may be relative to it."""
+    mix = yield from hear(directory / claim.path)
     heard = {}
     for track in claim.tracks:
         if track.path:
-            heard[track] = yield from hear(Path(track.path))
-    return _compared(claim, mix, list(heard.items()))
+            heard[track] = yield from hear(directory / track.path)
+    told = yield from _sent(claim, directory)
+    return replace(_compared(claim, mix, list(heard.items())), sent=told)
+
+
+def _sent(claim: Claim, directory: Path) -> Generator[None, None, tuple[Sent, ...]]:
+    """What senders reported, from the journals of the captures that the files were made of."""
+    captures = [CaptureFiles(directory / name) for name in claim.captures]
+    for capture in captures:
+        while capture.read():
+            yield
+    stories = [capture.story for capture in captures]
+    return sent(stories, claim.begins_at or 0.0, inf if claim.ends_at is None else claim.ends_at)
 
 
 def _compared(claim: Claim, mix: Listened, tracks: Sequence[Pair]) -> Evidence:
-    """Each file, and the mix beside its tracks."""
+    """Each file, and the mix beside its tracks. One voice that is on both sides may be in mono."""
+    if len(mix.levels) == 1 and not claim.has_two_sides:
+        mix = _doubled(mix)
     sought = [_sought(track, listened, mix, tracks) for track, listened in tracks]
     placed = [
         Placed(track.side, one.levels, _tops(listened), one.begins_sec, _lags(one, claim))
+        if track.side
+        else Placed("", one.levels, _tops(listened), one.begins_sec, ())
         for (track, listened), one in zip(tracks, sought, strict=True)
     ]
     loud = np.flatnonzero(mix.levels.max(axis=0, initial=FLOOR) > SILENCE)
@@ -95,7 +119,7 @@ def _sought(
     levels = _as_one(listened.levels)
     others = np.zeros(len(levels), np.float32)
     for other, heard in tracks:
-        if other is not track and other.side == track.side:
+        if other is not track and other.side in (track.side, BOTH):
             rows = np.arange(len(levels)) + round((track.begins_sec - other.begins_sec) * RATE)
             there = _as_one(heard.levels)
             is_there = (rows >= 0) & (rows < len(there))
@@ -160,9 +184,20 @@ def _sides(
     """Both channels, for as long as the call lasted, or the mix does."""
     count = max(mix.levels.shape[1], round((claim.duration_sec or 0.0) * RATE))
     spoilt = {track.side for track, listened in tracks if _is_spoilt(listened.heard)}
+    spoilt |= {each.side for each in claim.tracks if not each.path and each.reason != NOTHING_SENT}
     return tuple(
-        replace(side, is_whole=side.side not in spoilt)
+        replace(side, is_whole=not spoilt & {side.side, BOTH, ""})
         for side in compare.sides(mix, placed, count)
+    )
+
+
+def _doubled(mix: Listened) -> Listened:
+    """A sound of one channel as it is heard: the same on both sides."""
+    return replace(
+        mix,
+        levels=np.concatenate((mix.levels, mix.levels)),
+        tops=np.concatenate((mix.tops, mix.tops)),
+        common=power_of(mix.levels[0]),
     )
 
 

@@ -1,8 +1,8 @@
 """What the renderer process and its owner say to each other: JSON objects, one a line.
 
-To the process: `{"id": 7, "do": "follow" | "finish" | "forget" | "ping", …}`, with a `plan`, or the
-`recording_id` to forget. From it, once for each: `{"id": 7, "done": …}` or
-`{"id": 7, "failed": code, "message": sentence}`.
+To the process: `{"id": 7, "do": "follow" | "finish" | "forget" | "listen" | "ping", …}`, with a
+`plan`, the `recording_id` to forget, or the `claim` to hold files against. From it, once for each:
+`{"id": 7, "done": …}` or `{"id": 7, "failed": code, "message": sentence}`.
 """
 
 import json

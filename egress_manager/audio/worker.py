@@ -4,7 +4,7 @@
 
 It is told what to do on its standard input (`messages.py`), answers on its standard output, and
 ends when its input does. One thread does everything in turn, a slice of some 20 ms at a time: calls
-that are over first.
+that are over first; following and listening take turns.
 """
 
 import ctypes
@@ -22,9 +22,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from egress_manager.audio import messages
+from egress_manager.audio.as_json import from_json, to_json
+from egress_manager.audio.listen import listening
 from egress_manager.audio.render import Render
+from egress_manager.domain.evidence import Claim, Evidence
 from egress_manager.domain.recordings import Rendered, RenderPlan
-from egress_manager.errors import RenderFailed
+from egress_manager.errors import ListenFailed, RenderFailed
 
 #: How often each call that is going on gets its turn. Seconds.
 FOLLOW_EVERY: Final = 1.5
@@ -53,6 +56,14 @@ class Finishing:
     work: Generator[None, None, Rendered]
 
 
+@dataclass(slots=True)
+class Listening:
+    """Files that are listened to, and who asked for it."""
+
+    asked_by: int
+    work: Generator[None, None, Evidence]
+
+
 class Worker:
     """All calls, and whose turn it is."""
 
@@ -62,6 +73,8 @@ class Worker:
         self._following: dict[str, Following] = {}
         self._finishing: dict[str, Finishing] = {}
         self._turns: deque[str] = deque()
+        self._listening: deque[Listening] = deque()
+        self._has_listened = False
         self._is_untidy = False
 
     def take(self, message: dict[str, Any]) -> None:
@@ -71,6 +84,7 @@ class Worker:
             "follow": self._follow,
             "finish": self._finish,
             "forget": self._forget,
+            "listen": self._listen,
         }
         try:
             verbs[message["do"]](message)
@@ -82,15 +96,21 @@ class Worker:
         if self._turns:
             self._finish_on(self._turns.popleft())
             return 0.0
+        now = time.monotonic()
+        due = min(self._following.values(), key=lambda f: f.due, default=None)
+        is_due = due is not None and due.due <= now
+        if self._listening and not (is_due and self._has_listened):
+            self._listen_on(self._listening.popleft())
+            self._has_listened = True
+            return 0.0
+        self._has_listened = False
+        if due is not None and is_due:
+            self._follow_on(due, now)
+            return 0.0
         if self._is_untidy:
             self._is_untidy = False
             give_memory_back()
-        now = time.monotonic()
-        due = min(self._following.values(), key=lambda f: f.due, default=None)
-        if due is None or due.due > now:
-            return due.due - now if due else 60.0
-        self._follow_on(due, now)
-        return 0.0
+        return due.due - now if due else 60.0
 
     def _ping(self, message: dict[str, Any]) -> None:
         self._say({"id": message["id"], "done": None})
@@ -137,6 +157,24 @@ class Worker:
             self._answer(finishing, RenderFailed("the recording was forgotten meanwhile"))
         self._is_untidy = True
         self._say({"id": message["id"], "done": None})
+
+    def _listen(self, message: dict[str, Any]) -> None:
+        work = listening(from_json(Claim, message["claim"]), self._recordings_dir)
+        self._listening.append(Listening(message["id"], work))
+
+    def _listen_on(self, job: Listening) -> None:
+        """One slice of listening."""
+        try:
+            next(job.work)
+            self._listening.append(job)
+            return
+        except StopIteration as end:
+            self._say({"id": job.asked_by, "done": to_json(end.value)})
+        except Exception as error:
+            name = type(error).__name__
+            words = f"listening to it failed: {name}"
+            self._say({"id": job.asked_by, "failed": ListenFailed.code, "message": words})
+        self._is_untidy = True
 
     def _finish_on(self, name: str) -> None:
         """One slice of a call that is being finished."""

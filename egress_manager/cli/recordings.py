@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 from cyclopts import App
 
-from egress_manager.cli.service import HERE, Facts, Service, every, tell
-from egress_manager.cli.tables import length, moment, show, show_fields, show_one, table
+from egress_manager.cli.service import HERE, Facts, Service, ask, every, tell
+from egress_manager.cli.tables import length, moment, show, show_fields, table
 from egress_manager.domain.policy import Engine
 
 recordings = App(
@@ -44,14 +44,17 @@ def list_recordings(
     """
     where = {"room_name": room, "caller_number": caller, "since": since, "until": until}
     found = every(service, "/recordings", where | {"status": status}, limit)
-    columns = ["begun", "caller", "room", "status", "lasted", "file", "recording"]
+    columns = ["begun", "caller", "room", "status", "verdict", "lasted", "file", "recording"]
     show(service, found, table(columns, map(_recording_row, found["items"])))
 
 
 @recordings.command(name="show")
 def show_recording(recording_id: str, /, *, service: Service = HERE) -> None:
-    """Show one recording."""
-    show_one(service, f"/recordings/{quote(recording_id, safe='')}")
+    """Show one recording, and in words what was found when it was listened to."""
+    found = ask(service, f"/recordings/{quote(recording_id, safe='')}", {})
+    if not service.as_json:
+        found["findings"] = [_in_words(finding) for finding in found["findings"]]
+    show_fields(service, found)
 
 
 @recordings.command(name="start")
@@ -89,15 +92,20 @@ def stop_recording(recording_id: str, /, *, service: Service = HERE) -> None:
     show_fields(service, tell(service, f"/recordings/{quote(recording_id, safe='')}/stop"))
 
 
+def _in_words(finding: Facts) -> str:
+    return finding["words"] if finding["is_fault"] else f"no fault: {finding['words']}"
+
+
 def _recording_row(recording: Facts) -> Sequence[str]:
     status = recording["status"]
-    if recording["reason"]:
+    if recording["reason"] and status != "completed":
         status += f" ({recording['reason']})"
     return [
         moment(recording["started_at"] or recording["created_at"]),
         recording["caller_number"] or "",
         recording["room_name"],
         status,
+        recording["verdict"] if recording["status"] == "completed" else "",
         length(recording["duration_sec"]),
         recording["filepath"] or "",
         recording["id"],

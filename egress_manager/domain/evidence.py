@@ -14,13 +14,17 @@ from egress_manager.domain.recordings import Hole
 
 SIDES: Final = ("left", "right")
 
+#: The side of a track that is heard on both.
+BOTH: Final = "both"
+
 
 @dataclass(frozen=True, slots=True)
 class TrackClaim:
     """One track's file, or the named reason why there is none.
 
-    `begins_sec` is where the file's first sample belongs in the mix: 0 for ours, which span the
-    whole call; those of LiveKit Egress begin when they began.
+    `side` is a channel of the mix, `both`, or empty where it is not known. `begins_sec`
+    is where the file's first sample belongs in the mix: 0 for ours, which span the whole call;
+    those of LiveKit Egress begin when they began.
     """
 
     track_sid: str
@@ -39,7 +43,10 @@ class Claim:
     """What a recording's document says of its files. What is None is not known.
 
     `is_ours` says that our renderer made the files: they are held to what it promises, those of
-    others (LiveKit Egress, imported ones) to what a listener needs.
+    others (LiveKit Egress, imported ones) to what a listener needs. `has_two_sides`: left and right
+    ought to differ. `holes` are those of the whole, where tracks do not tell of them. `captures`
+    are the directories of the captures that it was made of, `begins_at` and `ends_at` the call's
+    moments in them, seconds since 1970: their journals have what senders reported.
     """
 
     path: str
@@ -50,6 +57,11 @@ class Claim:
     size_bytes: int | None = None
     sha256: str | None = None
     tracks: tuple[TrackClaim, ...] = ()
+    has_two_sides: bool = True
+    holes: tuple[Hole, ...] = ()
+    captures: tuple[str, ...] = ()
+    begins_at: float | None = None
+    ends_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from typing import Final
 
 
 class Weight(StrEnum):
-    """What a finding does to the verdict on a recording."""
+    """What a finding does to the verdict on a recording. HIDES: there can't be one."""
 
     REJECTS = "rejects"
     FLAWS = "flaws"
+    HIDES = "hides"
     NOTES = "notes"
 
 
@@ -44,6 +45,7 @@ class Finding:
         """A sentence for people."""
         kind = KINDS[self.name]
         where = f" on the {self.side} side" if self.side else ""
+        where = " on both sides" if self.side == "both" else where
         where = f" in the file of track {self.track_sid}" if self.track_sid else where
         amount = f" ({self.amount:g} {kind.unit})" if self.amount is not None else ""
         when = f" at {_clock(self.start_sec)}" if self.start_sec is not None else ""
@@ -96,6 +98,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "octets_missing": Kind(Weight.FLAWS, "the server sent more in its packets", "octets"),
     "late_start": Kind(Weight.FLAWS, "the recorder came late", "s"),
     "not_kept": Kind(Weight.FLAWS, "sound was not kept", "s"),
+    "out_of_reach": Kind(Weight.HIDES, "the file lies where it can't be listened to from here"),
+    "not_heard": Kind(Weight.HIDES, "listening to the file failed"),
     "not_sent": Kind(Weight.NOTES, "no sound came", "s"),
     "said_nothing": Kind(Weight.NOTES, "nobody is heard speaking"),
     "clipped_at_source": Kind(Weight.NOTES, "it was cut off at its loudest before it came", "s"),
@@ -154,6 +158,7 @@ def _gravity(finding: Finding) -> tuple[bool, bool, int, str]:
 
 
 def _clock(seconds: float) -> str:
-    """A time as players show it."""
+    """A time as players show it; what lies before the mix is at its beginning."""
+    seconds = max(0.0, seconds)
     minutes, rest = divmod(seconds, 60)
     return f"{int(minutes)}:{rest:04.1f}"

@@ -285,7 +285,7 @@ def _spans(recording: Recording, origin: Origin) -> bool:
     began, ended = recording.started_at, recording.stopped_at
     if recording.room_name != origin.room_name or began is None or ended is None:
         return False
-    if not recording.is_final or is_lone_track(recording):
+    if not recording.is_over or is_lone_track(recording):
         return False
     return began - NEAR <= origin.started_at <= ended
 

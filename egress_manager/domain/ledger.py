@@ -20,6 +20,7 @@ class Fate(StrEnum):
     VERIFIED = "verified"
     COMPLETED = "completed"
     WITH_HOLES = "with_holes"
+    FLAWED = "flawed"
     REJECTED = "rejected"
     NOT_RECORDED = "not_recorded"
     UNDER_WAY = "under_way"
@@ -30,6 +31,7 @@ WORDS: Final[Mapping[Fate, str]] = {
     Fate.VERIFIED: "recorded, and listened to",
     Fate.COMPLETED: "recorded, not verified",
     Fate.WITH_HOLES: "recorded, with seconds missing",
+    Fate.FLAWED: "recorded, and listened to: there is a fault, named by the reason",
     Fate.REJECTED: "recorded, but the file is not what it should be",
     Fate.NOT_RECORDED: "not recorded, for the reason given",
     Fate.UNDER_WAY: "not over yet",
@@ -122,17 +124,33 @@ def _fate(call: Call, recording: Recording | None) -> tuple[Fate, str]:
         if not call.is_over and not call.reason:
             return Fate.UNDER_WAY, ""
         return Fate.NOT_RECORDED, call.reason or "no_recording_found"
-    if not recording.is_final:
+    if not recording.is_over:
         return Fate.UNDER_WAY, ""
     if recording.state in (State.FAILED, State.ABORTED):
         return Fate.NOT_RECORDED, recording.reason or str(recording.state)
     if recording.verdict in (Verdict.REJECTED, Verdict.MISSING):
-        return Fate.REJECTED, str(recording.verdict)
+        return Fate.REJECTED, _gravest_fault(recording)
     if any(hole.end_sec - hole.start_sec >= HOLE_COUNTS_FROM for hole in recording.holes):
         return Fate.WITH_HOLES, _longest_cause(recording)
-    if recording.verdict in (Verdict.VERIFIED, Verdict.FLAWED):
-        return Fate.VERIFIED, "" if recording.verdict is Verdict.VERIFIED else "flawed"
-    return Fate.COMPLETED, ""
+    return _heard(recording)
+
+
+def _heard(recording: Recording) -> tuple[Fate, str]:
+    """What listening has come to."""
+    match recording.verdict:
+        case Verdict.VERIFIED:
+            return Fate.VERIFIED, ""
+        case Verdict.FLAWED:
+            return Fate.FLAWED, _gravest_fault(recording)
+        case Verdict.PENDING:
+            return Fate.COMPLETED, ""
+    return Fate.COMPLETED, str(recording.verdict)
+
+
+def _gravest_fault(recording: Recording) -> str:
+    """The name of the gravest finding; the verdict where there is none."""
+    names = [finding.name for finding in recording.findings if finding.is_fault]
+    return names[0] if names else str(recording.verdict)
 
 
 def _longest_cause(recording: Recording) -> str:

@@ -84,7 +84,12 @@ PACKETS_SHARE: Final = 0.005
 OCTETS_SHARE: Final = 0.95
 
 #: Holes by their causes (`holes.CAUSES`): these are ours, all others are what the call was.
-OUR_CAUSES: Final = frozenset({"recorder down", "connection", "disk"})
+OUR_CAUSES: Final = frozenset(
+    {"recorder down", "connection", "disk", "not_recorded", "piece_unreadable"}
+)
 
-#: Why a track may have no file without a fault: nobody sent a packet of it.
-NO_FAULT: Final = frozenset({"no_audio"})
+#: Why a track may have no file without a fault: nobody sent a packet of it, or it lies where it
+#: can't be opened from here.
+NOTHING_SENT: Final = "no_audio"
+OUT_OF_REACH: Final = "out_of_reach"
+NO_FAULT: Final = frozenset({NOTHING_SENT, OUT_OF_REACH})

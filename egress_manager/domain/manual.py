@@ -52,8 +52,8 @@ def as_recorded(call: Call, recording: Recording) -> Call:
 
 
 def stopped(recording: Recording, at: datetime) -> Recording:
-    """Stopped by hand: it ends there. What was stopped before, or is final, stays as it is."""
-    if recording.is_final or recording.stop_asked_at is not None:
+    """Stopped by hand: it ends there. What was stopped before, or is over, stays as it is."""
+    if recording.is_over or recording.stop_asked_at is not None:
         return recording
     if not recording.is_going_on:
         return replace(recording, stop_asked_at=at)

@@ -96,7 +96,7 @@ def _of_the_mix(heard: Heard, claim: Claim) -> Iterator[Finding]:
         yield Finding("sample_rate", amount=heard.sample_rate)
     if claim.is_ours and heard.is_fast_start is False:
         yield Finding("index_last")
-    if claim.is_ours and len(heard.channels) == 1:
+    if claim.has_two_sides and len(heard.channels) == 1:
         yield Finding("one_channel")
 
 
@@ -152,17 +152,18 @@ def _lacking(short: float, there: float, lags: Sequence[float], limits: Limits) 
 
 def _of_the_sides(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
     """What each channel has that its tracks have not, and the other way round."""
-    if evidence.same_share >= SAME:
+    has_two_sides = evidence.claim.has_two_sides
+    if has_two_sides and evidence.same_share >= SAME:
         yield Finding("both_sides_same")
-    if _are_swapped(evidence.sides):
+    if has_two_sides and _are_swapped(evidence.sides):
         yield Finding("swapped")
     for side in evidence.sides:
-        yield from _leaks(side, limits)
+        yield from _leaks(side, limits) if has_two_sides else ()
         if side.expected_sec >= TOO_LITTLE:
             yield from _likeness(side)
             yield from _loudness(side, limits)
             yield from _missing(side, evidence, limits)
-        if evidence.tracks and side.is_whole:
+        if evidence.tracks and side.is_whole and not _strangers(evidence):
             yield from _foreign(side, limits)
 
 
@@ -277,7 +278,7 @@ def _of_their_places(
     """Where the tracks are found in the mix. A side with several tracks is told once of each."""
     for track in evidence.tracks:
         found = paces[track.track_sid]
-        if found is None:
+        if found is None or not track.side:
             continue
         if found.ramp and abs(found.ramp.amount) > limits.offset:
             ramp = found.ramp
@@ -293,7 +294,15 @@ def _of_their_places(
 
 
 def _of_the_holes(claim: Claim) -> Iterator[Finding]:
-    """What the journals tell of times for which no audio came: ours, or the call's."""
+    """What the journals tell of times for which no audio came: ours, or the call's.
+
+    Of a whole that others recorded, what is missing before its beginning and after its end.
+    """
+    for hole in claim.holes:
+        seconds = round(hole.end_sec - hole.start_sec, 2)
+        if seconds >= LATE:
+            name = "late_start" if hole.start_sec <= 0 else "not_kept"
+            yield Finding(name, "", "", hole.start_sec, hole.end_sec, seconds, hole.cause)
     for track in claim.tracks:
         for hole in track.holes:
             name = _name_of(hole)
@@ -328,9 +337,14 @@ def _of_the_witnesses(evidence: Evidence) -> Iterator[Finding]:
         elif sent.octets_kept < OCTETS_SHARE * sent.octets_sent and sent.packets_sent > PACKETS:
             octets = sent.octets_sent - sent.octets_kept
             yield Finding("octets_missing", side, sent.track_sid, amount=octets)
-    for listed in evidence.listed or ():
-        if listed.track_sid not in sides:
-            yield Finding("track_missing", track_sid=listed.track_sid, cause="not known to us")
+    for track_sid in _strangers(evidence):
+        yield Finding("track_missing", track_sid=track_sid, cause="not known to us")
+
+
+def _strangers(evidence: Evidence) -> list[str]:
+    """The tracks that the server listed, and of which the document knows nothing."""
+    known = {track.track_sid for track in evidence.claim.tracks}
+    return [each.track_sid for each in evidence.listed or () if each.track_sid not in known]
 
 
 def _of_the_call(evidence: Evidence) -> Iterator[Finding]:

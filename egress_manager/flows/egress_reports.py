@@ -71,13 +71,13 @@ async def _weigh(recording: Recording, job: Egress, doors: Doors) -> Recording:
     if job.is_live and not recording.fell_back:
         return recording
     call = await subject_of(recording, doors)
-    if recording.is_final:
+    if recording.is_over:
         return await record.reconsider(call, recording, doors)
     if job.kind is EgressKind.MIX and not job.is_live and _is_all(recording, job, call):
         recording = await update(
             doors.recordings, recording.id, lambda r: _ended(r, job, doors.clock.now())
         )
-        return await render.render(recording, doors) if job.has_file else recording
+        recording = await render.render(recording, doors) if job.has_file else recording
     await doors.queue.soon(recording.id)
     return recording
 

@@ -80,7 +80,7 @@ class Intake:
         with suppress(EgressManagerError):  # it is kept: what can't be told is not lost
             for _ in range(ID_LOOKS):
                 recording = await self._doors.recordings.get(outcome.recording_id)
-                if recording.egress_id or recording.is_final or recording.fell_back:
+                if recording.egress_id or recording.is_over or recording.fell_back:
                     return replace(outcome, egress_id=recording.egress_id)
                 await asyncio.sleep(ID_WAIT / ID_LOOKS)
         return outcome

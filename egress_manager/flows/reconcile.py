@@ -18,6 +18,7 @@ from egress_manager.domain.egresses import ANSWER_WAIT, Egress, egress_of
 from egress_manager.domain.incoming import EgressReported
 from egress_manager.domain.policy import Engine, decide
 from egress_manager.domain.recordings import Recording, State, Verdict
+from egress_manager.domain.trial import ENDS, is_out_of_reach
 from egress_manager.errors import EgressManagerError, NotFound, NotYet
 from egress_manager.flows import egress_reports, poll, record, tend
 from egress_manager.flows.doors import Doors
@@ -59,7 +60,7 @@ WORDS: Final[Mapping[Kind, str]] = {
     Kind.UNSEEN: "a caller is in a room and no call is known: begin it",
     Kind.FILE_FOUND: "a file is there of a recording that has none: take it",
     Kind.FILE_MISSING: "the file of a recording is not there: say so in its verdict",
-    Kind.FILE_BACK: "the file of a recording is there again: take that back",
+    Kind.FILE_BACK: "the file of a recording is there again: listen to it",
     Kind.LEFT_BEHIND: "a capture was left behind: hear what it has to tell",
 }
 
@@ -230,9 +231,9 @@ async def _file_of(recording: Recording, doors: Doors) -> Difference | None:
     if recording.state in (State.FAILED, State.ABORTED) and await _salvageable(recording, doors):
         return Difference(Kind.FILE_FOUND, recording.id, recording.id)
     path = recording.filepath
-    if recording.state is not State.RENDERED or not path:
+    if recording.state not in ENDS.values() or not path:
         return None
-    is_there, is_missed = await doors.files.exists(path), recording.verdict is Verdict.MISSING
+    is_there, is_missed = await doors.files.exists(path), is_out_of_reach(recording)
     if is_there is None or is_there is not is_missed:
         return None
     kind = Kind.FILE_BACK if is_there else Kind.FILE_MISSING
@@ -272,19 +273,26 @@ async def _take_file(difference: Difference, doors: Doors) -> None:
 
 
 async def _note_missing(difference: Difference, doors: Doors) -> None:
-    await update(
-        doors.recordings,
-        difference.recording_id or "",
-        lambda r: replace(r, verdict=Verdict.MISSING),
-    )
+    await _listen_again(difference, Verdict.MISSING, doors)
 
 
 async def _note_back(difference: Difference, doors: Doors) -> None:
-    await update(
+    await _listen_again(difference, Verdict.PENDING, doors)
+
+
+async def _listen_again(difference: Difference, verdict: Verdict, doors: Doors) -> None:
+    """What is known by now stands there at once; what is to be said of it then is found out."""
+    now, why = doors.clock.now(), str(difference.kind)
+    recording = await update(
         doors.recordings,
         difference.recording_id or "",
-        lambda r: replace(r, verdict=Verdict.PENDING) if r.verdict is Verdict.MISSING else r,
+        lambda r: (
+            replace(r, verdict=verdict).advance(State.RENDERED, now, why)
+            if r.state in ENDS.values()
+            else r
+        ),
     )
+    await doors.queue.soon(recording.id)
 
 
 async def _hear_out(_: Difference, doors: Doors) -> None:

@@ -60,13 +60,13 @@ async def render(recording: Recording, doors: Doors) -> Recording:
         return await _adopt(recording, call, whole, doors)
     plan = await plan_of(call, recording, doors)
     try:
-        rendered = await _finished(plan, doors)
+        rendered = await finished(plan, doors)
     except (RenderFailed, StorageFailed) as error:
         return await _failed(recording, call, error, doors)
     at = doors.clock.now()
     made_of = recording.material
     return await update(
-        doors.recordings, recording.id, lambda r: _with_files(r, call, rendered, made_of, at, doors)
+        doors.recordings, recording.id, lambda r: _made(r, call, rendered, made_of, at, doors)
     )
 
 
@@ -88,7 +88,7 @@ async def plan_of(call: Call, recording: Recording, doors: Doors) -> RenderPlan:
         mix_filepath=f"{recording.file_stem}{beside}.{house.mix_format}",
         track_filepath=f"{recording.track_stem}{beside}.ogg",
         mix_format=house.mix_format,
-        other_caller_sids=() if with_others else await _others(call, doors),
+        other_caller_sids=() if with_others else await others(call, doors),
         include_other_callers=with_others,
         pieces=pieces_of(recording, call),
         left_identity=recording.identity if recording.call_id is None else "",
@@ -96,8 +96,8 @@ async def plan_of(call: Call, recording: Recording, doors: Doors) -> RenderPlan:
     )
 
 
-async def _finished(plan: RenderPlan, doors: Doors) -> Rendered:
-    """The files; pieces that lie in a bucket are brought here for as long as it takes."""
+async def finished(plan: RenderPlan, doors: Doors) -> Rendered:
+    """The files of a plan; pieces that lie in a bucket are brought here for as long as it takes."""
     async with doors.files.at_hand([piece.filepath for piece in plan.pieces]) as here:
         pieces = tuple(
             replace(piece, filepath=here.get(piece.filepath, piece.filepath))
@@ -123,7 +123,7 @@ async def _adopt(recording: Recording, call: Call, whole: Egress, doors: Doors) 
     return await update(doors.recordings, recording.id, change)
 
 
-async def _others(call: Call, doors: Doors) -> tuple[str, ...]:
+async def others(call: Call, doors: Doors) -> tuple[str, ...]:
     """The stays of other callers in the room."""
     page = await doors.calls.page(
         CallFilter(room_name=call.room.name, until=call.left_at), cursor=None, limit=MOST_OTHERS
@@ -133,7 +133,7 @@ async def _others(call: Call, doors: Doors) -> tuple[str, ...]:
     )
 
 
-def _with_files(
+def _made(
     recording: Recording,
     call: Call,
     rendered: Rendered,
@@ -141,11 +141,17 @@ def _with_files(
     at: datetime,
     doors: Doors,
 ) -> Recording:
-    """The recording with its files. Pure but for where files are."""
+    """The recording that has its files, unless it is somewhere else by now."""
     if recording.state is not State.CAPTURED:
         return recording
+    done = replace(with_files(recording, call, rendered, doors), rendered_from=made_of)
+    return done.advance(State.RENDERED, at)
+
+
+def with_files(recording: Recording, call: Call, rendered: Rendered, doors: Doors) -> Recording:
+    """The recording with files that were made of it. Pure but for where files are."""
     answered = call.answered_at
-    done = replace(
+    return replace(
         recording,
         filepath=doors.files.path(rendered.filepath),
         started_at=call.joined_at,
@@ -155,7 +161,6 @@ def _with_files(
         answer_offset_sec=max(0.0, (answered - call.joined_at).total_seconds())
         if answered
         else None,
-        rendered_from=made_of,
         channels=rendered.channels,
         holes=rendered.holes,
         tracks=tuple(
@@ -163,7 +168,6 @@ def _with_files(
             for track in (*rendered.tracks, *tracks_of(recording, call, but=rendered.tracks))
         ),
     )
-    return done.advance(State.RENDERED, at)
 
 
 def _located(track: TrackFile, doors: Doors) -> TrackFile:

@@ -38,7 +38,7 @@ async def tend(recording: Recording, call: Call, doors: Doors) -> Recording:
     return await update(
         doors.recordings,
         recording.id,
-        lambda r: r if r.is_final else replace(r, due_at=plan.look_at),
+        lambda r: r if r.is_over else replace(r, due_at=plan.look_at),
     )
 
 
@@ -103,7 +103,7 @@ async def _ask(job: Egress, recording: Recording, call: Call, doors: Doors) -> R
 
     def note(known: Recording) -> Recording:
         nonlocal asked
-        asked = not known.is_final and all(job.asked_path != e.asked_path for e in known.egresses)
+        asked = not known.is_over and all(job.asked_path != e.asked_path for e in known.egresses)
         return known.hear(job) if asked else known
 
     recording = await update(doors.recordings, recording.id, note)
@@ -170,7 +170,7 @@ async def wind_up(recording: Recording, left_at: datetime, doors: Doors) -> Reco
         return await update(
             doors.recordings,
             recording.id,
-            lambda r: r if r.is_final else replace(r, due_at=plan.look_at),
+            lambda r: r if r.is_over else replace(r, due_at=plan.look_at),
         )
     found = await turned_up(recording, doors)
     return await update(doors.recordings, recording.id, lambda r: salvaged(r, found))

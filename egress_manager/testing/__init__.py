@@ -10,6 +10,7 @@ every verb raises `StoreUnavailable`, as when MongoDB can't be reached.
 """
 
 from egress_manager.testing.audit import MemoryAudit, MemorySidecars, MemoryWaiting
+from egress_manager.testing.ears import MemoryEars
 from egress_manager.testing.livekit import MemoryRecorder, MemoryRooms
 from egress_manager.testing.migration import MemoryDispatchRules, MemoryLedger, MemoryShelf
 from egress_manager.testing.stores import (
@@ -34,6 +35,7 @@ __all__ = [
     "MemoryCalls",
     "MemoryCaptures",
     "MemoryDispatchRules",
+    "MemoryEars",
     "MemoryFiles",
     "MemoryInbox",
     "MemoryKeys",

@@ -32,9 +32,13 @@ class MemoryCaptures:
 
 @dataclass
 class MemoryRenderer:
-    """`Renderer` whose files are as long as the call; while `trouble` is set it is raised."""
+    """`Renderer` whose files are as long as the call; while `trouble` is set it is raised.
+
+    Its mixes are there in `files`, where it has some.
+    """
 
     trouble: RenderFailed | None = None
+    files: "MemoryFiles | None" = None
     followed: list[RenderPlan] = field(default_factory=list)
     finished: list[RenderPlan] = field(default_factory=list)
 
@@ -45,6 +49,8 @@ class MemoryRenderer:
         if self.trouble is not None:
             raise self.trouble
         self.finished.append(plan)
+        if self.files is not None:
+            self.files.there.add(self.files.path(plan.mix_filepath))
         length = (plan.ends_at or plan.begins_at) - plan.begins_at
         return Rendered(plan.mix_filepath, length, 1000, (), ())
 
@@ -71,11 +77,13 @@ class MemoryQueue:
 class MemoryFiles:
     """`Files` below `/recordings`, and in a bucket where `bucket` has its address.
 
-    `there` has the paths and addresses that exist; `fetched` has what was to be at hand.
+    `there` has the paths and addresses that exist; `fetched` has what was to be at hand. While
+    `away`, the bucket does not answer.
     """
 
     there: set[str] = field(default_factory=set)
     bucket: str = ""
+    away: bool = False
     fetched: list[str] = field(default_factory=list)
 
     def path(self, relative: str) -> str:
@@ -94,7 +102,17 @@ class MemoryFiles:
     async def at_hand(self, paths: Sequence[str]) -> AsyncIterator[Mapping[str, str]]:
         here = {p: f".fetched/{PurePosixPath(p).name}" for p in paths if self._is_object(p)}
         self.fetched += here
-        yield here
+        if self.away and here:
+            raise StorageFailed("the bucket does not answer")
+        brought = {name for path, name in here.items() if path in self.there}
+        self.there |= brought
+        try:
+            yield here
+        finally:
+            self.there -= brought
+
+    async def discard(self, relative: str) -> None:
+        self.there.discard(self.path(relative))
 
     def _is_object(self, path: str) -> bool:
         return bool(self.bucket) and path.startswith(f"{self.bucket}/")

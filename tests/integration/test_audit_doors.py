@@ -16,7 +16,7 @@ from egress_manager.adapters.mongo_client import Database
 from egress_manager.adapters.mongo_recordings import MongoRecordings
 from egress_manager.adapters.mongo_schema import seal_what_is_over
 from egress_manager.adapters.mongo_waiting import MongoWaiting
-from egress_manager.domain.recordings import State
+from egress_manager.domain.recordings import DEADLINE, State
 from egress_manager.domain.seal import Facts, Seal
 from egress_manager.domain.sidecars import Lying, Sidecar, by_id
 from egress_manager.errors import Conflict, StorageFailed
@@ -114,7 +114,7 @@ class TestWaiting:
 
     async def test_recordings_wait_when_they_are_over(self, stored: Stored) -> None:
         """Until they are sealed, and again when they were changed since."""
-        final = {State.RENDERED, State.FAILED, State.ABORTED}
+        final = {state for state in State if DEADLINE[state] is None}
         for state in State:
             await stored.recordings.add(recording(state.value, state=state))
         names = sorted(state.value for state in final)
@@ -143,7 +143,7 @@ class TestWaiting:
 
 async def test_what_was_over_before_there_were_seals_waits_too(db: Database) -> None:
     """A database that an older version wrote: its documents do not say whether they wait."""
-    await MongoRecordings(db).add(recording("old", state=State.RENDERED))
+    await MongoRecordings(db).add(recording("old", state=State.VERIFIED))
     await MongoRecordings(db).add(recording("going_on"))
     await MongoCalls(db).add(call("old", left_at=NOON))
     for name in ("recordings", "calls"):

@@ -66,7 +66,7 @@ async def told(manager: Manager, mongo_uri: str) -> AsyncIterator[None]:
             "palombia",
             Observation(State.CAPTURED, NOON),
             NOON,
-            state=State.RENDERED,
+            state=State.VERIFIED,
             duration_sec=83.2,
             filepath="/recordings/palombia/a.mp4",
         )

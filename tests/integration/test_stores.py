@@ -10,6 +10,7 @@ import pytest
 from egress_manager.adapters.mongo_client import Database
 from egress_manager.domain.incoming import Room
 from egress_manager.domain.recordings import (
+    DEADLINE,
     MANUAL,
     State,
 )
@@ -258,7 +259,7 @@ class TestRecordings:
 
         unfinished = {r.state for r in await stores.recordings.unfinished()}
 
-        assert unfinished == set(State) - {State.RENDERED, State.ABORTED, State.FAILED}
+        assert unfinished == {state for state in State if DEADLINE[state]}
 
     async def test_what_was_begun_by_hand_is_found_while_it_goes_on(self, stores: Stores) -> None:
         """In a room, or in all."""
@@ -278,7 +279,7 @@ class TestRecordings:
     async def test_recordings_are_filtered(self, stores: Stores) -> None:
         """By room, number, time and public status."""
         await stores.recordings.add(recording("a", caller_number="+15550100"))
-        await stores.recordings.add(recording("b", room_name="$where", state=State.RENDERED))
+        await stores.recordings.add(recording("b", room_name="$where", state=State.VERIFIED))
         later = NOON + timedelta(minutes=1)
         by_hand = {"source": MANUAL, "identity": "seccotine"}
         await stores.recordings.add(recording("c", created_at=later, state=State.FAILED, **by_hand))

@@ -27,6 +27,7 @@ from egress_manager.testing import (
     FixedClock,
     MemoryCalls,
     MemoryCaptures,
+    MemoryEars,
     MemoryFiles,
     MemoryInbox,
     MemoryQueue,
@@ -69,6 +70,7 @@ class Tale:
     renderer: MemoryRenderer
     queue: MemoryQueue
     files: MemoryFiles
+    ears: MemoryEars
     doors: Doors
 
     def caller(self, sid: str = "PA_caller", **fields: Any) -> Participant:
@@ -131,6 +133,7 @@ def in_memory(policy: Policy) -> Tale:
     clock, webhooks = FixedClock(NOON), PlainWebhooks({})
     rooms, recorder = MemoryRooms(), MemoryRecorder()
     egress = MemoryRecorder(Engine.EGRESS)
+    files = MemoryFiles()
     parts: dict[str, Any] = {
         "clock": clock,
         "webhooks": webhooks,
@@ -139,9 +142,10 @@ def in_memory(policy: Policy) -> Tale:
         "recordings": MemoryRecordings(),
         "rooms": rooms,
         "captures": MemoryCaptures(),
-        "renderer": MemoryRenderer(),
+        "renderer": MemoryRenderer(files=files),
         "queue": MemoryQueue(),
-        "files": MemoryFiles(),
+        "files": files,
+        "ears": MemoryEars(files),
     }
     recorders = {Engine.BUILTIN: recorder, Engine.EGRESS: egress}
     doors = Doors(

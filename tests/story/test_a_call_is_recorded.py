@@ -38,7 +38,9 @@ async def test_a_call_becomes_a_finished_recording(tale: Tale) -> None:
         "recording.ending",
         "recording.captured",
         "recording.rendered",
+        "recording.verified",
     ]
+    assert recording.verdict is Verdict.VERIFIED
 
 
 async def test_the_mix_is_made_while_the_call_goes_on(tale: Tale) -> None:

@@ -50,7 +50,7 @@ async def found(tale: Tale) -> list[Difference]:
 
 
 async def test_an_object_is_a_file(tale: Tale) -> None:
-    """The document has its address, and nobody misses anything."""
+    """The document has its address; all that is wrong is that the job began five seconds late."""
     await begins(tale)
     await leaves(tale)
     for order in list(tale.egress.ordered):
@@ -58,7 +58,8 @@ async def test_an_object_is_a_file(tale: Tale) -> None:
     await tale_ends(tale)
 
     recording = await tale.recording()
-    assert (recording.status, recording.verdict) == ("completed", Verdict.PENDING)
+    assert (recording.status, recording.verdict) == ("completed", Verdict.FLAWED)
+    assert [finding.name for finding in recording.findings] == ["late_start"]
     assert recording.filepath == address(mix(tale))
     assert all((track.filepath or "").startswith(BUCKET) for track in recording.tracks)
     assert await found(tale) == []
@@ -119,7 +120,7 @@ async def test_what_lies_where_nobody_here_can_look_is_not_missed(tale: Tale) ->
     await tale_ends(tale)
 
     recording = await tale.recording()
-    assert (recording.status, recording.verdict) == ("completed", Verdict.PENDING)
+    assert (recording.status, recording.verdict) == ("completed", Verdict.UNHEARD)
     assert await found(tale) == []
 
 

@@ -94,6 +94,7 @@ class TestRooms:
             "recording.ending",
             "recording.captured",
             "recording.rendered",
+            "recording.verified",
         ]
         assert recording.history[2].reason == "stopped"
 

@@ -168,7 +168,7 @@ async def test_one_capture_that_cannot_be_read_does_not_hide_the_others(tale: Ta
     await Recovery().recover(tale.doors)
     await tale.works()
 
-    assert (await tale.recording()).state is State.RENDERED
+    assert (await tale.recording()).state is State.VERIFIED
 
 
 async def test_a_livekit_whose_clock_is_slow_is_not_taken_for_late(tale: Tale) -> None:

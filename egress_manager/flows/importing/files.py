@@ -188,7 +188,7 @@ class _Run:
         """What a track is a part of: what its name says, else what was in that room then."""
         named = self._named.get(reading.recording_id, reading.recording_id)
         of_name = self._made.get(named) or await self._get(named)
-        if of_name is not None and of_name.is_final:
+        if of_name is not None and of_name.is_over:
             return of_name
         at = found.origin.started_at
         where = RecordingFilter(found.origin.room_name, since=at - LONGEST, until=at + NEAR)

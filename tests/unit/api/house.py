@@ -111,7 +111,7 @@ class House:
             "room_name": "palombia",
             "seen": Observation(State.CAPTURED, NOON),
             "created_at": NOON,
-            "state": State.RENDERED,
+            "state": State.VERIFIED,
         }
         return await self.recordings.add(Recording(**(given | fields)))
 

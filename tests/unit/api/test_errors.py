@@ -13,7 +13,12 @@ import egress_manager
 from egress_manager.api.errors import STATUS, status_of
 from egress_manager.domain.calls import Call, Stay
 from egress_manager.domain.incoming import Room
-from egress_manager.errors import EgressManagerError, RenderFailed, SettingsWrong
+from egress_manager.errors import (
+    EgressManagerError,
+    ListenFailed,
+    RenderFailed,
+    SettingsWrong,
+)
 from tests.unit.api.house import NOON, House
 
 
@@ -64,7 +69,7 @@ class TestProblems:
     def test_every_error_of_ours_has_a_status(self, error: type[EgressManagerError]) -> None:
         """Its own or its parent's; nothing but mistakes of ours is the root's."""
         is_known = status_of(error) is not HTTPStatus.INTERNAL_SERVER_ERROR
-        kinds = (SettingsWrong, RenderFailed)
+        kinds = (SettingsWrong, RenderFailed, ListenFailed)
 
         assert is_known or issubclass(error, kinds) or error.code == "internal"
 

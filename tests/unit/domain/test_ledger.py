@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egress_manager.domain.calls import Call, Stay
+from egress_manager.domain.findings import Finding
 from egress_manager.domain.incoming import Room
 from egress_manager.domain.ledger import Fate, line_of, report_of, totals_of
 from egress_manager.domain.recordings import (
@@ -39,8 +40,21 @@ def recording(state: State, **given: object) -> Recording:
 
 FATES = [
     (call(), recording(State.RENDERED), Fate.COMPLETED, ""),
-    (call(), recording(State.RENDERED, verdict=Verdict.VERIFIED), Fate.VERIFIED, ""),
-    (call(), recording(State.RENDERED, verdict=Verdict.MISSING), Fate.REJECTED, "missing"),
+    (call(), recording(State.VERIFIED, verdict=Verdict.VERIFIED), Fate.VERIFIED, ""),
+    (call(), recording(State.REJECTED, verdict=Verdict.MISSING), Fate.REJECTED, "missing"),
+    (call(), recording(State.UNHEARD, verdict=Verdict.UNHEARD), Fate.COMPLETED, "unheard"),
+    (
+        call(),
+        recording(State.REJECTED, verdict=Verdict.REJECTED, findings=(Finding("swapped"),)),
+        Fate.REJECTED,
+        "swapped",
+    ),
+    (
+        call(),
+        recording(State.VERIFIED, verdict=Verdict.FLAWED, findings=(Finding("drift"),)),
+        Fate.FLAWED,
+        "drift",
+    ),
     (
         call(),
         recording(State.RENDERED, holes=(Hole(0, 0.1, "loss"), Hole(3, 5, "killed"))),

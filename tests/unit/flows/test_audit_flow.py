@@ -38,7 +38,7 @@ RECORDING = Recording(
     "palombia",
     Observation(State.CAPTURED, NOON),
     NOON,
-    state=State.RENDERED,
+    state=State.VERIFIED,
     since=NOON,
     filepath=MIX,
     tracks=(TrackFile("TR_1", "sip_1", "SIP", "left", TRACK), TrackFile("TR_2", "b", "", "")),

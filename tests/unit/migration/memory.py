@@ -68,7 +68,7 @@ def recorded(number: int, *, base: str = "/recordings", **fields: Any) -> Record
         "created_at": NOON,
         "started_at": NOON,
         "identity": f"sip_100{number}",
-        "state": State.RENDERED,
+        "state": State.VERIFIED,
         "filepath": f"{base}/{room}-sip_100{number}-{time}.mp4",
         "file_stem": f"{room}-sip_100{number}-{time}",
         "track_stem": f"{room}-{{track_id}}-{time}",

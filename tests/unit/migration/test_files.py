@@ -214,7 +214,7 @@ async def test_a_document_that_changes_meanwhile_keeps_its_names() -> None:
     before = dict(shelf(doors).content)
 
     def reopened() -> None:
-        if len(shelf(doors).content) > len(before) and kept(doors)[name].state is State.RENDERED:
+        if len(shelf(doors).content) > len(before) and kept(doors)[name].state is State.VERIFIED:
             kept(doors)[name] = replace(kept(doors)[name], state=State.CAPTURED)
 
     told = await moved(mortal(doors, Life(10_000, at_each_step=reopened)))
