@@ -1,4 +1,4 @@
-"""`egress-manager serve | jobs | recorder | settings | keys`: the service itself, on this machine."""
+"""`egress-manager serve | jobs | recorder | settings | keys`: the service, on this machine."""
 
 import asyncio
 from datetime import UTC, datetime

@@ -8,6 +8,7 @@ from typing import Final
 from egress_manager.domain.incoming import Participant
 from egress_manager.domain.policy import Engine, Policy
 from egress_manager.domain.recordings import Recording
+from egress_manager.flows.sharing.doors import Carrier
 from egress_manager.flows.sharing.membership import Membership
 from egress_manager.ports import (
     Calls,
@@ -93,6 +94,7 @@ class Doors:
     trunks: Trunks
     recorders: Mapping[Engine, Recorder]
     captures: Captures
+    carrier: Carrier
     renderer: Renderer
     ears: Ears
     queue: Queue

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from egress_manager.domain.calls import call_id_of, is_caller
 from egress_manager.domain.incoming import News, ParticipantSeen
 from egress_manager.errors import NotFound, StoreUnavailable
-from egress_manager.flows import accompany, ingest
+from egress_manager.flows import accompany, gather, ingest, record
 from egress_manager.flows.doors import Doors
+from egress_manager.flows.subject import subject_of
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +53,10 @@ class Recovery:
                 await ingest.take(news, doors)
             by_hand = await accompany.hear_out(capture_id, story, doors)
             self._heard[capture_id] = Heard(_calls_in(story), by_hand)
-        if not await _is_settled(self._heard[capture_id], doors):
+        if not await _is_settled(capture_id, self._heard[capture_id], doors):
             return False
         await doors.captures.settle(capture_id)
+        await doors.carrier.forget(capture_id)
         del self._heard[capture_id]
         log.info("capture_settled", extra={"capture": capture_id})
         return True
@@ -69,18 +71,29 @@ def _calls_in(story: Sequence[News]) -> frozenset[str]:
     )
 
 
-async def _is_settled(heard: Heard, doors: Doors) -> bool:
-    """Whether every call is over and has its final files, or a reason."""
-    for recording_id in heard.by_hand:
-        if not (await doors.recordings.get(recording_id)).is_final:
-            return False
+async def _is_settled(capture_id: str, heard: Heard, doors: Doors) -> bool:
+    """Whether every call is over and has its final files, made of this capture too, or a reason.
+
+    What other hosts make files of is sent there.
+    """
+    are_over, recording_ids = True, set(heard.by_hand)
     for call_id in heard.calls:
         try:
             call = await doors.calls.get(call_id)
         except NotFound:
             return False
-        if not call.is_over:
-            return False
-        if call.recording_id and not (await doors.recordings.get(call.recording_id)).is_final:
-            return False
-    return True
+        are_over &= call.is_over
+        recording_ids |= {call.recording_id} if call.recording_id else set()
+    for recording_id in recording_ids:
+        are_over &= await _has_its_files(capture_id, recording_id, doors)
+    return are_over
+
+
+async def _has_its_files(capture_id: str, recording_id: str, doors: Doors) -> bool:
+    """Whether a recording's files are made, and of this capture too."""
+    recording = await doors.recordings.get(recording_id)
+    await gather.send(capture_id, recording, doors)
+    if not gather.is_outstanding(capture_id, recording):
+        return recording.is_final
+    await record.reconsider(await subject_of(recording, doors), recording, doors)
+    return False

@@ -24,7 +24,9 @@ from egress_manager.errors import (
     StorageFailed,
     StoreUnavailable,
 )
+from egress_manager.flows import gather
 from egress_manager.flows.doors import Doors
+from egress_manager.flows.record import postpone
 from egress_manager.flows.subject import note_reason, subject_of
 from egress_manager.flows.update import update
 from egress_manager.ports import CallFilter
@@ -39,7 +41,8 @@ MOST_OTHERS: Final = 200
 
 async def follow(call: Call, recording: Recording, doors: Doors) -> None:
     """Have the mix made while the call goes on: a head start, that may fail."""
-    if not recording.is_going_on:
+    is_too_much = doors.membership.me.is_full
+    if not recording.is_going_on or is_too_much or not gather.is_all_here(recording, doors):
         return
     try:
         await doors.renderer.follow(await plan_of(call, recording, doors))
@@ -58,13 +61,19 @@ async def render(recording: Recording, doors: Doors) -> Recording:
     whole = whole_mix(recording)
     if whole is not None:
         return await _adopt(recording, call, whole, doors)
-    plan = await plan_of(call, recording, doors)
+    absent = await gather.bring(recording, doors)
+    if absent and gather.is_waited_for(recording, doors):
+        return await postpone(recording, gather.ASK_AGAIN, doors)
+    there = replace(
+        recording, captures=tuple(name for name in recording.captures if name not in absent)
+    )
+    plan = await plan_of(call, there, doors)
     try:
         rendered = await finished(plan, doors)
     except (RenderFailed, StorageFailed) as error:
         return await _failed(recording, call, error, doors)
     at = doors.clock.now()
-    made_of = recording.material
+    made_of = there.material
     return await update(
         doors.recordings, recording.id, lambda r: _made(r, call, rendered, made_of, at, doors)
     )
@@ -145,7 +154,9 @@ def _made(
     if recording.state is not State.CAPTURED:
         return recording
     done = replace(with_files(recording, call, rendered, doors), rendered_from=made_of)
-    return done.advance(State.RENDERED, at)
+    return done.advance(
+        State.RENDERED, at, "" if set(done.captures) <= set(made_of) else "captures_absent"
+    )
 
 
 def with_files(recording: Recording, call: Call, rendered: Rendered, doors: Doors) -> Recording:

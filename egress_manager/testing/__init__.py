@@ -13,6 +13,7 @@ from egress_manager.testing.audit import MemoryAudit, MemorySidecars, MemoryWait
 from egress_manager.testing.ears import MemoryEars
 from egress_manager.testing.livekit import MemoryRecorder, MemoryRooms
 from egress_manager.testing.migration import MemoryDispatchRules, MemoryLedger, MemoryShelf
+from egress_manager.testing.sharing import MemoryClaims, MemorySigns, alone
 from egress_manager.testing.stores import (
     FixedClock,
     MemoryCalls,
@@ -23,6 +24,7 @@ from egress_manager.testing.stores import (
 )
 from egress_manager.testing.work import (
     MemoryCaptures,
+    MemoryCarrier,
     MemoryFiles,
     MemoryObjects,
     MemoryQueue,
@@ -34,6 +36,8 @@ __all__ = [
     "MemoryAudit",
     "MemoryCalls",
     "MemoryCaptures",
+    "MemoryCarrier",
+    "MemoryClaims",
     "MemoryDispatchRules",
     "MemoryEars",
     "MemoryFiles",
@@ -49,5 +53,7 @@ __all__ = [
     "MemoryRooms",
     "MemoryShelf",
     "MemorySidecars",
+    "MemorySigns",
     "MemoryWaiting",
+    "alone",
 ]

@@ -31,6 +31,24 @@ class MemoryCaptures:
 
 
 @dataclass
+class MemoryCarrier:
+    """`Carrier`: `sent` is on its way, `brought` has come."""
+
+    sent: set[str] = field(default_factory=set)
+    brought: set[str] = field(default_factory=set)
+
+    async def send(self, capture_id: str) -> None:
+        self.sent.add(capture_id)
+
+    async def bring(self, capture_id: str) -> bool:
+        self.brought |= self.sent & {capture_id}
+        return capture_id in self.brought
+
+    async def forget(self, capture_id: str) -> None:
+        self.sent.discard(capture_id)
+
+
+@dataclass
 class MemoryRenderer:
     """`Renderer` whose files are as long as the call; while `trouble` is set it is raised.
 
@@ -64,7 +82,7 @@ class MemoryQueue:
 
     waiting: list[str] = field(default_factory=list)
 
-    async def soon(self, recording_id: str) -> None:
+    async def soon(self, recording_id: str, place: str | None = None) -> None:
         if recording_id not in self.waiting:
             self.waiting.append(recording_id)
 

@@ -24,6 +24,7 @@ from egress_manager.adapters.local_place import place
 from egress_manager.adapters.local_queue import LocalQueue
 from egress_manager.adapters.local_signs import LocalSigns
 from egress_manager.adapters.mongo_calls import MongoCalls
+from egress_manager.adapters.mongo_carrier import MongoCarrier
 from egress_manager.adapters.mongo_claims import MongoClaims
 from egress_manager.adapters.mongo_client import Client, Database
 from egress_manager.adapters.mongo_inbox import MongoInbox
@@ -151,6 +152,7 @@ def _doors(
         trunks=rooms,
         recorders={recorder.engine: recorder for recorder in recorders},
         captures=DiskCaptures(files.directory / captures.FOLDER),
+        carrier=MongoCarrier(database, files.directory / captures.FOLDER),
         renderer=renderer,
         ears=renderer,
         queue=_queue(settings, shared.membership.me.place, roles),

@@ -20,7 +20,7 @@ PATIENCE = 60.0
 
 @dataclass
 class Cluster:
-    """`egress-manager serve` for the API alone, and beside it recorders and jobs, with one Redis."""
+    """A manager for the API alone, and beside it recorders and jobs, with one Redis."""
 
     home: House
     redis: Redis

@@ -144,3 +144,29 @@ async def test_redis_that_forgets_all_and_is_away_delays_and_loses_nothing(
 
     said_both(recording)
     assert len(await processes.home.manager.recordings_of()) == 1
+
+
+async def test_a_host_that_dies_is_followed_by_another_one(
+    mongod_server: Mongod, mongo_database: str, tmp_path: Path, room_name: str
+) -> None:
+    """Each has a disk of its own: what the first one kept is brought to the second by the store."""
+    directories = [tmp_path / "one", tmp_path / "two"]
+    async with cluster(mongod_server, mongo_database, directories) as hosts:
+        async with (
+            Agent(hosts.home.livekit, room_name, identity="agent"),
+            Phone(hosts.home.livekit, room_name, number="+15550404") as phone,
+        ):
+            first = await breathe_until_held(hosts, phone, room_name)
+            before = await phone.say(FIRST)
+            await phone.say(sounds.silence(1.0))
+            await first.kill()
+            await breathe_until_held(hosts, phone, room_name, but=first)
+            after = await phone.say(SECOND)
+            await first.start()
+            await phone.hang_up()
+        second = hosts.other(first)
+        recording = await hosts.home.finished(phone)
+
+    assert Path(recording["filepath"]).is_relative_to(second.recordings)
+    assert said_both(recording) == pytest.approx(after.started_at - before.started_at, abs=0.25)
+    assert max(seconds for _, seconds in missing(recording)) < WORST_HOLE

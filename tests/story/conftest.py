@@ -27,6 +27,7 @@ from egress_manager.testing import (
     FixedClock,
     MemoryCalls,
     MemoryCaptures,
+    MemoryCarrier,
     MemoryEars,
     MemoryFiles,
     MemoryInbox,
@@ -36,6 +37,7 @@ from egress_manager.testing import (
     MemoryRenderer,
     MemoryReports,
     MemoryRooms,
+    alone,
 )
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -153,6 +155,8 @@ def in_memory(policy: Policy) -> Tale:
         trunks=rooms,
         recorders=recorders,
         reports=MemoryReports(),
+        membership=alone(),
+        carrier=MemoryCarrier(),
         **parts,
     )
     return Tale(doors=doors, recorder=recorder, egress=egress, **parts)

@@ -1,4 +1,4 @@
-"""The doors of sharing: the claims in the store, and the signs of life on this host."""
+"""The doors of sharing: claims, signs of life on this host, captures on their way to another."""
 
 from collections.abc import Collection, Sequence
 from typing import Protocol
@@ -54,4 +54,23 @@ class Signs(Protocol):
 
     def hide(self) -> None:
         """This process ends in good order."""
+        ...
+
+
+class Carrier(Protocol):
+    """Brings captures from the host that has them to where they are wanted.
+
+    All verbs raise `StoreUnavailable`, and `StorageFailed` where the disk fails.
+    """
+
+    async def send(self, capture_id: str) -> None:
+        """Have a capture of this host, that nobody writes any more, to be had by others."""
+        ...
+
+    async def bring(self, capture_id: str) -> bool:
+        """Have it on this host; False where it is not to be had yet."""
+        ...
+
+    async def forget(self, capture_id: str) -> None:
+        """Nobody wants it any more; harmless where it was never sent."""
         ...

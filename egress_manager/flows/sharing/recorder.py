@@ -141,6 +141,10 @@ class SharedRecorder:
             await asyncio.sleep(HAND_OVER / HAND_OVER_LOOKS)
         log.warning("not_handed_over", extra={"rooms": len(self.local.rooms)})
 
+    async def settle(self) -> None:
+        """Wait for what was begun."""
+        await asyncio.gather(*self._errands.values(), return_exceptions=True)
+
     async def aclose(self) -> None:
         """End what was begun."""
         for errand in self._errands.values():
@@ -167,11 +171,11 @@ class SharedRecorder:
             await self.membership.claims.set_ready(claim)
 
     async def _attend(self, room_name: str, participant_sid: str) -> None:
-        if self.local is not None and await self._is_ours(room_name):
+        if await self._is_ours(room_name) and self.local is not None:
             await self.local.attend(room_name, participant_sid)
 
     async def _stand(self, room_name: str) -> None:
-        if self.local is not None and await self._is_ours(room_name):
+        if await self._is_ours(room_name) and self.local is not None:
             await self.local.stand(room_name)
 
     async def _is_ours(self, room_name: str) -> bool:
