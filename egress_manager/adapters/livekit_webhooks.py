@@ -107,7 +107,7 @@ class LiveKitWebhooks:
             )
             expires, begins = float(claims["exp"]), float(claims.get("nbf", 0))
             signed = str(claims["sha256"]).encode("utf-8", "replace")
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise SignatureRefused("the webhook is not signed by a key that we know") from error
         if (
             not begins - LEEWAY.total_seconds()

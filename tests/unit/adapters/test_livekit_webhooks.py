@@ -87,6 +87,7 @@ class TestSignature:
             sign(b"{}", sha256=["x"]),
             sign(b"{}", exp=None),
             sign(b"{}", exp="never"),
+            sign(b"{}", exp=10**400),
             sign(b"{}", exp=(NOW - timedelta(seconds=61)).timestamp()),
             sign(b"{}", nbf=(NOW + timedelta(seconds=61)).timestamp()),
             f"Basic {sign(b'{}')}",
