@@ -14,7 +14,7 @@ from chaos.schedule import Stage
 from egress_manager.domain.captures import FOLDER, Story
 from egress_manager.recorder.journal import read_story
 from lab import sounds
-from lab.phones import Agent, Phone
+from lab.phones import Agent, SipParticipant
 from lab.sounds import PCM
 
 #: What is said, none like another.
@@ -38,6 +38,12 @@ _BREATH: Final = 0.2
 _WATCHES: Final = 5.0
 #: Nothing that a call does takes longer; what does was broken. Seconds.
 _CALL_TIMEOUT: Final = 150.0
+
+#: The states of a recording that are final.
+FINAL: Final = frozenset({"verified", "rejected", "unheard", "failed", "aborted"})
+#: The states in which a stage has come, or is over.
+_VERIFYING: Final = ("rendered", "repaired", *FINAL)
+_RENDERING: Final = ("captured", *_VERIFYING)
 
 Reached = Callable[[Stage], Awaitable[None]]
 
@@ -76,7 +82,7 @@ class Call:
         self.is_patient = is_patient
         digits = f"+1555{number:04d}"
         self.told = Told(f"sip_{digits}", digits, f"room-{number}")
-        self.phone = Phone(house.livekit, self.told.room, number=digits)
+        self.phone = SipParticipant(house.livekit, self.told.room, number=digits)
         self.agent = Agent(house.livekit, self.told.room, identity=f"agent-{number}")
 
     async def run(self, reached: Reached, healed: Callable[[], Awaitable[None]]) -> None:
@@ -92,10 +98,10 @@ class Call:
         await reached(Stage.HUNG_UP)
 
     async def watch(self, reached: Reached) -> None:
-        """See its recording being made."""
-        await self._until_status("processing", "completed", "failed", "aborted")
+        """See its recording being made, and listened to."""
+        await self._until_state(*_RENDERING)
         await reached(Stage.RENDERING)
-        await self._until_status("completed", "failed", "aborted")
+        await self._until_state(*_VERIFYING)
         await reached(Stage.VERIFYING)
 
     async def _ring(self, reached: Reached) -> None:
@@ -141,7 +147,7 @@ class Call:
             owed = is_owed and each.name not in AGENTS
             self.told.said.append(Said(each.name, each.began, each.ended, owed))
 
-    async def _speak(self, who: Phone | Agent, name: str) -> Said:
+    async def _speak(self, who: SipParticipant | Agent, name: str) -> Said:
         utterance = await who.say(WORDS[name])
         return Said(name, utterance.started_at, utterance.ended_at)
 
@@ -171,12 +177,12 @@ class Call:
         left = self.phone.first("left")
         self.told.left_at = left.at if left else time.time()
 
-    async def _until_status(self, *statuses: str) -> None:
+    async def _until_state(self, *states: str) -> None:
         deadline = time.monotonic() + _WATCHES
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx2.HTTPError):
                 found = await self.house.manager.recordings_of(caller_number=self.told.number)
-                if any(recording["status"] in statuses for recording in found):
+                if any(recording["state"] in states for recording in found):
                     return
             await asyncio.sleep(_BREATH / 10)
 

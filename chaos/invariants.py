@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from chaos.aftermath import Aftermath, Facts, Heard, Struck, moment
-from chaos.calls import Said, Told
+from chaos.calls import FINAL, Said, Told
 from chaos.faults import POLLING, WEBHOOKS
 
 Law = Callable[[Aftermath], Iterator[str]]
@@ -22,8 +22,6 @@ THERE_IN_LOSS: Final = 0.35
 NOTICED: Final = 6.0
 #: A hole and a word that it took need not fit more exactly. Seconds.
 NEAR: Final = 1.0
-UNFINISHED: Final = frozenset({"starting", "recording", "processing"})
-_GOOD: Final = frozenset({"completed", "deleted"})
 
 
 def one_answer(after: Aftermath) -> Iterator[str]:
@@ -44,10 +42,12 @@ def final_with_a_reason(after: Aftermath) -> Iterator[str]:
     """Every recording is in a final state, with a reason if it is not a good one."""
     for recording in after.recordings:
         name = f"{recording['id']} of {recording['identity']}"
-        if recording["status"] in UNFINISHED:
+        if recording["state"] not in FINAL:
             yield f"{name} is still {recording['state']}: {recording['reason']}"
-        elif recording["status"] not in _GOOD and not recording["reason"]:
-            yield f"{name} is {recording['state']} without a reason"
+        elif recording["verdict"] != "verified" and not (
+            recording["reason"] or recording["findings"]
+        ):
+            yield f"{name} is {recording['state']}, {recording['verdict']}, without a reason"
 
 
 def no_byte_lost(after: Aftermath) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,9 +13,8 @@ import psutil
 from livekit import api
 
 from chaos.aftermath import Aftermath, Heard, Kept, Struck
-from chaos.calls import AGENTS, WORDS, Told
+from chaos.calls import AGENTS, FINAL, WORDS, Told
 from chaos.house import House
-from chaos.invariants import UNFINISHED
 from egress_manager.domain.captures import FOLDER, SETTLED, TICKS
 from egress_manager.recorder.journal import read_story
 from lab.manager import Facts
@@ -30,8 +28,10 @@ _LOOK: Final = 0.25
 _LOOKS: Final = 2
 #: Every call of a run began within this, whatever the clock of ours said.
 _NEARBY: Final = timedelta(days=1)
-#: Folders below the recordings directory whose files are accounted for elsewhere.
-_OURS: Final = (FOLDER, ".sidecars")
+#: What processes have for themselves below the recordings directory.
+_OWN: Final = (".processes", ".place")
+#: What is accounted for elsewhere.
+_OURS: Final = (*_OWN, FOLDER, ".sidecars")
 
 
 async def until_quiet(house: House) -> list[str]:
@@ -70,7 +70,7 @@ def _unfinished(lines: Sequence[Facts], recordings: Sequence[Facts]) -> Iterator
         if line["fate"] == "under_way":
             yield f"the call of {line['identity']} is under way"
     for recording in recordings:
-        if recording["status"] in UNFINISHED:
+        if recording["state"] not in FINAL:
             yield f"{recording['id']} is {recording['state']}"
         elif recording["seal"] is None:
             yield f"{recording['id']} is not sealed"
@@ -131,14 +131,24 @@ async def present(house: House) -> list[str]:
 
 def handles(house: House) -> Iterator[str]:
     """Files of recordings that a process of ours holds open."""
+    root = house.manager.recordings
     for process in family(house):
-        with contextlib.suppress(OSError):
-            for link in Path(f"/proc/{process.pid}/fd").iterdir():
-                with contextlib.suppress(OSError):
-                    target = os.readlink(link)
-                    if target.startswith(str(house.manager.recordings) + "/"):
-                        where = target.removeprefix(str(house.manager.recordings))
-                        yield f"{where} ({' '.join(process.cmdline()[-2:])})"
+        for target in _open_files(process.pid):
+            if target.is_relative_to(root) and _is_of_calls(target.relative_to(root)):
+                yield f"{target.relative_to(root)} ({' '.join(process.cmdline()[-2:])})"
+
+
+def _open_files(pid: int) -> Iterator[Path]:
+    """As far as the process is there, and they are open for long enough to be looked at."""
+    with contextlib.suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                yield link.readlink()
+
+
+def _is_of_calls(file: Path) -> bool:
+    """Whether it is not one that a process has for itself."""
+    return file.parts[0] not in _OWN
 
 
 def family(house: House) -> list[psutil.Process]:
@@ -163,7 +173,8 @@ def strays(house: House, found: Sequence[Facts]) -> Iterator[str]:
 
 
 def _files_of(recording: Facts) -> Iterator[str]:
-    paths = [recording["filepath"], *(track["filepath"] for track in recording["tracks"])]
+    paths = [recording["filepath"], recording["repaired_from"]]
+    paths += (track["filepath"] for track in recording["tracks"])
     paths += [job["filepath"] for job in recording["egresses"]]
     for path in filter(None, paths):
         yield path
@@ -181,7 +192,7 @@ def _witnessed(house: House) -> Iterator[str]:
 def _heard(recording: Facts) -> Iterator[Heard]:
     """Every word, on the side where it belongs."""
     path = recording["filepath"]
-    if recording["status"] != "completed" or not path or not Path(path).is_file():
+    if not path or not Path(path).is_file():
         return
     mix = listen(path)
     for name, word in WORDS.items():

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import json
 import random
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -106,9 +107,10 @@ async def run(schedule: Schedule, keep: Path) -> Outcome:
     async with house(schedule.engine, needs, schedule.seed) as home:
         after, found = await _played(home, schedule)
         processes = await _end(home)
-        found += broken(replace(after, processes=processes))
+        after = replace(after, processes=processes)
+        found += broken(after)
         if found:
-            await asyncio.to_thread(_keep, home, keep)
+            await asyncio.to_thread(_keep, home, after, keep)
     fates: dict[str, int] = {}
     for line in after.lines:
         answer = " ".join(filter(None, (line["fate"], line["reason"])))
@@ -170,10 +172,12 @@ async def _end(home: House) -> list[str]:
     return [" ".join(process.cmdline()) for process in alive if process.is_running()]
 
 
-def _keep(home: House, keep: Path) -> None:
-    """Copy the logs and the journals."""
+def _keep(home: House, after: Aftermath, keep: Path) -> None:
+    """Copy the logs and the journals, and write down what was looked at."""
     shutil.rmtree(keep, ignore_errors=True)
     keep.mkdir(parents=True)
+    facts = json.dumps(asdict(after), indent=1, default=sorted)
+    (keep / "aftermath.json").write_text(facts)
     for name, server in home.servers.items():
         with contextlib.suppress(OSError):
             shutil.copy(server.log, keep / f"{name}.log")
