@@ -179,6 +179,7 @@ class Sweeps:
     async def hear_left_behind(self) -> float:
         """Hear out captures whose process died, or whose store was away."""
         await self.recovery.recover(self.doors)
+        await render.forget_what_others_made(self.doors)
         return self.pace.recover
 
     async def empty_inbox(self) -> float:

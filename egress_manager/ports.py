@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from egress_manager.domain.calls import Call
 from egress_manager.domain.evidence import Claim, Evidence
 from egress_manager.domain.incoming import EgressReported, News, Participant, Room, Webhook
 from egress_manager.domain.ledger import Report
+from egress_manager.domain.pages import CallFilter, Page, RecordingFilter
 from egress_manager.domain.policy import Engine
 from egress_manager.domain.recordings import Recording, Rendered, RenderPlan
 
@@ -25,38 +26,6 @@ class Clock(Protocol):
     """What time it is: aware, UTC."""
 
     def now(self) -> datetime: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Item]):
-    """One page of a list, and the cursor of the next one (None on the last)."""
-
-    items: tuple[Item, ...]
-    next_cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class CallFilter:
-    """Which calls to list; None means any. Numbers match exactly, `since <= joined_at < until`."""
-
-    room_name: str | None = None
-    caller_number: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    is_over: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingFilter:
-    """Which recordings to list; None means any. `since <= created_at < until`."""
-
-    room_name: str | None = None
-    caller_number: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    status: str | None = None
-    source: str | None = None
-    identity: str | None = None
 
 
 class Calls(Protocol):
@@ -385,6 +354,10 @@ class Renderer(Protocol):
 
         Raises `RenderFailed` where nothing can be made of what is there; its message says why.
         """
+        ...
+
+    def followed(self) -> Collection[str]:
+        """The recordings that are being followed."""
         ...
 
     async def forget(self, recording_id: str) -> None:

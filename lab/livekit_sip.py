@@ -127,10 +127,14 @@ async def lead_to_own_rooms(rooms: Rooms, prefix: str, *numbers: str) -> str:
 
 
 async def forget(rooms: Rooms, rule_id: str) -> None:
-    """Delete a dispatch rule; calls that are there already stay."""
+    """Delete a dispatch rule; calls that are there stay. Harmless when it is gone already."""
+    request = api.DeleteSIPDispatchRuleRequest(sip_dispatch_rule_id=rule_id)
     async with _asking(rooms) as livekit:
-        request = api.DeleteSIPDispatchRuleRequest(sip_dispatch_rule_id=rule_id)
-        await livekit.sip.delete_dispatch_rule(request)
+        try:
+            await livekit.sip.delete_dispatch_rule(request)
+        except api.TwirpError as error:
+            if error.code != api.TwirpErrorCode.NOT_FOUND:
+                raise
 
 
 async def _rule(rooms: Rooms, numbers: Sequence[str], rule: api.SIPDispatchRule) -> str:

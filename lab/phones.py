@@ -24,7 +24,7 @@ from lab import livekit_sip
 from lab.actors import WAIT_TIMEOUT, Actor, Happening
 from lab.participants import PLAIN, Manner, Participant
 from lab.ports import LOOPBACK
-from lab.sip_phone import SipPhone
+from lab.sip_phone import RING_TIMEOUT, SipPhone
 from lab.sounds import PCM
 from lab.tokens import Rooms, sip_port
 
@@ -131,17 +131,26 @@ class Telephone(SipPhone, Phone):
         await super().join()
         self._rule = await livekit_sip.lead(self.rooms, self.number, self.room_name)
         await self.dial(self._called, (LOOPBACK, port))
+        self._do(self._forget_once_answered())
 
     async def leave(self) -> None:
         """Hang up; nobody else's call is led by our rule."""
         try:
             await super().leave()
         finally:
-            rule, self._rule = self._rule, None
-            if rule is not None:
-                # A server that a test has killed leads nobody anywhere.
-                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                    await livekit_sip.forget(self.rooms, rule)
+            await self._forget()
+
+    async def _forget_once_answered(self) -> None:
+        """It has led the call; as long as it is there it makes the room a fixed one."""
+        await self.answered(RING_TIMEOUT)
+        await self._forget()
+
+    async def _forget(self) -> None:
+        # A server that a test has killed leads nobody anywhere.
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            if self._rule is not None:
+                await livekit_sip.forget(self.rooms, self._rule)
+            self._rule = None
 
 
 class SipParticipant(Participant, Phone):

@@ -7,7 +7,7 @@ from egress_manager.adapters.mongo_client import Database, Document
 from egress_manager.adapters.mongo_documents import document_of, value_of
 from egress_manager.adapters.mongo_versioned import VersionedCollection, equal, within
 from egress_manager.domain.calls import Call
-from egress_manager.ports import CallFilter, Page
+from egress_manager.domain.pages import CallFilter, Page
 
 COLLECTION: Final = "calls"
 

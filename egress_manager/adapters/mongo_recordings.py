@@ -7,8 +7,8 @@ from typing import Final
 from egress_manager.adapters.mongo_client import Database, Document
 from egress_manager.adapters.mongo_documents import document_of, value_of
 from egress_manager.adapters.mongo_versioned import VersionedCollection, equal, within
+from egress_manager.domain.pages import Page, RecordingFilter
 from egress_manager.domain.recordings import DEADLINE, GOING_ON, MANUAL, Recording
-from egress_manager.ports import Page, RecordingFilter
 
 COLLECTION: Final = "recordings"
 

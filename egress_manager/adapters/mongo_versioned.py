@@ -9,8 +9,8 @@ from egress_manager.adapters.mongo_client import Collection, Document
 from egress_manager.adapters.translating import translating
 from egress_manager.domain.cursors import Place
 from egress_manager.domain.moments import as_stored
+from egress_manager.domain.pages import Page
 from egress_manager.errors import Conflict, NotFound
-from egress_manager.ports import Page
 
 NEWEST_FIRST: Final = -1
 

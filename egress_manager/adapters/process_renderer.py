@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -114,6 +115,10 @@ class ProcessRenderer:
             plan=messages.plan_to_json(plan),
         )
         return messages.rendered_from_json(done)
+
+    def followed(self) -> Collection[str]:
+        """The recordings that are being followed."""
+        return tuple(self._followed)
 
     async def forget(self, recording_id: str) -> None:
         """Stop following, and remove what was begun."""

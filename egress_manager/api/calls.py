@@ -9,7 +9,7 @@ from egress_manager.api.errors import described
 from egress_manager.api.filters import CallerNumber, Cursor, Limit, RoomName, Since, Until
 from egress_manager.api.schemas import CallOut, PageOut
 from egress_manager.api.services import Services
-from egress_manager.ports import CallFilter
+from egress_manager.domain.pages import CallFilter
 
 router = APIRouter(
     prefix="/calls", tags=["calls"], responses=described("unauthenticated", "store_unavailable")

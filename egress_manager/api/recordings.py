@@ -15,9 +15,9 @@ from egress_manager.api.schemas import PageOut, RecordingIn, RecordingOut, Statu
 from egress_manager.api.services import ApiServices, Services
 from egress_manager.api.streaming import streamed
 from egress_manager.domain.manual import Wish
+from egress_manager.domain.pages import RecordingFilter
 from egress_manager.domain.recordings import Recording
 from egress_manager.errors import NotFound
-from egress_manager.ports import RecordingFilter
 
 router = APIRouter(
     prefix="/recordings",

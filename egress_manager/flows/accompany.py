@@ -5,7 +5,8 @@ here, with every look around.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,6 +22,7 @@ from egress_manager.domain.incoming import (
     RoomFinished,
 )
 from egress_manager.domain.manual import GONE_FOR, is_left, looked_at
+from egress_manager.domain.pages import RecordingFilter
 from egress_manager.domain.policy import Engine
 from egress_manager.domain.recordings import MANUAL, Recording, State
 from egress_manager.errors import LiveKitUnavailable, NotFound, StoreUnavailable
@@ -28,7 +30,6 @@ from egress_manager.flows import record, render
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.subject import subject_of
 from egress_manager.flows.update import update
-from egress_manager.ports import RecordingFilter
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ async def look_round(
     `people` has those rooms that could be read. Raises `StoreUnavailable`.
     """
     going_on = await doors.recordings.by_hand()
+    await _let_go_of_the_rest(rooms, {recording.id for recording in going_on}, doors)
     for recording in going_on:
         name = recording.room_name
         was_there = recording.created_at < asked_at
@@ -96,6 +98,18 @@ async def look_round(
         except Exception:  # one that can't be looked after must not hide the others
             log.exception("recording_not_looked_after", extra={"recording": recording.id})
     return len(going_on)
+
+
+async def _let_go_of_the_rest(
+    rooms: Iterable[str], going_on: Collection[str], doors: Doors
+) -> None:
+    """Another process may have ended a recording for which this one still keeps a room."""
+    recorder = doors.recorders[Engine.BUILTIN]
+    for name in rooms:
+        for recording_id in set(recorder.kept_for(name)) - set(going_on):
+            with suppress(NotFound):  # it is about to be stored
+                if not (await doors.recordings.get(recording_id)).is_going_on:
+                    await recorder.let_go(name, recording_id)
 
 
 async def look(

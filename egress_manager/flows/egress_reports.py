@@ -13,6 +13,7 @@ from egress_manager.domain import naming, tending
 from egress_manager.domain.calls import Call, recording_id_of
 from egress_manager.domain.egresses import Egress, EgressStatus, egress_of, mixes
 from egress_manager.domain.incoming import EgressKind, EgressReported
+from egress_manager.domain.pages import CallFilter
 from egress_manager.domain.policy import Engine
 from egress_manager.domain.recordings import Observation, Recording, State
 from egress_manager.errors import NotFound, NotYet
@@ -20,7 +21,6 @@ from egress_manager.flows import record, render
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.subject import subject_of
 from egress_manager.flows.update import update, upsert
-from egress_manager.ports import CallFilter
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ from functools import partial
 from egress_manager.domain.calls import Call, egress_id_of
 from egress_manager.domain.incoming import Participant, Room, RoomListed
 from egress_manager.domain.manual import Wish, id_by_key, looked_at, next_id, stopped
+from egress_manager.domain.pages import RecordingFilter
 from egress_manager.domain.policy import Engine
 from egress_manager.domain.recordings import MANUAL, Observation, Recording, State
 from egress_manager.errors import Conflict, NotFound
@@ -13,7 +14,6 @@ from egress_manager.flows import accompany, ingest, record
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.subject import subject_of
 from egress_manager.flows.update import update
-from egress_manager.ports import RecordingFilter
 
 
 @dataclass(frozen=True, slots=True)

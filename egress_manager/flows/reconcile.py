@@ -16,6 +16,7 @@ from egress_manager.domain import naming
 from egress_manager.domain.calls import call_id_of, is_caller
 from egress_manager.domain.egresses import ANSWER_WAIT, Egress, egress_of
 from egress_manager.domain.incoming import EgressReported
+from egress_manager.domain.pages import RecordingFilter
 from egress_manager.domain.policy import Engine, decide
 from egress_manager.domain.recordings import Recording, State, Verdict
 from egress_manager.domain.trial import ENDS, is_out_of_reach
@@ -25,7 +26,6 @@ from egress_manager.flows.doors import Doors
 from egress_manager.flows.recover import Recovery
 from egress_manager.flows.subject import subject_of
 from egress_manager.flows.update import update
-from egress_manager.ports import RecordingFilter
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from egress_manager.domain.captures import FOLDER
 from egress_manager.domain.egress_files import pieces_of, tracks_of, whole_mix, with_mix
 from egress_manager.domain.egresses import Egress
 from egress_manager.domain.manual import as_recorded
+from egress_manager.domain.pages import CallFilter
 from egress_manager.domain.recordings import (
     Recording,
     Rendered,
@@ -29,7 +30,6 @@ from egress_manager.flows.doors import Doors
 from egress_manager.flows.record import postpone
 from egress_manager.flows.subject import note_reason, subject_of
 from egress_manager.flows.update import update
-from egress_manager.ports import CallFilter
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,14 @@ async def follow(call: Call, recording: Recording, doors: Doors) -> None:
         raise
     except EgressManagerError as error:
         log.warning("not_followed", extra={"recording": recording.id, "why": error.code})
+
+
+async def forget_what_others_made(doors: Doors) -> None:
+    """What this process follows may have been finished by another one: it is not needed here."""
+    for recording_id in doors.renderer.followed():
+        recording = await doors.recordings.get(recording_id)
+        if recording.is_final:
+            await doors.renderer.forget(recording_id)
 
 
 async def render(recording: Recording, doors: Doors) -> Recording:

@@ -6,9 +6,9 @@ from typing import Final
 
 from egress_manager.domain.calls import Call
 from egress_manager.domain.ledger import Line, Report, line_of, report_of
+from egress_manager.domain.pages import CallFilter
 from egress_manager.errors import BadRequest, NotFound
 from egress_manager.flows.doors import Doors
-from egress_manager.ports import CallFilter
 
 #: Calls are read in pages of so many.
 PAGE: Final = 200

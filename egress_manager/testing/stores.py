@@ -10,9 +10,9 @@ from egress_manager.domain.cursors import Place
 from egress_manager.domain.incoming import Webhook
 from egress_manager.domain.ledger import Report
 from egress_manager.domain.moments import as_stored
+from egress_manager.domain.pages import CallFilter, Page, RecordingFilter
 from egress_manager.domain.recordings import MANUAL, Recording
 from egress_manager.errors import Conflict, NotFound, StoreUnavailable
-from egress_manager.ports import CallFilter, Page, RecordingFilter
 
 Item = TypeVar("Item")
 

@@ -1,6 +1,6 @@
 """What work on a recording needs, in memory: captures, renderer, queue, files."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -57,11 +57,11 @@ class MemoryRenderer:
 
     trouble: RenderFailed | None = None
     files: "MemoryFiles | None" = None
-    followed: list[RenderPlan] = field(default_factory=list)
+    followed_plans: list[RenderPlan] = field(default_factory=list)
     finished: list[RenderPlan] = field(default_factory=list)
 
     async def follow(self, plan: RenderPlan) -> None:
-        self.followed.append(plan)
+        self.followed_plans.append(plan)
 
     async def finish(self, plan: RenderPlan) -> Rendered:
         if self.trouble is not None:
@@ -72,8 +72,12 @@ class MemoryRenderer:
         length = (plan.ends_at or plan.begins_at) - plan.begins_at
         return Rendered(plan.mix_filepath, length, 1000, (), ())
 
+    def followed(self) -> Collection[str]:
+        done = {plan.recording_id for plan in self.finished}
+        return [plan.recording_id for plan in self.followed_plans if plan.recording_id not in done]
+
     async def forget(self, recording_id: str) -> None:
-        return None
+        self.followed_plans = [p for p in self.followed_plans if p.recording_id != recording_id]
 
 
 @dataclass

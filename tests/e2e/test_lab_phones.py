@@ -84,6 +84,7 @@ async def test_calls_are_led_into_one_room_or_into_rooms_of_their_own(livekit: L
     assert list(by_id[individual].inbound_numbers) == []
     await livekit_sip.forget(livekit, direct)
     await livekit_sip.forget(livekit, individual)
+    await livekit_sip.forget(livekit, individual)
     assert await rules(livekit) == []
 
 
@@ -98,7 +99,7 @@ async def test_where_no_livekit_sip_is_a_phone_is_a_participant(livekit: LiveKit
 async def test_a_telephone_is_led_into_its_room_and_does_what_phones_do(
     livekit: LiveKit, desk: SipPhone
 ) -> None:
-    """It rings, is answered, speaks, hangs up; its dispatch rule is there as long as it is."""
+    """It rings, is answered, speaks, hangs up; its dispatch rule is there until the answer."""
     word = sounds.chirp(0.5)
     async with Phone(livekit, ROOM, number=CALLER, says=word) as phone:
         (rule,) = await rules(livekit)
@@ -107,6 +108,9 @@ async def test_a_telephone_is_led_into_its_room_and_does_what_phones_do(
         await phone.answered()
         said = await phone.said()
         await phone.say(sounds.silence(0.2))
+        async with asyncio.timeout(30):
+            while await rules(livekit):
+                await asyncio.sleep(0.05)
         await phone.hang_up()
         await desk.left()
         heard = desk.heard()

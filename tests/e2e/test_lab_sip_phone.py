@@ -139,6 +139,19 @@ async def test_a_call_is_taken_back_while_it_rings() -> None:
     assert happened(caller) == ["ringing", "refused", "left"]
 
 
+async def test_a_call_is_taken_back_although_nobody_says_yes_to_that() -> None:
+    """What counts is how the call ends: there are servers that do not answer CANCEL itself."""
+
+    def is_yes(datagram: bytes) -> bool:
+        return datagram.startswith(b"SIP/2.0") and b"CSeq: 1 CANCEL" in datagram
+
+    async with ringing(loses=is_yes) as (caller, called):
+        await caller.hang_up()
+        await called.left()
+
+    assert happened(caller) == ["ringing", "refused", "left"]
+
+
 async def test_who_is_answered_while_taking_it_back_has_a_call_and_ends_it() -> None:
     """The answer and CANCEL cross: neither side is left with half a call."""
     async with ringing() as (caller, called):

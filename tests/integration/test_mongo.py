@@ -13,15 +13,13 @@ from egress_manager.adapters.mongo_inbox import MongoInbox
 from egress_manager.adapters.mongo_recordings import MongoRecordings
 from egress_manager.adapters.mongo_schema import MIGRATIONS, SCHEMA, migrate
 from egress_manager.domain.incoming import Unrecognised, Webhook
+from egress_manager.domain.pages import CallFilter
 from egress_manager.domain.recordings import (
     Verdict,
 )
 from egress_manager.errors import (
     SettingsWrong,
     StoreUnavailable,
-)
-from egress_manager.ports import (
-    CallFilter,
 )
 from lab.servers import Mongod
 from tests.integration.stored import (

@@ -9,6 +9,7 @@ import pytest
 
 from egress_manager.adapters.mongo_client import Database
 from egress_manager.domain.incoming import Room
+from egress_manager.domain.pages import CallFilter, RecordingFilter
 from egress_manager.domain.recordings import (
     DEADLINE,
     MANUAL,
@@ -18,10 +19,6 @@ from egress_manager.errors import (
     BadRequest,
     Conflict,
     NotFound,
-)
-from egress_manager.ports import (
-    CallFilter,
-    RecordingFilter,
 )
 from tests.integration.stored import (
     FULL_CALL,

@@ -48,7 +48,7 @@ async def test_the_mix_is_made_while_the_call_goes_on(tale: Tale) -> None:
     await tale.sees(tale.caller())
     await tale.sees(tale.caller(), Source.CAPTURE, capture="cap_1")
 
-    assert [plan.captures for plan in tale.renderer.followed] == [(".captures/cap_1",)]
+    assert [plan.captures for plan in tale.renderer.followed_plans] == [(".captures/cap_1",)]
 
 
 async def test_a_caller_who_hangs_up_while_it_rings_is_aborted(tale: Tale) -> None:

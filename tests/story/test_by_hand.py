@@ -122,7 +122,7 @@ class TestRooms:
 
         assert begun.captures == ("cap_1",)
         assert begun.status == "recording"
-        assert tale.renderer.followed[-1].recording_id == begun.id
+        assert tale.renderer.followed_plans[-1].recording_id == begun.id
 
     async def test_who_reads_it_while_it_goes_on_sees_whose_tracks_there_are(
         self, tale: Tale

@@ -16,12 +16,12 @@ from egress_manager.domain.chain import (
     replaced_content,
     witnesses_of,
 )
+from egress_manager.domain.pages import CallFilter, RecordingFilter
 from egress_manager.domain.recordings import Recording
 from egress_manager.domain.seal import Entry, SealedFile, entry_of, facts_of, sha256_of
 from egress_manager.domain.sidecars import Unreadable, is_call
 from egress_manager.errors import NotFound
 from egress_manager.flows.audit.doors import Sealers
-from egress_manager.ports import CallFilter, RecordingFilter
 
 Document = Call | Recording
 Tell = Callable[[Finding], None]

@@ -28,12 +28,12 @@ from egress_manager.domain.importing import (
 )
 from egress_manager.domain.moves import Fingerprint
 from egress_manager.domain.naming import FileNames, file_names
+from egress_manager.domain.pages import RecordingFilter
 from egress_manager.domain.readings import Reader, Reading, is_phone
 from egress_manager.domain.recordings import Recording
 from egress_manager.errors import Conflict, NotFound, StorageFailed
 from egress_manager.flows.importing.doors import Importers
 from egress_manager.flows.update import update
-from egress_manager.ports import RecordingFilter
 
 #: No call is longer: a track that began later is part of another.
 LONGEST: Final = timedelta(days=1)

@@ -25,11 +25,12 @@ from egress_manager.domain.moves import (
     with_names,
 )
 from egress_manager.domain.naming import recording_id_of
+from egress_manager.domain.pages import RecordingFilter
 from egress_manager.domain.recordings import Recording
 from egress_manager.errors import Conflict, NotFound
 from egress_manager.flows.migration.doors import Ledger, Movers, Shelf
 from egress_manager.flows.update import update
-from egress_manager.ports import Calls, RecordingFilter, Recordings
+from egress_manager.ports import Calls, Recordings
 
 #: What a book is about, in its first entry.
 FILES: Final = "migrate files"
