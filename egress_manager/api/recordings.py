@@ -13,7 +13,7 @@ from egress_manager.api.errors import NoFile, NoFileYet, described
 from egress_manager.api.filters import CallerNumber, Cursor, Limit, RoomName, Since, Until
 from egress_manager.api.schemas import PageOut, RecordingIn, RecordingOut, Status
 from egress_manager.api.services import ApiServices, Services
-from egress_manager.api.streaming import streamed
+from egress_manager.api.streaming import pass_over_ranges, streamed
 from egress_manager.domain.manual import Wish
 from egress_manager.domain.pages import RecordingFilter
 from egress_manager.domain.recordings import Recording
@@ -155,6 +155,7 @@ async def _file(
     kind = CONTENT_TYPES.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
     path = await run_in_threadpool(_below, services.recordings_dir, filepath) if filepath else None
     if path is not None:
+        pass_over_ranges(request)
         return FileResponse(path, media_type=kind, filename=name, content_disposition_type="inline")
     if filepath and objects and (stored := await objects.about(filepath)):
         return streamed(stored, name, kind, request, objects)

@@ -15,7 +15,7 @@ from egress_manager.api.services import Objects
 from egress_manager.domain.buckets import Stored
 
 #: One range: from here to there, from here on, or so many at the end.
-_RANGE: Final = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", re.IGNORECASE | re.ASCII)
+_RANGE: Final = re.compile(r"\s*bytes\s*=\s*(\d{,99})\s*-\s*(\d{,99})\s*", re.IGNORECASE | re.ASCII)
 
 
 def streamed(stored: Stored, name: str, kind: str, request: Request, objects: Objects) -> Response:
@@ -38,6 +38,17 @@ def streamed(stored: Stored, name: str, kind: str, request: Request, objects: Ob
         return Response(status_code=status, headers=headers, media_type=kind)
     content = objects.read(stored, wanted.start, wanted.stop)
     return StreamingResponse(content, status_code=status, headers=headers, media_type=kind)
+
+
+def pass_over_ranges(request: Request) -> None:
+    """Take away a `Range` that is not one range: then the whole file is wanted.
+
+    The framework would refuse what it can't read, in a form of its own; a range that is not valid
+    is to be passed over (RFC 9110, 14.1.1).
+    """
+    if part_of(1, request.headers.get("range", "")) is None:
+        headers = request.scope["headers"]
+        request.scope["headers"] = [each for each in headers if each[0] != b"range"]
 
 
 def part_of(size: int, header: str) -> range | None:

@@ -90,6 +90,53 @@ class TestAudio:
         assert (rest.status_code, rest.content) == (206, b"89")
         assert none.status_code == 416
 
+    @pytest.mark.parametrize(
+        "ranges",
+        [
+            *("", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-3", "bytes=--1", "chars=0-1"),
+            *("bytes=0-1;q=1", "bytes=1_0-", "bytes=+1-2", "bytes=0-0, 5-6", "bytes=0-9,9-8"),
+            *("bytes=" + "0-9," * 2000 + "0-9", "bytes=" + "9" * 5000 + "-", "bytes=\xb2-", "0-1"),
+        ],
+    )
+    async def test_what_is_not_one_range_asks_for_all(
+        self, house: House, client: httpx2.AsyncClient, ranges: str
+    ) -> None:
+        """Whatever else is written there, as RFC 9110 has it."""
+        await house.has(filepath=house.file("a.mp4"))
+
+        answer = await client.get(
+            "/recordings/rec_1/audio", headers=[(b"Range", ranges.encode("latin-1"))]
+        )
+
+        assert (answer.status_code, answer.content) == (200, b"0123456789")
+
+    async def test_a_range_of_huge_numbers_is_cut_or_is_not_there(
+        self, house: House, client: httpx2.AsyncClient
+    ) -> None:
+        """However many digits they have."""
+        await house.has(filepath=house.file("a.mp4"))
+
+        for ranges, status in [(f"7-{10**98}", 206), (f"-{10**98}", 206), (f"{10**98}-", 416)]:
+            answer = await client.get(
+                "/recordings/rec_1/audio", headers={"Range": f"bytes={ranges}"}
+            )
+            assert answer.status_code == status
+
+    @pytest.mark.parametrize(
+        "name",
+        ["..%2f..%2fetc%2fpasswd", "%2e%2e", "rec_1%2f..", "rec_1%00", "%ff", "%2fetc%2fpasswd"],
+    )
+    async def test_an_id_is_no_path(
+        self, house: House, client: httpx2.AsyncClient, name: str
+    ) -> None:
+        """Whatever it looks like, it is looked for among ids only."""
+        await house.has(filepath=house.file("a.mp4"))
+
+        mix = await client.get(f"/recordings/{name}/audio")
+        track = await client.get(f"/recordings/rec_1/tracks/{name}/audio")
+
+        assert (mix.status_code, track.status_code) == (404, 404)
+
     async def test_its_size_can_be_asked_for_alone(
         self, house: House, client: httpx2.AsyncClient
     ) -> None:
