@@ -13,7 +13,7 @@ from egress_manager.testing.audit import MemoryAudit, MemorySidecars, MemoryWait
 from egress_manager.testing.ears import MemoryEars
 from egress_manager.testing.livekit import MemoryRecorder, MemoryRooms
 from egress_manager.testing.migration import MemoryDispatchRules, MemoryLedger, MemoryShelf
-from egress_manager.testing.sharing import MemoryClaims, MemorySigns, alone
+from egress_manager.testing.sharing import MemoryClaims, MemorySigns
 from egress_manager.testing.stores import (
     FixedClock,
     MemoryCalls,
@@ -55,5 +55,4 @@ __all__ = [
     "MemorySidecars",
     "MemorySigns",
     "MemoryWaiting",
-    "alone",
 ]

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 from egress_manager.domain.claims import NOBODY, Claim, Presence
 from egress_manager.errors import StoreUnavailable
-from egress_manager.flows.sharing.membership import Membership
 
 
 @dataclass
@@ -73,8 +72,3 @@ class MemorySigns:
 
     def hide(self) -> None:
         return None
-
-
-def alone() -> Membership:
-    """A process that knows of no other."""
-    return Membership(Presence("alone", "", records=True), MemoryClaims(), MemorySigns())

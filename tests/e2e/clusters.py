@@ -58,9 +58,12 @@ async def cluster(
     directories: Sequence[Path],
     *,
     jobs: int = 1,
-    settings: Mapping[str, str] | None = None,
+    first: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Cluster]:
-    """One recorder for each of these directories; those with the same one are on one host."""
+    """One recorder for each of these directories; those with the same one are on one host.
+
+    `first` are settings of the first recorder alone.
+    """
     port = free_port()
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(Redis())
@@ -76,13 +79,13 @@ async def cluster(
             settings={
                 "REDIS_URL": redis.url,
                 "EGRESS_MANAGER_ROLES": "none",
-                **(settings or {}),
             },
         )
         await stack.enter_async_context(manager)
         made = Cluster(House(livekit, manager), redis, mongod, database)
-        for directory in directories:
-            recorder = Worker("recorder", manager, recordings=directory)
+        for number, directory in enumerate(directories):
+            own = first if number == 0 else None
+            recorder = Worker("recorder", manager, recordings=directory, settings=own)
             made.recorders.append(await stack.enter_async_context(recorder))
         for _ in range(jobs):
             worker = Worker("jobs", manager)

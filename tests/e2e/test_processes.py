@@ -11,7 +11,7 @@ from lab.manager import Facts, Worker
 from lab.phones import Agent, Phone
 from lab.servers import Mongod
 from tests.e2e.clusters import Cluster, cluster
-from tests.e2e.houses import heard
+from tests.e2e.houses import heard, house
 
 pytestmark = pytest.mark.builtin_only("recorders capture; who orders from LiveKit needs none")
 
@@ -144,6 +144,75 @@ async def test_redis_that_forgets_all_and_is_away_delays_and_loses_nothing(
 
     said_both(recording)
     assert len(await processes.home.manager.recordings_of()) == 1
+
+
+async def test_several_workers_of_uvicorn_record_a_call_once(
+    mongod_server: Mongod, mongo_database: str, tmp_path: Path, room_name: str
+) -> None:
+    """Each of them does everything, and hears of the same call."""
+    directory = tmp_path / "recordings"
+    settings = {"WEB_CONCURRENCY": "3"}
+    async with house(mongod_server, mongo_database, directory, settings=settings) as home:
+        async with (
+            Agent(home.livekit, room_name, identity="agent"),
+            Phone(home.livekit, room_name, number="+15550405") as phone,
+        ):
+            await home.hears(phone)
+            await phone.say(FIRST)
+            await phone.say(SECOND)
+            await phone.hang_up()
+        recording = await home.finished(phone)
+        (only,) = await home.manager.recordings_of()
+
+    said_both(recording)
+    assert only["id"] == recording["id"]
+    assert len(recording["captures"]) == 1
+    assert len(list(directory.glob(".captures/*"))) == 1
+    assert len(list(directory.rglob("*.mp4"))) == 1
+
+
+async def test_a_recorder_that_is_full_leaves_calls_to_the_other(
+    mongod_server: Mongod, mongo_database: str, tmp_path: Path, room_name: str
+) -> None:
+    """With a limit that no process can hold one of two is full from the beginning."""
+    directory = tmp_path / "recordings"
+    full = {"EGRESS_MANAGER_MOST_LAG": "0"}
+    async with cluster(
+        mongod_server, mongo_database, [directory, directory], first=full
+    ) as processes:
+        async with (
+            Agent(processes.home.livekit, room_name, identity="agent"),
+            Phone(processes.home.livekit, room_name, number="+15550406") as phone,
+        ):
+            holder = await breathe_until_held(processes, phone, room_name)
+            await phone.hang_up()
+        await processes.home.finished(phone)
+
+    assert holder is processes.recorders[1]
+
+
+async def test_where_all_are_full_a_call_is_captured_and_mixed_after_it(
+    mongod_server: Mongod, mongo_database: str, tmp_path: Path, room_name: str
+) -> None:
+    """Health raises the alarm; nothing is refused, nothing is lost."""
+    settings = {"EGRESS_MANAGER_MOST_LAG": "0"}
+    async with house(
+        mongod_server, mongo_database, tmp_path / "recordings", settings=settings
+    ) as home:
+        assert "mixes come after" in await home.manager.ill("recorder")
+        async with (
+            Agent(home.livekit, room_name, identity="agent"),
+            Phone(home.livekit, room_name, number="+15550407") as phone,
+        ):
+            await home.hears(phone)
+            await phone.say(FIRST)
+            begun = list(home.manager.recordings.rglob("*.mp4*"))
+            await phone.say(SECOND)
+            await phone.hang_up()
+        recording = await home.finished(phone)
+
+    assert begun == []
+    said_both(recording)
 
 
 async def test_a_host_that_dies_is_followed_by_another_one(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from egress_manager import jobs
+from egress_manager.domain.claims import Presence
 from egress_manager.domain.incoming import (
     Kind,
     News,
@@ -23,11 +24,13 @@ from egress_manager.domain.recordings import Recording
 from egress_manager.errors import SignatureRefused
 from egress_manager.flows import ingest
 from egress_manager.flows.doors import Doors, House
+from egress_manager.flows.sharing.membership import Membership
 from egress_manager.testing import (
     FixedClock,
     MemoryCalls,
     MemoryCaptures,
     MemoryCarrier,
+    MemoryClaims,
     MemoryEars,
     MemoryFiles,
     MemoryInbox,
@@ -37,7 +40,7 @@ from egress_manager.testing import (
     MemoryRenderer,
     MemoryReports,
     MemoryRooms,
-    alone,
+    MemorySigns,
 )
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -155,7 +158,7 @@ def in_memory(policy: Policy) -> Tale:
         trunks=rooms,
         recorders=recorders,
         reports=MemoryReports(),
-        membership=alone(),
+        membership=Membership(Presence("alone", "", records=True), MemoryClaims(), MemorySigns()),
         carrier=MemoryCarrier(),
         **parts,
     )
