@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -67,6 +68,9 @@ def _random(given: argparse.Namespace) -> int:
 
 async def _play(wanted: Iterable[Schedule], workers: int, file: Path | None) -> int:
     """Run them all and say how far it is; the exit code."""
+    task = asyncio.current_task()
+    if task is not None:  # what runs is ended and tidied away, as after Ctrl-C
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     wanted = list(wanted)
     results: list[Result] = []
     async for result in play(wanted, workers):

@@ -18,6 +18,9 @@ Law = Callable[[Aftermath], Iterator[str]]
 THERE: Final = 0.5
 #: Packets that were lost take something away from every word.
 THERE_IN_LOSS: Final = 0.35
+#: A word in two halves is a part of one in each place; the squares of how alike both are add up to
+#: one, those of a word that is there twice to two.
+ONCE: Final = 1.3
 #: A call is noticed within so long after both ways are open again. Seconds.
 NOTICED: Final = 6.0
 #: A hole and a word that it took need not fit more exactly. Seconds.
@@ -68,7 +71,7 @@ def nothing_twice(after: Aftermath) -> Iterator[str]:
     paths = sorted(each["filepath"] for each in after.recordings if each["filepath"])
     yield from (f"{one} is of two recordings" for one, other in pairwise(paths) if one == other)
     for heard in after.heard:
-        if heard.score > THERE and heard.again > THERE:
+        if heard.score**2 + heard.again**2 > ONCE:
             yield f"{heard.recording_id} has the word {heard.word!r} twice"
 
 
