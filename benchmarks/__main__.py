@@ -7,7 +7,7 @@ from typing import Final
 
 import uvloop
 
-from benchmarks import hangup, intake, joining, load, place, soak, storm
+from benchmarks import hangup, intake, joining, load, place, soak, storm, takeover
 from benchmarks.figures import Benchmark, Machine, Measured, load_average, today
 from benchmarks.page import keep
 from benchmarks.premises import say
@@ -22,6 +22,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "hangup": Benchmark(hangup.METHOD, hangup.measure),
     "intake": Benchmark(intake.METHOD, intake.measure),
     "storm": Benchmark(storm.METHOD, storm.measure),
+    "takeover": Benchmark(takeover.METHOD, takeover.measure),
     "soak": Benchmark(soak.METHOD, soak.measure),
     "place": Benchmark(place.METHOD, place.measure),
 }
