@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
 
 import aiohttp
 from livekit import api
@@ -23,20 +25,23 @@ _PASSING: Final = frozenset({"unavailable", "deadline_exceeded", "internal", "un
 class LiveKitApi:
     """Asks livekit-server; open it in the event loop it is used in.
 
-    `timeout` is how long what is asked in one go may take, in seconds.
+    `timeout` is how long what is asked in one go may take, in seconds. `on_time` is told what time
+    the server says it is, in full seconds, with every answer.
     """
 
     def __init__(
         self, url: str, api_key: str, api_secret: str, *, timeout: float = TIMEOUT
     ) -> None:
-        self._api: Callable[[], api.LiveKitAPI] = lambda: api.LiveKitAPI(url, api_key, api_secret)
+        self.on_time: Callable[[datetime], None] | None = None
+        self._where = (url, api_key, api_secret)
         self._timeout = timeout
+        self._session: aiohttp.ClientSession | None = None
         self._open: api.LiveKitAPI | None = None
 
     async def aclose(self) -> None:
         """Close the HTTP session."""
-        if self._open is not None:
-            await self._open.aclose()
+        if self._session is not None:
+            await self._session.close()
 
     @contextlib.asynccontextmanager
     async def asking(self) -> AsyncIterator[api.LiveKitAPI]:
@@ -45,7 +50,8 @@ class LiveKitApi:
         The SDK takes a time-out and does not keep it: its requests name none of their own.
         """
         if self._open is None:
-            self._open = self._api()
+            self._session = self._hearing()
+            self._open = api.LiveKitAPI(*self._where, session=self._session)
         try:
             async with asyncio.timeout(self._timeout):
                 yield self._open
@@ -53,6 +59,19 @@ class LiveKitApi:
             raise ours(error) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise LiveKitUnavailable("livekit-server does not answer") from error
+
+    def _hearing(self) -> aiohttp.ClientSession:
+        """A session that hears what time the server says it is."""
+        trace = aiohttp.TraceConfig()
+        trace.on_request_end.append(self._hear_time)
+        return aiohttp.ClientSession(trace_configs=[trace])
+
+    async def _hear_time(self, *heard: Any) -> None:
+        """Called with the session, a context of its own, and the request that was answered."""
+        said = heard[2].response.headers.get("Date")
+        if self.on_time is not None and said is not None:
+            with contextlib.suppress(ValueError):
+                self.on_time(parsedate_to_datetime(said))
 
 
 def ours(error: api.TwirpError) -> EgressManagerError:

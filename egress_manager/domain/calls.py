@@ -36,6 +36,8 @@ _NUMBER: Final = re.compile(r"\+?[0-9]{3,15}")
 
 #: A call whose join lies further back than this was found late, by asking.
 FOUND_LATE: Final = timedelta(seconds=10)
+#: LiveKit's times are known to be so near to ours; who joined longer ago was seen late.
+SEEN_LATE: Final = timedelta(seconds=1)
 
 #: That a caller is still there is written down this often, not with every look.
 SEEN_EVERY: Final = timedelta(seconds=5)
@@ -282,13 +284,13 @@ def new_call(news: ParticipantSeen) -> Call:
 
 
 def _joined_at(call: Call) -> datetime:
-    """When the caller came, on our clock: when we saw it, or long before, where LiveKit says so.
+    """When the caller came: when we saw it, or before that, where LiveKit says so.
 
-    LiveKit's own time of joining is on another machine's clock, so it counts only for a call that
-    was found late.
+    LiveKit's own time of joining was on another machine's clock, and is only known to be so near:
+    it counts for a call that we saw late.
     """
     seen, told = call.first_seen_at or call.joined_at, call.livekit_joined_at
-    return told if told and seen - told > FOUND_LATE else seen
+    return told if told and seen - told > SEEN_LATE else seen
 
 
 def _earlier(known: datetime | None, told: datetime | None) -> datetime | None:

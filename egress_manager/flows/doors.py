@@ -48,30 +48,50 @@ class House:
 CLOCKS_APART: Final = timedelta(days=1)
 
 
+#: Delays are remembered for so many minutes.
+REMEMBERED: Final = 5
+#: Clocks of hosts that work together are no further apart.
+CLOCKS_AGREE: Final = timedelta(seconds=10)
+
+
 @dataclass(slots=True)
 class LiveKitClock:
-    """How far LiveKit's clock is from ours, learnt from webhooks: the least delay that was seen.
+    """How far LiveKit's clock is from ours: the least delay that was seen of anything it said.
 
-    The delay of a webhook is the time on its way and the difference of the clocks; the least one
-    seen had hardly any way.
+    The delay of a webhook, or of an answer, is the time on its way and the difference of the
+    clocks; the least one seen had hardly any way.
     """
 
     least: timedelta | None = None
+    _by_minute: Mapping[int, timedelta] = field(default_factory=dict)
 
     def learn(self, theirs: datetime, ours: datetime) -> None:
-        """Something that happened at `theirs`, by LiveKit's clock, was heard at `ours`."""
+        """Something that happened at `theirs`, by LiveKit's clock, was heard at `ours`.
+
+        Only the last minutes count: clocks drift, and one that was stepped begins anew.
+        """
         apart = ours - theirs
-        if abs(apart) <= CLOCKS_APART:
-            self.least = apart if self.least is None else min(self.least, apart)
+        if abs(apart) > CLOCKS_APART:
+            return
+        now = int(ours.timestamp() // 60)
+        lately = {m: least for m, least in self._by_minute.items() if abs(now - m) < REMEMBERED}
+        self._by_minute = {**lately, now: min(apart, lately.get(now, apart))}
+        self.least = min(self._by_minute.values())
 
     def delay(self, theirs: datetime, ours: datetime) -> timedelta:
         """How long news was on its way, whatever the clocks say."""
         return ours - theirs - (self.least if self.least is not None else timedelta())
 
-    def corrected(self, person: Participant) -> Participant:
-        """A participant whose joining is told by our clock."""
-        if person.joined_at is None or self.least is None:
+    def corrected(self, person: Participant, at: datetime) -> Participant:
+        """Somebody who was seen `at`, with the time of joining by our clock.
+
+        While nothing is known of LiveKit's clock, its word counts only for who came long ago.
+        """
+        if person.joined_at is None:
             return person
+        if self.least is None:
+            is_long_ago = at - person.joined_at > CLOCKS_AGREE
+            return person if is_long_ago else replace(person, joined_at=None)
         return replace(person, joined_at=person.joined_at + self.least)
 
 

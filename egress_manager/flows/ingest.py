@@ -127,6 +127,10 @@ def _learn_clock(news: ParticipantSeen, doors: Doors) -> None:
         doors.livekit_clock.learn(news.participant.joined_at, news.at)
 
 
+def _by_our_clock(news: ParticipantSeen, doors: Doors) -> ParticipantSeen:
+    return replace(news, participant=doors.livekit_clock.corrected(news.participant, news.at))
+
+
 def _is_stale(news: ParticipantSeen, doors: Doors) -> bool:
     """Old news: the room may be gone, and joining would open it again. Polling knows better."""
     if doors.clock.now() - news.at > FOUND_LATE:
@@ -147,8 +151,7 @@ async def _seen(news: ParticipantSeen, doors: Doors) -> Outcome:
         )
         return Outcome("participant")
     _learn_clock(news, doors)
-    seen = replace(news, participant=doors.livekit_clock.corrected(news.participant))
-    call = await _call_of(seen, doors)
+    call = await _call_of(_by_our_clock(news, doors), doors)
     if not call.is_over:
         await attend_if_wanted(news, doors)
     call, recording = await record.begin(call, doors.clock.now(), doors)
@@ -169,7 +172,7 @@ async def _left(news: ParticipantLeft, doors: Doors) -> Outcome:
     calls = list(await doors.calls.by_participant(news.room.name, news.participant.sid))
     if not calls and is_caller(news.participant):
         seen = ParticipantSeen(news.at, news.room, news.participant, news.source, news.capture_id)
-        calls = [await _call_of(seen, doors)]
+        calls = [await _call_of(_by_our_clock(seen, doors), doors)]
         await record.begin(calls[0], doors.clock.now(), doors)
     for call in calls:
         call = await _lose(call, news, doors)

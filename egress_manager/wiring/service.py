@@ -140,7 +140,7 @@ def _doors(
     """Which adapter stands behind which port."""
     shared = recorders[0]
     webhooks = _webhooks(settings)
-    return Doors(
+    doors = Doors(
         house=house_of(settings),
         clock=OneClock(lambda: shared.is_busy),
         webhooks=webhooks,
@@ -161,6 +161,8 @@ def _doors(
         standing_rooms=set(settings.standing_rooms),
         membership=shared.membership,
     )
+    rooms.on_time = lambda theirs: doors.livekit_clock.learn(theirs, doors.clock.now())
+    return doors
 
 
 def _membership(

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -177,3 +178,21 @@ async def test_webhooks_are_taken_only_when_livekit_signed_them(
 
     assert (unsigned.status_code, wrong.status_code) == (401, 401)
     assert len(await home.manager.calls()) == 1
+
+
+async def test_what_time_it_is_at_livekit_is_heard_with_every_answer(
+    livekit_server: LiveKit,
+) -> None:
+    """In full seconds, as HTTP has it."""
+    heard_at: list[datetime] = []
+    rooms = LiveKitRooms(livekit_server.http_url, *_key(livekit_server))
+    rooms.on_time = heard_at.append
+    before = datetime.now(UTC).replace(microsecond=0)
+    try:
+        await rooms.rooms()
+        await rooms.participants("nowhere")
+    finally:
+        await rooms.aclose()
+
+    assert len(heard_at) == 2
+    assert before <= heard_at[0] <= heard_at[1] <= datetime.now(UTC)

@@ -12,6 +12,7 @@ from egress_manager.domain.incoming import (
     RoomFinished,
     RoomListed,
     Source,
+    Track,
 )
 from egress_manager.domain.policy import Policy, Scope
 from egress_manager.domain.recordings import State
@@ -181,3 +182,54 @@ async def test_a_livekit_whose_clock_is_slow_is_not_taken_for_late(tale: Tale) -
 
     assert tale.recorder.attended == ["room-0", "room-1"]
     assert {call.joined_at.second for call in tale.calls.kept.values()} == {0, 30}
+
+
+async def test_a_call_that_is_seen_some_seconds_late_began_when_livekit_says(tale: Tale) -> None:
+    """What LiveKit's clock says is known from its answers: what was missed is told as missing."""
+    noon = tale.clock.now()
+    tale.doors.livekit_clock.learn(noon - timedelta(minutes=2), noon)
+    joined_at = noon - timedelta(minutes=2, seconds=6)
+    await tale.sees(tale.caller("PA_1", joined_at=joined_at), Source.POLL)
+
+    (call,) = await tale.calls.going_on()
+    assert call.joined_at == noon - timedelta(seconds=6)
+
+
+async def test_while_nothing_is_known_of_livekits_clock_a_few_seconds_mean_nothing(
+    tale: Tale,
+) -> None:
+    """Its word counts for a call that began long before."""
+    noon = tale.clock.now()
+    await tale.sees(tale.caller("PA_1", joined_at=noon - timedelta(seconds=6)), Source.POLL)
+
+    (call,) = await tale.calls.going_on()
+    assert call.joined_at == noon
+
+
+async def test_what_a_clock_was_before_it_was_stepped_is_forgotten(tale: Tale) -> None:
+    """An hour ahead for a while, it is right again after."""
+    clock, noon = tale.doors.livekit_clock, tale.clock.now()
+    hour, second = timedelta(hours=1), timedelta(seconds=1)
+    clock.learn(noon, noon)
+    clock.learn(noon + second, noon + second - hour)
+    stepped = clock.least
+    clock.learn(noon + 2 * second, noon + 2 * second)
+
+    assert (stepped, clock.least) == (-hour, timedelta())
+
+
+async def test_a_call_that_nobody_was_there_to_see_is_not_called_unanswered(tale: Tale) -> None:
+    """All its webhooks came at once after it was over: an agent had spoken, so it was a call."""
+    noon = tale.clock.now()
+    tale.doors.livekit_clock.learn(noon, noon)
+    caller = tale.caller(
+        joined_at=noon - timedelta(seconds=9), attributes={"sip.callStatus": "ringing"}
+    )
+    agent = Participant("PA_agent", "agent", tracks=(Track("TR_agent", "agent", "audio/opus"),))
+    await tale.sees(caller)
+    await tale.sees(agent)
+    await tale.loses(caller)
+    await tale.works()
+
+    recording = await tale.recording()
+    assert (recording.status, recording.reason) == ("failed", "never_captured")
