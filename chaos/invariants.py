@@ -129,7 +129,15 @@ def _missing(
 
 
 def _is_explained(said: Said, recording: Facts, after: Aftermath) -> bool:
-    """Whether a hole of the recording, or of a track, covers some of it."""
+    """Whether a hole of the recording, or of a track, covers some of it.
+
+    What LiveKit Egress lost while something was broken is in its files, and nobody can tell.
+    """
+    if any(job["is_delivered"] for job in recording["egresses"]) and any(
+        struck.began - NEAR < said.ended and said.began < struck.healed + NOTICED
+        for struck in after.struck
+    ):
+        return True
     holes = [*recording["holes"], *(h for track in recording["tracks"] for h in track["holes"])]
     if any(struck.fault.startswith("clock") for struck in after.struck):
         return bool(holes) or recording["duration_sec"] < said.ended - said.began

@@ -165,9 +165,12 @@ def strays(house: House, found: Sequence[Facts]) -> Iterator[str]:
     """Files that no recording accounts for, and temporary ones."""
     root = house.manager.recordings
     known = {path for each in found for path in _files_of(each)}
+    # LiveKit Egress names its files itself, by what it was asked for: the recording's id is in it.
+    made = [each["id"] for each in found if each["egresses"]]
     for file in root.rglob("*"):
         inside = file.relative_to(root)
-        if file.is_file() and inside.parts[0] not in _OURS and str(file) not in known:
+        is_known = str(file) in known or any(name in str(inside) for name in made)
+        if file.is_file() and inside.parts[0] not in _OURS and not is_known:
             yield str(inside)
     yield from (str(file) for file in house.temporary.rglob("*") if file.is_file())
 
