@@ -58,7 +58,7 @@ def set_up(level: str = "INFO", *, plain: bool | None = None, to: TextIO = sys.s
     if plain is None:
         plain = to.isatty()
     handler = logging.StreamHandler(to)
-    handler.setFormatter(_formatter(plain))
+    handler.setFormatter(formatter(plain))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -69,7 +69,8 @@ def set_up(level: str = "INFO", *, plain: bool | None = None, to: TextIO = sys.s
         logging.getLogger(name).propagate = True
 
 
-def _formatter(plain: bool) -> logging.Formatter:
+def formatter(plain: bool) -> logging.Formatter:
+    """How a record becomes a line."""
     last: list[structlog.typing.Processor]
     if plain:
         last = [structlog.dev.ConsoleRenderer()]

@@ -28,12 +28,21 @@ _POLL = 0.05
 Facts = dict[str, Any]
 
 
-class Manager(Server):
+class Ours(Server):
+    """A process of ours: at its end its log is held against what it must not tell."""
+
+    async def close(self) -> None:
+        await self.kill()
+        log = self.log.read_text(errors="replace") if self.log.exists() else ""
+        await super().close()
+        discretion.hold(log, self.name)
+
+
+class Manager(Ours):
     """`uvicorn egress_manager.app:app`, with settings of a test's own.
 
     `livekit_url` may be set until it is started. `settings` are environment variables that add to
-    or replace the usual ones. `recordings` is where its files go. At the end its log is held
-    against what it must not tell.
+    or replace the usual ones. `recordings` is where its files go.
     """
 
     name = "manager"
@@ -81,12 +90,6 @@ class Manager(Server):
             **self._mongo,
         }
         return usual | self._settings
-
-    async def close(self) -> None:
-        await self.kill()
-        log = self.log.read_text(errors="replace") if self.log.exists() else ""
-        await super().close()
-        discretion.hold(log, self.name)
 
     async def answers(self) -> bool:
         try:
@@ -162,7 +165,7 @@ class Manager(Server):
             return []
 
 
-class Worker(Server):
+class Worker(Ours):
     """`egress-manager jobs` or `egress-manager recorder`, beside a manager and with its settings.
 
     `recordings` is its own directory, where it is not on the manager's host.

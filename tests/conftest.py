@@ -10,11 +10,24 @@ from typing import Any, TypeVar
 
 import pytest
 
+from egress_manager import telemetry
+from lab import discretion
 from lab.programs import ProgramMissing
 from lab.servers import LiveKit, Mongod, Redis, Server
 
+#: The loggers of the product.
+OURS = "egress_manager"
 Result = TypeVar("Result")
 SomeServer = TypeVar("SomeServer", bound=Server)
+
+
+@pytest.fixture(autouse=True)
+def discreet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What our code logs in a test's own process tells no more than what servers of ours may."""
+    yield
+    formatter = telemetry.formatter(plain=False)
+    records = [record for record in caplog.get_records("call") if record.name.startswith(OURS)]
+    discretion.hold("\n".join(map(formatter.format, records)), "the test")
 
 
 @pytest.fixture(scope="session")

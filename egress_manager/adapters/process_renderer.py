@@ -9,14 +9,13 @@ import asyncio
 import contextlib
 import itertools
 import json
+import logging
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
-
-import structlog
 
 from egress_manager.audio import messages
 from egress_manager.audio.as_json import from_json, to_json
@@ -25,7 +24,7 @@ from egress_manager.domain.evidence import Claim, Evidence
 from egress_manager.domain.recordings import Rendered, RenderPlan
 from egress_manager.errors import ListenFailed, RenderFailed, StorageFailed
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 MODULE: Final = "egress_manager.audio.worker"
 
@@ -148,7 +147,7 @@ class ProcessRenderer:
             except _Died:
                 continue
             except TimeoutError:
-                log.warning("renderer_hangs", verb=verb, waited_for=wait_for)
+                log.warning("renderer_hangs", extra={"verb": verb, "waited_for": wait_for})
                 self._kill()
                 raise RenderFailed(f"the renderer did not answer within {wait_for:.0f} s") from None
         raise RenderFailed("the renderer process died again and again")
@@ -194,7 +193,7 @@ class ProcessRenderer:
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(_Died())
-        log.warning("renderer_died", code=process.returncode)
+        log.warning("renderer_died", extra={"code": process.returncode})
 
     async def _spawned(self) -> Process:
         """A new process that follows what was followed before."""
