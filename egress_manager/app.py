@@ -69,6 +69,7 @@ def _api_services(process: Process) -> ApiServices:
         receive=process.intake.receive,
         recordings_dir=services.files.directory,
         objects=services.objects,
+        place=doors.place,
         health_checks={**services.health_checks, "audit": partial(seal.newest, process.sealers)},
         start=partial(manual.start, doors=doors),
         stop=partial(manual.stop, doors=doors),

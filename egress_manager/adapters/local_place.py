@@ -32,6 +32,14 @@ def place(directory: Path) -> str:
         return hashlib.sha256(f"{socket.gethostname()}{directory}".encode()).hexdigest()[:8]
 
 
+def known_place(directory: Path) -> str:
+    """Its name, for who changes nothing; empty where no process ever worked on it."""
+    try:
+        return _read(directory / FILE)
+    except OSError:
+        return ""
+
+
 def _read(path: Path) -> str:
     with suppress(FileNotFoundError):
         return path.read_text().strip()

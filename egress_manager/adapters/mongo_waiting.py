@@ -9,14 +9,16 @@ from egress_manager.adapters.translating import translating
 
 
 class MongoWaiting:
-    """Ids, by what documents say of themselves in `unsealed`."""
+    """Ids, by what documents say of themselves in `unsealed`; of recordings at one place."""
 
-    def __init__(self, database: mongo.Database) -> None:
+    def __init__(self, database: mongo.Database, place: str = "") -> None:
+        self._place = place
         self._recordings = database[mongo_recordings.COLLECTION]
         self._calls = database[mongo_calls.COLLECTION]
 
     async def recordings(self, limit: int, but: Collection[str] = ()) -> Sequence[str]:
-        return await _ids(self._recordings, {}, limit, but)
+        here = {"place": {"$in": ["", None, self._place]}}
+        return await _ids(self._recordings, here, limit, but)
 
     async def calls(
         self, left_before: datetime, limit: int, but: Collection[str] = ()

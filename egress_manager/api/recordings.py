@@ -161,6 +161,10 @@ async def _file(
         return streamed(stored, name, kind, request, objects)
     if not recording.is_over:
         raise NoFileYet("the recording is not finished")
+    if recording.place not in ("", services.place):
+        raise NoFile(
+            f"the files are on another host, at place {recording.place}: ask the API there"
+        )
     raise NoFile(f"there is no file here: {recording.reason or recording.verdict.value}")
 
 

@@ -74,7 +74,7 @@ class ApiServices:
     """The doors of the API.
 
     Only files below `recordings_dir` and objects of the bucket are ever served; `objects` is None
-    where there is no bucket.
+    where there is no bucket. `place` is the name of the directory.
     """
 
     calls: Calls
@@ -90,6 +90,7 @@ class ApiServices:
     mend: Mend
     draw_up: DrawUp
     objects: Objects | None = None
+    place: str = ""
     webhooks: WebhookTally = field(default_factory=WebhookTally)
 
 

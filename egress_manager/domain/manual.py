@@ -46,8 +46,9 @@ def as_recorded(call: Call, recording: Recording) -> Call:
     stop = recording.stop_asked_at
     if stop is None or (call.left_at is not None and call.left_at <= stop):
         return call
-    if call.answered_at is not None and call.answered_at > stop:
-        call = replace(call, answered_at=None, status="ringing")
+    answered = call.answered_at or call.heard_at
+    if answered is not None and answered > stop:
+        call = replace(call, answered_at=None, heard_at=None, status="ringing")
     return replace(call, left_at=stop, left_reason="stopped")
 
 

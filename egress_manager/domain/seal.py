@@ -34,12 +34,13 @@ MIX: Final = "mix"
 class Seal:
     """What a document says of the newest entry about it; `version` is the document's that has it.
 
-    A document whose version is another one was changed since.
+    A document whose version is another one was changed since. `place` is where its sidecar lies.
     """
 
     number: int
     hash: str
     version: int
+    place: str = ""
 
 
 class Kind(StrEnum):

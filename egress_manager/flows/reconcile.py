@@ -230,7 +230,7 @@ async def _files(doors: Doors, most: int) -> list[Difference]:
 async def _file_of(recording: Recording, doors: Doors) -> Difference | None:
     if recording.state in (State.FAILED, State.ABORTED) and await _salvageable(recording, doors):
         return Difference(Kind.FILE_FOUND, recording.id, recording.id)
-    path = recording.filepath
+    path = recording.filepath if doors.is_here(recording) else None
     if recording.state not in ENDS.values() or not path:
         return None
     is_there, is_missed = await doors.files.exists(path), is_out_of_reach(recording)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from egress_manager.adapters import mongo_schema
 from egress_manager.adapters.builtin_clock import OneClock
+from egress_manager.adapters.local_place import known_place
 from egress_manager.adapters.local_sidecars import LocalSidecars
 from egress_manager.adapters.mongo_audit import MongoAudit
 from egress_manager.adapters.mongo_calls import MongoCalls
@@ -22,7 +23,8 @@ from egress_manager.wiring.service import Services
 def sealers_of(services: Services) -> Sealers:
     """What the service seals with."""
     files = services.files
-    return _sealers(services.database, files, files.directory, services.doors.clock)
+    here = services.doors.place
+    return _sealers(services.database, files, files.directory, services.doors.clock, here)
 
 
 @asynccontextmanager
@@ -34,7 +36,8 @@ async def open_sealers(settings: Settings) -> AsyncIterator[Sealers]:
     files, _ = files_of(settings)
     async with open_database(settings) as database:
         await mongo_schema.migrate(database)
-        yield _sealers(database, files, files.directory, OneClock(lambda: False))
+        here = known_place(files.directory)
+        yield _sealers(database, files, files.directory, OneClock(lambda: False), here)
 
 
 def sidecars_in(directory: Path) -> Sidecars:
@@ -42,13 +45,14 @@ def sidecars_in(directory: Path) -> Sidecars:
     return LocalSidecars(directory.absolute())
 
 
-def _sealers(database: Database, files: Files, directory: Path, clock: Clock) -> Sealers:
+def _sealers(database: Database, files: Files, directory: Path, clock: Clock, here: str) -> Sealers:
     return Sealers(
         recordings=MongoRecordings(database),
         calls=MongoCalls(database),
-        waiting=MongoWaiting(database),
+        waiting=MongoWaiting(database, here),
         audit=MongoAudit(database),
         sidecars=LocalSidecars(directory),
         files=files,
         clock=clock,
+        place=here,
     )

@@ -12,6 +12,7 @@ from egress_manager.adapters.livekit_probe import LiveKitProbe
 from egress_manager.adapters.livekit_sip import LiveKitSip
 from egress_manager.adapters.local_depot import LocalDepot
 from egress_manager.adapters.local_ledger import LocalLedger
+from egress_manager.adapters.local_place import known_place
 from egress_manager.adapters.local_probe import LocalProbe
 from egress_manager.adapters.local_shelf import LocalShelf
 from egress_manager.adapters.mongo_calls import MongoCalls
@@ -71,6 +72,7 @@ async def open_importers(settings: Settings) -> AsyncIterator[Importers]:
             sounds=PyavSounds(),
             clock=OneClock(lambda: False),
             naming=settings.naming,
+            place=known_place(settings.recordings_dir.absolute()),
         )
 
 

@@ -1,5 +1,6 @@
 """News that come late, twice, out of turn, or not at all."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -233,3 +234,15 @@ async def test_a_call_that_nobody_was_there_to_see_is_not_called_unanswered(tale
 
     recording = await tale.recording()
     assert (recording.status, recording.reason) == ("failed", "never_captured")
+
+
+async def test_a_caller_who_is_heard_was_answered_whatever_the_attributes_say(tale: Tale) -> None:
+    """After livekit-server was restarted, callers have the attributes that they came with."""
+    ringing = tale.caller(attributes={"sip.callStatus": "ringing"})
+    await tale.sees(ringing, Source.CAPTURE, capture="cap_1")
+    await tale.sees(replace(ringing, is_heard=True), Source.CAPTURE, capture="cap_1")
+    await tale.loses(ringing, Source.CAPTURE)
+    await tale.works()
+
+    recording = await tale.recording()
+    assert (recording.status, recording.captures) == ("completed", ("cap_1",))

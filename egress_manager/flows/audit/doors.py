@@ -41,7 +41,7 @@ class Waiting(Protocol):
     """
 
     async def recordings(self, limit: int, but: Collection[str] = ()) -> Sequence[str]:
-        """Recordings in a final state."""
+        """Recordings in a final state, whose files are here."""
         ...
 
     async def calls(
@@ -77,7 +77,10 @@ class Sidecars(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealers:
-    """Everything that sealing takes, and holding things against their seals."""
+    """Everything that sealing takes, and holding things against their seals.
+
+    `place` is whose files and sidecars these are, where several hosts have their own.
+    """
 
     recordings: Recordings
     calls: Calls
@@ -86,3 +89,8 @@ class Sealers:
     sidecars: Sidecars
     files: Files
     clock: Clock
+    place: str = ""
+
+    def is_here(self, place: str) -> bool:
+        """Whether what lies at that place can be read; what has no place lies anywhere."""
+        return place in ("", self.place)

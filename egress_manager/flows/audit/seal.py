@@ -174,7 +174,7 @@ async def _sealed(content: Content, version: int, doors: Sealers) -> tuple[Seal,
     """The seal that the document gets, and all entries about it; the newest is of this content."""
     entry = await _entry(content, doors)
     about = await doors.audit.about(content.subject)
-    return Seal(entry.number, entry.hash, version), tuple(about)
+    return Seal(entry.number, entry.hash, version, doors.place), tuple(about)
 
 
 async def _entry(content: Content, doors: Sealers) -> Entry:

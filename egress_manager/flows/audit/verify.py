@@ -142,6 +142,9 @@ class _Audit:
             if _differs(document, newest):
                 where = (newest.number, None, subject)
                 look.findings.append(Finding(Trouble.DOCUMENT_CHANGED, *where))
+            if not self.doors.is_here(document.seal.place):
+                look.elsewhere += max(1, len(newest.content.files))
+                return look
             look.findings += await self._sidecar(document, newest)
             await self._files(newest, look)
         return look

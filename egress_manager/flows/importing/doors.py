@@ -74,7 +74,10 @@ class Owners(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Importers:
-    """What importing takes; `naming` is the pattern by which files are named that are copied."""
+    """What importing takes; `naming` is the pattern by which files are named that are copied.
+
+    `place` is the name of the directory that they come to.
+    """
 
     recordings: Recordings
     owners: Owners
@@ -82,3 +85,4 @@ class Importers:
     sounds: Sounds
     clock: Clock
     naming: str
+    place: str = ""

@@ -8,7 +8,7 @@ come before tracks, which need something to be a part of.
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from functools import partial
@@ -209,7 +209,8 @@ class _Run:
         filepath = await self._put(found, names.mix_stem)
         if filepath == doors.depot.home(found.path):
             names = _names_as_they_are(filepath, doors)
-        recording = recording_of(found, filepath=filepath, names=names, at=doors.clock.now())
+        new = recording_of(found, filepath=filepath, names=names, at=doors.clock.now())
+        recording = replace(new, place=doors.place)
         if self._wish.is_meant:
             recording = await self._add(recording)
             await self._leave(found, filepath)

@@ -51,6 +51,7 @@ class SharedRecorder:
     local: Capturing | None
     engine: Engine = Engine.BUILTIN
     _asked: dict[str, int] = field(default_factory=dict)
+    _idle: set[str] = field(default_factory=set)
     _errands: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     async def attend(self, room_name: str, participant_sid: str = "") -> None:
@@ -121,10 +122,13 @@ class SharedRecorder:
         await self.membership.look()
         if self.local is None:
             return
-        for claim in list(self.membership.held.values()):
+        claims = dict(self.membership.held)
+        for claim in claims.values():
             if claim.name.startswith(ROOM):
                 await self._mind(claim, claim.name.removeprefix(ROOM), self.local)
         self._asked = {name: n for name, n in self._asked.items() if name in self.membership.held}
+        for room_name in set(self.local.rooms) - {claim.removeprefix(ROOM) for claim in claims}:
+            await self.membership.win(ROOM + room_name)  # begun while the store was away
 
     async def hand_over(self) -> None:
         """Before this process ends: let others be in its rooms first, where there are others."""
@@ -165,8 +169,13 @@ class SharedRecorder:
         if self._asked.get(claim.name, claim.asked) != claim.asked:
             await local.attend(room_name)
         self._asked[claim.name] = claim.asked
+        was_idle = claim.name in self._idle
+        self._idle.discard(claim.name)
         if room_name not in local.rooms:
-            await self.membership.let_go(claim.name)
+            if was_idle:  # just won, it is about to be in use
+                await self.membership.let_go(claim.name)
+            else:
+                self._idle.add(claim.name)
         elif not claim.is_ready and local.hears_all(room_name):
             await self.membership.claims.set_ready(claim)
 
