@@ -102,9 +102,10 @@ class Call:
     `stays` has more than one where the caller dropped out and came back. `joined_at` is made of
     `first_seen_at`, the first that anybody saw of the caller, and of what LiveKit says; `left_at`
     is the end of the last stay, None while one goes on. `answered_at` is when `sip.callStatus`
-    became `active`; `status` is the furthest `sip.callStatus`, empty where there are no SIP
-    attributes. `seen_at` is when the caller was last known to be there, and `seen_firsthand`
-    whether the server itself (asked, or through a capture) ever showed the caller.
+    became `active`, `heard_at` when sound of the caller came before anything had said so;
+    `status` is the furthest `sip.callStatus`, empty where there are no SIP attributes. `seen_at`
+    is when the caller was last known to be there, and `seen_firsthand` whether the server itself
+    (asked, or through a capture) ever showed the caller.
     """
 
     id: str
@@ -121,6 +122,7 @@ class Call:
     dispatch_rule_id: str | None = None
     agent_identity: str | None = None
     answered_at: datetime | None = None
+    heard_at: datetime | None = None
     left_at: datetime | None = None
     left_reason: str = ""
     status: str = ""
@@ -145,8 +147,13 @@ class Call:
 
     @property
     def was_answered(self) -> bool:
-        """Whether anybody answered; a call without SIP attributes counts as answered at once."""
-        return self.answered_at is not None or self.status in ("", "active")
+        """Whether anybody answered; a call without SIP attributes counts as answered at once.
+
+        livekit-sip sends no sound of one who called and was not answered (livekit.md 5.3); of one
+        who was called there may be some before.
+        """
+        is_heard = self.heard_at is not None and self.direction is Direction.INBOUND
+        return is_heard or self.answered_at is not None or self.status in ("", "active")
 
     @property
     def had_company(self) -> bool:
@@ -186,6 +193,8 @@ class Call:
         seen = _with_details(seen, person)
         if attributes.get("sip.callStatus") == "active":
             seen = replace(seen, answered_at=min(self.answered_at or news.at, news.at))
+        if person.is_heard:
+            seen = replace(seen, heard_at=min(self.heard_at or news.at, news.at))
         return replace(seen, joined_at=_joined_at(seen), left_at=_end_of(seen.stays))
 
     def lose(self, news: ParticipantLeft) -> "Call":

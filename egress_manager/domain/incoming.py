@@ -56,7 +56,7 @@ class Participant:
     `kind` is None where the news did not say (LiveKit's track events, and webhooks made by hand).
     `metadata` is the text LiveKit carries; a JSON object made by hand arrives as its JSON text.
     `is_recorder` is LiveKit's permission flag of egresses and of our own captures. `tracks` are the
-    audio tracks that it publishes, as far as the news say so.
+    audio tracks that it publishes, as far as the news say so. `is_heard`: sound of it came.
     """
 
     sid: str
@@ -68,6 +68,7 @@ class Participant:
     joined_at: datetime | None = None
     is_recorder: bool = False
     tracks: tuple[Track, ...] = ()
+    is_heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What a capture's journal says, as news: the same while it is written as when it is read again."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from egress_manager.domain.captures import (
@@ -10,6 +10,7 @@ from egress_manager.domain.captures import (
     Entry,
     ParticipantChanged,
     ParticipantGone,
+    StretchBegan,
     TrackChanged,
 )
 from egress_manager.domain.incoming import (
@@ -48,6 +49,8 @@ class Retelling:
                 return self._left(entry)
             case TrackChanged():
                 return self._track(entry)
+            case StretchBegan():
+                return self._heard(entry)
             case _:
                 return None
         return None
@@ -76,6 +79,17 @@ class Retelling:
             return None
         track = Track(entry.track_sid, entry.name, entry.mime, entry.is_muted, entry.is_encrypted)
         return TrackSeen(_moment(entry.at), self.room, participant_of(known), track, Source.CAPTURE)
+
+    def _heard(self, entry: StretchBegan) -> ParticipantSeen | None:
+        """That sound comes of somebody of whom it is not said that anybody answered: news of it.
+
+        After livekit-server was restarted, callers may keep the attributes that they came with.
+        """
+        known = self._people.get(entry.participant_sid)
+        if known is None or known.attributes.get("sip.callStatus", "active") == "active":
+            return None
+        seen = self._seen(known, entry.at)
+        return replace(seen, participant=replace(seen.participant, is_heard=True))
 
 
 def retell(capture_id: str, entries: Iterable[Entry]) -> Iterator[News]:
