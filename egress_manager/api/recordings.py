@@ -165,7 +165,7 @@ async def _file(
         raise NoFile(
             f"the files are on another host, at place {recording.place}: ask the API there"
         )
-    raise NoFile(f"there is no file here: {recording.reason or recording.verdict.value}")
+    raise NoFile(f"there is no file here: {recording.verdict if filepath else recording.reason}")
 
 
 def _below(directory: Path, filepath: str) -> Path | None:

@@ -7,6 +7,7 @@ from typing import Final
 
 import av
 import numpy as np
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
@@ -50,9 +51,10 @@ def hear(path: Path) -> Generator[None, None, Listened]:
         return _nothing(outside, outside.problem)
     try:
         with av.open(str(path)) as container:
-            if not container.streams.audio:
+            known = [stream for stream in container.streams.audio if stream.codec_context]
+            if not known:
                 return _nothing(outside, "unreadable")
-            decoding = Decoding(container.streams.audio[0])
+            decoding = Decoding(known[0])
             yield from decoding.run(container)
             return decoding.listened(outside, container.format.name, container.duration)
     except (av.FFmpegError, ValueError, OverflowError, MemoryError):
@@ -65,12 +67,22 @@ def _nothing(outside: Outside, problem: str) -> Listened:
     return Listened(heard, nothing, nothing.astype(np.uint8), nothing.reshape(-1))
 
 
+def libopus(stream: AudioStream) -> AudioCodecContext:
+    """The decoder that phones and browsers have; FFmpeg's own blows up loud tones (measured)."""
+    context = av.CodecContext.create("libopus", "r")
+    assert isinstance(context, AudioCodecContext)
+    context.extradata = stream.codec_context.extradata
+    context.sample_rate, context.layout = stream.rate, stream.layout.name
+    return context
+
+
 class Decoding:
     """A file on its way through the decoder: what was decoded, and where something is left out."""
 
     def __init__(self, stream: AudioStream) -> None:
         self._stream = stream
         self._codec = stream.codec_context.name
+        self._opus = libopus(stream) if self._codec == "opus" else None
         self._file_rate = stream.rate
         self._rate = stream.rate if stream.rate % RATE == 0 else USUAL_RATE
         self._resampler = av.AudioResampler("fltp", stream.layout.name, self._rate)
@@ -110,10 +122,19 @@ class Decoding:
         while True:
             try:
                 for packet in packets:
-                    yield from packet.decode()
+                    yield from self._decoded(packet)
                 return
             except av.FFmpegError:
                 self._errors += 1
+
+    def _decoded(self, packet: "av.Packet[AudioStream]") -> Iterator[av.AudioFrame]:
+        """The frames of a packet; what comes before the beginning is cut off by the decoder."""
+        if self._opus is None:
+            yield from packet.decode()
+            return
+        for frame in self._opus.decode(packet if packet.size else None):
+            frame.pts = None if frame.pts is None else max(0, frame.pts)
+            yield frame
 
     def _jump(self, start_sec: float, end_sec: float, *, is_first: bool) -> None:
         """There is nothing from one time to another."""

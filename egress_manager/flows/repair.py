@@ -54,6 +54,8 @@ async def _plans(
     recording: Recording, call: Call, judgement: Judgement, doors: Doors
 ) -> AsyncIterator[RenderPlan]:
     """The ways to make it again, the best first."""
+    there = tuple(name for name in recording.captures if name in recording.rendered_from)
+    recording = replace(recording, captures=there)
     plan = await render.plan_of(call, recording, doors)
     plan = replace(plan, mix_filepath=_name(recording, doors))
     if recording.captures:

@@ -18,6 +18,11 @@ from lab.theatre import Report, Stage
 from tests.e2e.listening import Heard, listen, moment
 
 
+def is_heard(recording: Facts) -> bool:
+    """Whether somebody has listened to it."""
+    return bool(recording["verdict"] != "pending")
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """The servers, running; `egress` where it is LiveKit Egress that records."""
@@ -27,10 +32,10 @@ class House:
     egress: Egress | None = None
 
     async def finished(self, phone: Phone | None = None, **params: str) -> Facts:
-        """The completed recording, of that phone's call where one is given."""
+        """The completed recording, listened to; of that phone's call where one is given."""
         if phone is not None:
             params["caller_number"] = phone.number
-        return await self.manager.recording("completed", **params)
+        return await self.manager.recording("completed", which=is_heard, **params)
 
     async def capturing(self, phone: Phone) -> Facts:
         """Wait until the phone's call is being captured."""

@@ -13,7 +13,7 @@ from lab import sounds
 from lab.manager import Facts
 from lab.phones import Agent, Browser, Participant, Phone
 from lab.servers import LiveKit, Mongod
-from tests.e2e.houses import House, heard, house
+from tests.e2e.houses import House, heard, house, is_heard
 from tests.e2e.listening import sides
 from tests.e2e.test_survival import until_kept
 
@@ -51,8 +51,12 @@ async def stop(home: House, recording: Facts) -> Facts:
 
 
 async def reached(home: House, recording_id: str, status: str) -> Facts:
-    """Wait until that recording has come so far."""
-    return await home.manager.recording(status, which=lambda r: r["id"] == recording_id)
+    """Wait until that recording has come so far; one with a file, until it was listened to."""
+
+    def is_there(recording: Facts) -> bool:
+        return recording["id"] == recording_id and (status != "completed" or is_heard(recording))
+
+    return await home.manager.recording(status, which=is_there)
 
 
 async def speak(who: Participant, sound: sounds.PCM) -> None:

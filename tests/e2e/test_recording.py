@@ -40,6 +40,7 @@ async def test_both_sides_are_recorded_from_the_first_word_to_the_last(
     recording = await home.finished()
     mix = heard(recording)
 
+    assert recording["verdict"] == "verified", recording["findings"]
     assert sides(recording) == {"left": ["sip_+15550100"], "right": ["agent-1"]}
     of_caller = sounds.locate(mix.left, sounds.chirp(2))
     of_agent = sounds.locate(mix.right, sounds.chirp(3))
@@ -266,6 +267,7 @@ async def test_a_track_that_is_muted_and_published_again_stays_in_its_place(
     assert min(at_one.score, at_two.score) > 0.6
     assert at_two.at - at_one.at == pytest.approx(apart, abs=ON_ITS_WAY)
     assert len({t["track_id"] for t in recording["tracks"]}) == 3
+    assert recording["verdict"] == "verified", recording["findings"]
 
 
 async def test_ten_callers_one_after_another_are_all_recorded_in_a_fixed_room(
