@@ -6,7 +6,7 @@ anew; so a lost answer, a killed process or a second one beside it changes nothi
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final
@@ -36,9 +36,11 @@ ENDED_BEFORE: Final = timedelta(seconds=5)
 #: LiveKit Egress has so much sound on its way into the file (users.md F10): a job is stopped this
 #: long after the caller has left, or the last words are missing.
 DRAIN: Final = timedelta(seconds=3)
-#: A job that was told to end and says nothing is asked after then, and given up then: uploads of
-#: long recordings take minutes.
+#: A job that was told to end and says nothing is asked after then.
 ENDED_WITHIN: Final = timedelta(seconds=20)
+#: One that LiveKit still shows as if nobody had told it is given up then: its service is dead.
+DEAD_AFTER: Final = timedelta(seconds=60)
+#: One that ends is given up then: uploads of long recordings take minutes.
 UPLOADED_WITHIN: Final = timedelta(minutes=15)
 #: How often a job that ends is looked at.
 LOOK_WHILE_ENDING: Final = timedelta(seconds=1)
@@ -121,6 +123,23 @@ def plan_end(recording: Recording, left_at: datetime, now: datetime) -> Plan:
     asks = (FindOut(live[0].egress_id),) if overdue else ()
     wait = ENDED_WITHIN if overdue else LOOK_WHILE_ENDING
     return Plan((*stops, *asks), max(now + wait, left_at + DRAIN))
+
+
+def given_up(recording: Recording, left_at: datetime, now: datetime) -> Recording:
+    """The recording without hope for jobs that should have ended long ago; pure."""
+
+    def is_hopeless(job: Egress) -> bool:
+        patience = UPLOADED_WITHIN if job.status is EgressStatus.ENDING else DEAD_AFTER
+        since = max(left_at, job.asked_at)
+        return job.is_live and now >= since + patience
+
+    return replace(
+        recording,
+        egresses=tuple(
+            job.lose(now, "egress_never_ended") if is_hopeless(job) else job
+            for job in recording.egresses
+        ),
+    )
 
 
 def is_waited_for(job: Egress, recording: Recording) -> bool:

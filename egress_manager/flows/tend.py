@@ -164,8 +164,10 @@ async def wind_up(recording: Recording, left_at: datetime, doors: Doors) -> Reco
                 recording = await stop(recording, egress_id, now, doors)
             case _:
                 recording = await find_out(recording, recording.room_name, now, doors)
-    if now >= left_at + tending.UPLOADED_WITHIN:
-        recording = await update(doors.recordings, recording.id, lambda r: _given_up(r, now))
+    if now >= left_at + tending.DEAD_AFTER:
+        recording = await update(
+            doors.recordings, recording.id, lambda r: tending.given_up(r, left_at, now)
+        )
     if any(tending.is_waited_for(job, recording) for job in recording.egresses):
         return await update(
             doors.recordings,
@@ -174,16 +176,6 @@ async def wind_up(recording: Recording, left_at: datetime, doors: Doors) -> Reco
         )
     found = await turned_up(recording, doors)
     return await update(doors.recordings, recording.id, lambda r: salvaged(r, found))
-
-
-def _given_up(recording: Recording, now: datetime) -> Recording:
-    return replace(
-        recording,
-        egresses=tuple(
-            job.lose(now, "egress_never_ended") if job.is_live else job
-            for job in recording.egresses
-        ),
-    )
 
 
 async def turned_up(recording: Recording, doors: Doors) -> Mapping[str, str]:

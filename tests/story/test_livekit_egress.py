@@ -311,19 +311,36 @@ async def test_complete_without_a_location_and_without_a_file_failed(tale: Tale)
 
 
 async def test_a_service_that_was_killed_says_nothing_ever(tale: Tale) -> None:
-    """ListEgress shows ACTIVE for ever: a deadline ends it, and the file is looked for."""
+    """ListEgress shows ACTIVE for ever: it is given up soon, and the file is looked for."""
     await begins(tale)
     active = report(tale, mix(tale), "ACTIVE")
     tale.egress.doing.append(active)
     await ingest.take(active, tale.doors)
     await leaves(tale)
-    for _ in range(60):
+    for _ in range(5):
         tale.clock.pass_(seconds=20)
         await tale.works()
 
     recording = await tale.recording()
     assert recording.status == "failed"
     assert "egress_never_ended" in {job.error for job in recording.egresses}
+
+
+async def test_a_job_that_is_ending_may_take_minutes_for_its_upload(tale: Tale) -> None:
+    """It was told and said so; after a quarter of an hour nothing more is expected."""
+    await begins(tale)
+    ending = report(tale, mix(tale), "ENDING")
+    tale.egress.doing.append(ending)
+    await ingest.take(ending, tale.doors)
+    await leaves(tale)
+    seen = []
+    for _ in range(60):
+        tale.clock.pass_(seconds=20)
+        await tale.works()
+        seen.append((await tale.recording()).status)
+
+    assert seen[:40] == ["processing"] * 40
+    assert seen[-1] == "failed"
 
 
 async def test_a_job_that_livekit_has_forgotten_is_lost(tale: Tale) -> None:
