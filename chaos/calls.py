@@ -133,7 +133,8 @@ class Call:
         if not self.is_patient:
             return
         await healed()
-        if not await self._kept() and self.house.engine == "builtin":
+        is_in = self.phone.first("left") is None
+        if is_in and not await self._kept() and self.house.engine == "builtin":
             self.told.troubles.append(f"nothing was kept for {KEPT_WITHIN:g} s")
 
     async def _say(self, name: str, answer: str | None = None) -> None:

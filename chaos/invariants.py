@@ -5,6 +5,7 @@ and went while neither webhooks nor polling reached us.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Final
 
@@ -80,7 +81,7 @@ def sound_is_there(after: Aftermath) -> Iterator[str]:
     heard = {(each.recording_id, each.word): each for each in after.heard}
     for call in after.calls:
         for recording in after.recordings_of(call.identity):
-            for said in call.said:
+            for said in filter(partial(_was_in, call), call.said):
                 yield from _missing(said, call, recording, heard, after)
         yield from (f"{call.identity}: {trouble}" for trouble in _own_troubles(call))
 
@@ -107,6 +108,11 @@ LAWS: Final[Mapping[str, Law]] = {
 def broken(after: Aftermath) -> list[str]:
     """Everything that breaks a law."""
     return [f"{name}: {words}" for name, law in LAWS.items() for words in law(after)]
+
+
+def _was_in(call: Told, said: Said) -> bool:
+    """Whether the caller was in the room: livekit-server puts everybody out when it ends."""
+    return call.left_at is None or said.ended <= call.left_at
 
 
 def _missing(
