@@ -18,7 +18,7 @@ from chaos.house import House
 from egress_manager.domain.captures import FOLDER, SETTLED, TICKS
 from egress_manager.recorder.journal import read_story
 from lab.manager import Facts
-from lab.sounds import RATE, locate
+from lab.sounds import PCM, RATE, follow, locate
 from tests.e2e.listening import listen
 
 #: All is quiet at the latest after this; what is not then never will be. Seconds.
@@ -28,6 +28,10 @@ _LOOK: Final = 0.25
 _LOOKS: Final = 2
 #: Every call of a run began within this, whatever the clock of ours said.
 _NEARBY: Final = timedelta(days=1)
+#: A word, or a piece of one, that is that alike is there; 0 to 1.
+_WHOLE: Final = 0.8
+#: A phone on a busy machine may lag so much within a word. Seconds.
+_STUTTER: Final = 0.25
 #: What processes have for themselves below the recordings directory.
 _OWN: Final = (".processes", ".place")
 #: What is accounted for elsewhere.
@@ -200,8 +204,16 @@ def _heard(recording: Facts) -> Iterator[Heard]:
     mix = listen(path)
     for name, word in WORDS.items():
         side = mix.right if name in AGENTS else mix.left
-        best = locate(side, word)
+        begin = max(0, round(locate(side, word).at * RATE))
         rest = np.array(side)
-        begin = max(0, round(best.at * RATE))
-        rest[begin : max(0, round(best.at * RATE)) + len(word)] = 0
-        yield Heard(recording["id"], name, best.score, locate(rest, word).score)
+        rest[begin : begin + len(word)] = 0
+        yield Heard(recording["id"], name, _alike(side, word), locate(rest, word).score)
+
+
+def _alike(side: PCM, word: PCM) -> float:
+    """How much of a word is there: in one piece, or in pieces where its phone stuttered."""
+    whole = locate(side, word).score
+    if whole > _WHOLE or len(side) < len(word):
+        return whole
+    pieces = follow(side, word, slack=_STUTTER)
+    return max(whole, sum(piece.score > _WHOLE for piece in pieces) / len(pieces))
