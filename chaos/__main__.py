@@ -14,7 +14,7 @@ from chaos.faults import FAULTS
 from chaos.matrix import matrix
 from chaos.plays import LEFT_OUT, Result, play, read_results, table
 from chaos.run import run
-from chaos.schedule import Schedule, Strike, drawn
+from chaos.schedule import BUILTIN, HOUSES, Schedule, Strike, drawn
 from lab.disk import NoDisk
 from lab.programs import ProgramMissing
 
@@ -34,8 +34,8 @@ def main() -> int:
 
 def _run(given: argparse.Namespace) -> int:
     """One run, in this process."""
-    schedule = Schedule(tuple(given.strikes), given.engine, given.seed)
-    name = "+".join([*map(str, schedule.strikes), schedule.engine, str(schedule.seed)])
+    schedule = Schedule(tuple(given.strikes), given.house, given.seed)
+    name = "+".join([*map(str, schedule.strikes), schedule.house, str(schedule.seed)])
     try:
         outcome = asyncio.run(run(schedule, KEEP / name))
     except (NoDisk, NoClock, ProgramMissing) as missing:
@@ -60,9 +60,9 @@ def _random(given: argparse.Namespace) -> int:
     results: Path = given.results
     results.parent.mkdir(parents=True, exist_ok=True)
     done = {result["seed"] for result in read_results(results)}
-    engines = {name: fault.engine for name, fault in FAULTS.items()}
+    fits = {name: fault.houses for name, fault in FAULTS.items()}
     seeds = range(given.seed, given.seed + given.runs)
-    wanted = [drawn(seed, engines) for seed in seeds if seed not in done]
+    wanted = [drawn(seed, fits) for seed in seeds if seed not in done]
     return asyncio.run(_play(wanted, given.workers, results))
 
 
@@ -98,7 +98,7 @@ def _arguments() -> argparse.Namespace:
     verbs = parser.add_subparsers(required=True)
     one = verbs.add_parser("run", help="one run, of the faults that are named")
     one.add_argument("strikes", nargs="*", type=_strike, metavar="FAULT@STAGE")
-    one.add_argument("--engine", choices=["builtin", "egress"], default="builtin")
+    one.add_argument("--house", choices=HOUSES, default=BUILTIN)
     one.add_argument("--seed", type=int, default=1)
     one.set_defaults(do=_run)
     every = verbs.add_parser("matrix", help="every fault at its telling stages, once each")

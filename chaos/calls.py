@@ -10,7 +10,7 @@ from typing import Final
 import httpx2
 
 from chaos.house import House
-from chaos.schedule import Stage
+from chaos.schedule import EGRESS, Stage
 from egress_manager.domain.captures import FOLDER, Story
 from egress_manager.recorder.journal import read_story
 from lab import sounds
@@ -134,7 +134,7 @@ class Call:
             return
         await healed()
         is_in = self.phone.first("left") is None
-        if is_in and not await self._kept() and self.house.engine == "builtin":
+        if is_in and not await self._kept() and self.house.kind != EGRESS:
             self.told.troubles.append(f"nothing was kept for {KEPT_WITHIN:g} s")
 
     async def _say(self, name: str, answer: str | None = None) -> None:
@@ -154,7 +154,7 @@ class Call:
 
     async def _kept(self) -> bool:
         """Wait until what was sent up to now is on the disk; whether it is."""
-        if self.house.engine != "builtin":
+        if self.house.kind == EGRESS:
             await asyncio.sleep(_BREATH)
             return False
         before = await asyncio.to_thread(self._pages)

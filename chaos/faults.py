@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from chaos import disks
 from chaos.clocks import HOUR
 from chaos.house import CLOCK, DISK, House, start
 from chaos.post import Way
-from chaos.schedule import Stage
+from chaos.schedule import EGRESS, HOUSES, SEVERAL, Stage
 
 #: How long a process that was killed stays away, and one that was stopped stands still. Seconds.
 DEAD, FROZEN = 1.0, 10.0
@@ -43,7 +43,7 @@ class Fault:
 
     `deed` does it, and undoes it after `lasts` seconds; None: when all calls are over.
     Two faults of one `target` strike one after the other. `stages` are where it tells most.
-    `engine` is the only one that it is a fault for; `needs` is what the house has to have.
+    `houses` are those that it is a fault for; `needs` is what such a house has to have.
     `blinds` names the ways of learning of a call that it closes.
     """
 
@@ -52,9 +52,9 @@ class Fault:
     lasts: float | None
     target: str
     stages: tuple[Stage, ...] = IN_THE_CALL
-    engine: str = ""
+    houses: tuple[str, ...] = HOUSES
     needs: Collection[str] = ()
-    blinds: Collection[str] = field(default=())
+    blinds: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class _Process:
 
     row: Row
     stages: tuple[Stage, ...]
-    engine: str = ""
+    houses: tuple[str, ...] = HOUSES
     blinds: Collection[str] = ()
 
 
@@ -79,6 +79,25 @@ PROCESSES: Final[Mapping[str, _Process]] = {
         ),
         EVERYWHERE,
         blinds=(WEBHOOKS, POLLING),
+    ),
+    "jobs": _Process(
+        Row(
+            "`egress-manager jobs` is killed, hangs for 10 s, or is restarted",
+            "Captures go on. Files are late until it is back, or another process does the work; "
+            "nothing is done twice.",
+        ),
+        (Stage.TALKING, Stage.RENDERING),
+        (SEVERAL,),
+        blinds=(POLLING,),
+    ),
+    "recorder": _Process(
+        Row(
+            "`egress-manager recorder` is killed, hangs for 10 s, or is restarted",
+            "Another recorder takes its calls over, in the same recordings: with a hole of at most "
+            "3 s where it died, with none where it was asked to end.",
+        ),
+        (Stage.RINGING, Stage.TALKING, Stage.MUTED),
+        (SEVERAL,),
     ),
     "livekit": _Process(
         Row(
@@ -103,7 +122,7 @@ PROCESSES: Final[Mapping[str, _Process]] = {
             "takes over. Work is late, and none is done twice.",
         ),
         (Stage.RINGING, Stage.TALKING),
-        engine="egress",
+        (EGRESS, SEVERAL),
     ),
     "egress": _Process(
         Row(
@@ -112,7 +131,7 @@ PROCESSES: Final[Mapping[str, _Process]] = {
             "what nobody recorded is a hole.",
         ),
         (Stage.ANSWERED, Stage.TALKING, Stage.HUNG_UP),
-        engine="egress",
+        (EGRESS,),
     ),
 }
 
@@ -154,7 +173,7 @@ WEBHOOKS_ILL: Final = Row(
 @contextlib.asynccontextmanager
 async def _killed(house: House, name: str) -> AsyncIterator[None]:
     """kill -9, and started again."""
-    server = house.servers[name]
+    server = house.busiest(name)
     await server.kill()
     try:
         yield
@@ -165,7 +184,7 @@ async def _killed(house: House, name: str) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _frozen(house: House, name: str) -> AsyncIterator[None]:
     """SIGSTOP and SIGCONT."""
-    server = house.servers[name]
+    server = house.busiest(name)
     server.pause()
     try:
         yield
@@ -176,7 +195,7 @@ async def _frozen(house: House, name: str) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _restarted(house: House, name: str) -> AsyncIterator[None]:
     """SIGTERM, and started again when it has ended."""
-    server = house.servers[name]
+    server = house.busiest(name)
     await server.stop(_STOPS)
     try:
         yield
@@ -234,7 +253,7 @@ def _process_faults() -> dict[str, Fault]:
             lasts,
             target=name,
             stages=process.stages,
-            engine=process.engine,
+            houses=process.houses,
             blinds=process.blinds,
         )
         for name, process in PROCESSES.items()

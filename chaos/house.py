@@ -11,9 +11,11 @@ from typing import Final
 from chaos.clocks import Clock
 from chaos.disks import own_disk
 from chaos.post import Post
+from chaos.schedule import BUILTIN, EGRESS, SEVERAL
+from egress_manager.domain.captures import FOLDER
 from lab.egress import Egress
-from lab.manager import Manager
-from lab.ports import free_port
+from lab.manager import Manager, Worker
+from lab.ports import LOOPBACK, free_port
 from lab.processes import Server, ServerFailed
 from lab.servers import LiveKit, Mongod, Redis
 from lab.wire import Wire
@@ -41,14 +43,13 @@ class House:
     disk: Path
     temporary: Path
     clock: Clock
-    engine: str = "builtin"
+    kind: str = BUILTIN
     calls_are_over: asyncio.Event = field(default_factory=asyncio.Event)
 
-    @property
-    def egress(self) -> Egress | None:
-        """LiveKit Egress, where it is there."""
-        found = self.servers.get("egress")
-        return found if isinstance(found, Egress) else None
+    def busiest(self, name: str) -> Server:
+        """Of the servers of a name (`name`, `name-2`, …) the one that holds most captures open."""
+        found = [server for known, server in self.servers.items() if known.startswith(name)]
+        return max(found, key=lambda server: _captures_of(server, self.manager.recordings))
 
 
 async def start(server: Server) -> None:
@@ -65,20 +66,20 @@ async def start(server: Server) -> None:
 
 
 @contextlib.asynccontextmanager
-async def house(engine: str, needs: Collection[str], seed: int) -> AsyncIterator[House]:
+async def house(kind: str, needs: Collection[str], seed: int) -> AsyncIterator[House]:
     """Build it; at the end nothing is left of it. Raises `NoDisk` and `NoClock`."""
     async with contextlib.AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         disk, temporary = _directories(directory, needs, stack)
         clock = Clock(directory)
         mongod = await stack.enter_async_context(Mongod())
-        redis = await stack.enter_async_context(Redis()) if engine == "egress" else None
+        redis = await stack.enter_async_context(Redis()) if kind != BUILTIN else None
         port = free_port()
-        post = await stack.enter_async_context(Post(f"http://127.0.0.1:{port}/webhook", seed))
-        livekit = LiveKit(webhook_urls=[post.url], redis=redis)
+        post = await stack.enter_async_context(Post(f"http://{LOOPBACK}:{port}/webhook", seed))
+        livekit = LiveKit(webhook_urls=[post.url], redis=redis if kind == EGRESS else None)
         await stack.enter_async_context(livekit)
         wire = await stack.enter_async_context(Wire(livekit))
-        settings = {"EGRESS_MANAGER_ENGINE": engine, "TMPDIR": str(temporary)}
+        settings = {"TMPDIR": str(temporary), **_settings(kind, redis)}
         manager = Manager(
             livekit_url=wire.http_url,
             mongo_uri=mongod.uri,
@@ -86,14 +87,53 @@ async def house(engine: str, needs: Collection[str], seed: int) -> AsyncIterator
             recordings=disk / "recordings",
             settings=settings | dict(clock.environment() if CLOCK in needs else {}),
         )
-        await stack.enter_async_context(manager)
         servers: dict[str, Server] = {"manager": manager, "livekit": livekit, "mongod": mongod}
-        if redis is not None:
-            egress = Egress(livekit, redis, wait=_EGRESS_WAITS)
-            servers |= {"redis": redis, "egress": await stack.enter_async_context(egress)}
+        servers |= {"redis": redis} if redis else {}
+        others = _others(kind, manager, livekit, redis)
+        for server in (manager, *others.values()):
+            await stack.enter_async_context(server)
+        ours = [name for name, server in others.items() if isinstance(server, Worker)]
         yield House(
-            servers, ("manager",), livekit, manager, wire, post, disk, temporary, clock, engine
+            servers | others,
+            ("manager", *ours),
+            livekit,
+            manager,
+            wire,
+            post,
+            disk,
+            temporary,
+            clock,
+            kind,
         )
+
+
+def _settings(kind: str, redis: Redis | None) -> dict[str, str]:
+    if kind == SEVERAL and redis is not None:
+        return {"REDIS_URL": redis.url, "EGRESS_MANAGER_ROLES": "none"}
+    return {"EGRESS_MANAGER_ENGINE": kind}
+
+
+def _others(
+    kind: str, manager: Manager, livekit: LiveKit, redis: Redis | None
+) -> dict[str, Server]:
+    """What a house has beside, by name."""
+    if kind == EGRESS and redis is not None:
+        return {"egress": Egress(livekit, redis, wait=_EGRESS_WAITS)}
+    if kind == SEVERAL:
+        roles = {"jobs": "jobs", "recorder": "recorder", "recorder-2": "recorder"}
+        return {name: Worker(role, manager) for name, role in roles.items()}
+    return {}
+
+
+def _captures_of(server: Server, recordings: Path) -> int:
+    """How many files of captures its process has open."""
+    if not server.is_running:
+        return -1
+    found = 0
+    for link in Path(f"/proc/{server.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found += link.readlink().is_relative_to(recordings / FOLDER)
+    return found
 
 
 def _directories(

@@ -23,5 +23,5 @@ def matrix() -> Iterator[Schedule]:
 
 
 def alone(strike: Strike, fault: Fault) -> Schedule:
-    """One fault, with the recorder that it is meant for."""
-    return Schedule((strike,), fault.engine or "builtin")
+    """One fault, in the house that it is meant for most."""
+    return Schedule((strike,), fault.houses[0])

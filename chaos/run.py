@@ -104,7 +104,7 @@ async def run(schedule: Schedule, keep: Path) -> Outcome:
     """Do it; the logs of a run that broke a law are kept below `keep`."""
     began = time.monotonic()
     needs = {need for each in schedule.strikes for need in FAULTS[each.fault].needs}
-    async with house(schedule.engine, needs, schedule.seed) as home:
+    async with house(schedule.house, needs, schedule.seed) as home:
         after, found = await _played(home, schedule)
         processes = await _end(home)
         after = replace(after, processes=processes)

@@ -1,13 +1,16 @@
 """Which faults strike at which stage of a call: drawn from a seed, or said in words."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
-#: Of so many random schedules one is recorded by LiveKit Egress.
-_EGRESS_EVERY: Final = 4
+#: One process of ours does everything; LiveKit Egress records; the API, the jobs and two recorders
+#: are processes of their own, with a Redis.
+BUILTIN, EGRESS, SEVERAL = HOUSES = ("builtin", "egress", "several")
+#: Of so many random schedules one is of each of the other houses.
+_OTHER_EVERY: Final = 4
 #: So many faults strike in a random run.
 _STRIKES: Final = 2
 
@@ -43,16 +46,15 @@ class Strike:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Everything that chance decides in a run; `engine` is who records."""
+    """Everything that chance decides in a run; `house` is one of `HOUSES`."""
 
     strikes: tuple[Strike, ...]
-    engine: str = "builtin"
+    house: str = BUILTIN
     seed: int = 1
 
     def __str__(self) -> str:
-        return " ".join(map(str, self.strikes)) + (
-            f" ({self.engine})" if self.engine != "builtin" else ""
-        )
+        where = "" if self.house == BUILTIN else f" ({self.house})"
+        return " ".join(map(str, self.strikes)) + where
 
     @property
     def command(self) -> str:
@@ -63,14 +65,17 @@ class Schedule:
     def words(self) -> list[str]:
         """The arguments of `run` that mean it."""
         strikes = [str(strike) for strike in self.strikes]
-        return [*strikes, "--engine", self.engine, "--seed", str(self.seed)]
+        return [*strikes, "--house", self.house, "--seed", str(self.seed)]
 
 
-def drawn(seed: int, engines: Mapping[str, str]) -> Schedule:
-    """The random schedule of a seed; `engines` names each fault and the engine it needs, or ""."""
+def drawn(seed: int, fits: Mapping[str, Collection[str]]) -> Schedule:
+    """The random schedule of a seed; `fits` names the houses that each fault is one for."""
     chance = random.Random(seed)
-    engine = "egress" if chance.randrange(_EGRESS_EVERY) == 0 else "builtin"
-    fit = sorted(name for name, needed in engines.items() if needed in ("", engine))
-    faults = chance.sample(fit, _STRIKES)
+    house = EGRESS if chance.randrange(_OTHER_EVERY) == 0 else BUILTIN
+    if house == BUILTIN and random.Random(f"several {seed}").randrange(_OTHER_EVERY) == 0:
+        house = SEVERAL
+    faults = chance.sample(
+        sorted(name for name, houses in fits.items() if house in houses), _STRIKES
+    )
     strikes = (Strike(fault, chance.choice(list(Stage))) for fault in faults)
-    return Schedule(tuple(strikes), engine, seed)
+    return Schedule(tuple(strikes), house, seed)

@@ -120,17 +120,17 @@ def test_nobody_can_tell_of_a_call_that_came_and_went_while_both_ways_were_close
 
 
 def test_a_seed_means_one_schedule_and_its_words_mean_it_too() -> None:
-    """Two different faults that fit the recorder, and a command that repeats them."""
-    engines = {name: fault.engine for name, fault in FAULTS.items()}
+    """Two different faults that fit the house, and a command that repeats them."""
+    fits = {name: fault.houses for name, fault in FAULTS.items()}
     for seed in range(200):
-        schedule = drawn(seed, engines)
+        schedule = drawn(seed, fits)
         words = schedule.command.removeprefix("python -m chaos run ").split()
         strikes = tuple(Strike.read(word) for word in words[:2])
 
-        assert schedule == drawn(seed, engines)
+        assert schedule == drawn(seed, fits)
         assert schedule == Schedule(strikes, words[3], int(words[5]))
         assert len({strike.fault for strike in strikes}) == 2
-        assert all(engines[strike.fault] in ("", schedule.engine) for strike in strikes)
+        assert all(schedule.house in fits[strike.fault] for strike in strikes)
 
 
 def test_the_matrix_has_every_fault_and_every_stage() -> None:
