@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import av
 import httpx2
 import numpy as np
 import psutil
@@ -201,7 +202,10 @@ def _heard(recording: Facts) -> Iterator[Heard]:
     path = recording["filepath"]
     if not path or not Path(path).is_file():
         return
-    mix = listen(path)
+    try:
+        mix = listen(path)
+    except (av.FFmpegError, IndexError):  # no file of sound: nothing is heard in it
+        return
     for name, word in WORDS.items():
         side = mix.right if name in AGENTS else mix.left
         begin = max(0, round(locate(side, word).at * RATE))
