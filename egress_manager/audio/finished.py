@@ -1,6 +1,8 @@
 """A file that bears its name only when it is complete, and the ways in which none can be made."""
 
+import glob
 import os
+import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -35,18 +37,28 @@ def spared(filepath: str, pieces: Iterable[Piece]) -> str:
 
 
 class Unfinished:
-    """A file in the making, under a temporary name beside its final one. Raises `OSError`."""
+    """A file in the making, under a temporary name beside its final one. Raises `OSError`.
+
+    The temporary name is its own: another process may make the same file, and whatever it writes
+    when it gives up must not go into this one.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.temporary = path.with_name(f".{path.name}.part")
+        self.temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def keep(self) -> int:
-        """It is complete: bring it to the disk, then give it its name. Its size in bytes."""
+        """It is complete: bring it to the disk, then give it its name. Its size in bytes.
+
+        What others had begun of it is removed: of processes that died, nobody else would.
+        """
         with self.temporary.open("rb") as file:
             os.fsync(file.fileno())
         self.temporary.replace(self.path)
+        for begun in self.path.parent.glob(f".{glob.escape(self.path.name)}.*part"):
+            with suppress(OSError):
+                begun.unlink()
         _sync_directory(self.path.parent)
         return self.path.stat().st_size
 
