@@ -7,7 +7,7 @@ from typing import Final
 
 import uvloop
 
-from benchmarks import hangup, intake, joining, load, place, soak, storm, takeover
+from benchmarks import hangup, intake, joining, load, place, proof, soak, storm, takeover
 from benchmarks.figures import Benchmark, Machine, Measured, load_average, today
 from benchmarks.page import keep
 from benchmarks.premises import say
@@ -25,6 +25,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "takeover": Benchmark(takeover.METHOD, takeover.measure),
     "soak": Benchmark(soak.METHOD, soak.measure),
     "place": Benchmark(place.METHOD, place.measure),
+    "proof": Benchmark(proof.METHOD, proof.measure),
 }
 
 

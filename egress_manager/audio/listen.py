@@ -131,12 +131,13 @@ def _sought(
 def _lags(sought: Sought, claim: Claim) -> tuple[Lag, ...]:
     """Where a track is found; as a whole first, where it may be anywhere.
 
-    One that is never alone on its side is looked for nonetheless; one that is not on its side at
-    all, on the other.
+    One that is never alone on its side is looked for together with the others there; one that is
+    not on its side at all, on the other.
     """
     lags = sought.lags()
     if not lags:
-        sought = replace(sought, others=np.zeros_like(sought.others))
+        together = dbfs(power_of(sought.levels) + sought.others)
+        sought = replace(sought, levels=together, others=np.zeros_like(sought.others))
         lags = sought.lags()
     if claim.is_ours and _is_found(lags):
         return lags

@@ -50,9 +50,10 @@ class Made:
     rendered: Rendered = field(repr=False)
 
 
-def make(made_of: Scene, directory: Path) -> Made:
-    """Have the renderer make the call's files below a directory."""
-    made_up.capture(made_of.lines, ends_at=made_of.seconds).write(directory / "cap_1")
+def make(made_of: Scene, directory: Path, *, written: made_up.Script | None = None) -> Made:
+    """Have the renderer make the call's files below a directory; of what was written, if it was."""
+    captured = written or made_up.capture(made_of.lines, ends_at=made_of.seconds)
+    captured.write(directory / "cap_1")
     plan = RenderPlan(
         recording_id="rec_1",
         captures=("cap_1",),

@@ -6,10 +6,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from egress_manager.audio.listen import listen
+from egress_manager.domain.captures import TICKS
+from egress_manager.domain.evidence import Claim, TrackClaim
 from egress_manager.domain.proof import judge
+from tests.unit.audio import made_up
 from tests.unit.proof import calls
 from tests.unit.proof.calls import SCENES, Made
 
@@ -57,3 +61,21 @@ def test_a_file_without_tracks_is_verified_as_far_as_that_goes(tmp_path):
 
     assert judgement.verdict == "verified"
     assert "not_compared" in {finding.name for finding in judgement.findings}
+
+
+def test_a_party_that_publishes_anew_is_found_in_its_place(tmp_path):
+    """Two tracks on one side, with tones that are alike everywhere: neither is there alone."""
+    sides = made_up.silence(5.0), made_up.silence(5.0)
+    for sound, at, lasts in ((sides[0], 0.8, 1.0), (sides[1], 3.6, 1.3)):
+        t = np.arange(round(lasts * TICKS)) / TICKS
+        calls.put(sound, at, (0.35 * np.sin(2 * np.pi * 700 * t)).astype(np.float32))
+    calls.write(tmp_path / "mix.mp4", np.stack([sides[0] + sides[1], 0 * sides[0]]), "aac", 96_000)
+    tracks = []
+    for n, sound in enumerate(sides):
+        calls.write(tmp_path / f"{n}.ogg", sound[None], "libopus", 32_000)
+        tracks.append(TrackClaim(f"TR_{n}", "left", str(tmp_path / f"{n}.ogg")))
+    claim = Claim(str(tmp_path / "mix.mp4"), duration_sec=5.0, tracks=tuple(tracks))
+
+    judgement = judge(listen(claim))
+
+    assert not [finding.words for finding in judgement.faults]

@@ -6,6 +6,7 @@ in both formats and on several calls.
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -63,8 +64,6 @@ def faults(claim: Claim) -> set[str]:
 @pytest.mark.parametrize(("defect", "mix_format"), list(some()), ids=str)
 def test_a_defect_is_found_by_its_name(defect, mix_format, made, tmp_path):
     """That name, and no other."""
-    if str(defect).startswith("other_call"):
-        pytest.skip("another call's sound is not told by this name yet")
     clean = made.clean(mix_format, tmp_path, long=defect.needs_long)
 
     assert faults(defect.spoil(clean)) == {defect.name}
@@ -78,8 +77,64 @@ def test_what_is_only_encoded_again_is_not_spoilt(mix_format, made, tmp_path):
     assert not faults(defects.remixed(clean, clean.sound))
 
 
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda data: b"", "empty"),
+        (lambda data: bytes(len(data)), "unreadable"),
+        (lambda data: data[: len(data) // 2], "truncated"),
+        (lambda data: data[:20_000] + bytes(500) + data[20_500:], "damaged"),
+    ],
+)
+def test_a_spoilt_track_file_flaws_the_recording(change, name, made, tmp_path):
+    """The mix is what it was, and is judged by what is left of its tracks."""
+    clean = made.clean("mp4", tmp_path)
+    claim = defects.rewritten_track(clean, change)
+
+    judgement = judge(listen(claim))
+
+    of_the_track = {f.name for f in judgement.faults if f.track_sid == "TR_caller"}
+    assert name in of_the_track
+    assert judgement.verdict == "flawed"
+
+
+def test_a_track_file_that_is_not_there_is_a_fault(made, tmp_path):
+    """The document names it, and nobody has it."""
+    clean = made.clean("mp4", tmp_path)
+    first, *rest = clean.call.claim.tracks
+    gone = replace(first, path=str(tmp_path / "gone.ogg"))
+
+    judgement = judge(listen(replace(clean.call.claim, tracks=(gone, *rest))))
+
+    assert ("missing", "TR_caller") in {(f.name, f.track_sid) for f in judgement.faults}
+    assert judgement.verdict == "flawed"
+
+
+THEIRS = (
+    "silent: left, digital silence",
+    "swapped: all along",
+    "both_sides_same: a mono mix on both",
+    "other_call: both",
+    "hole: 3.0 s, right",
+    "goes_silent: right, from 8 s on",
+    "leak: -10 dB on the left",
+    "truncated: 50% of the bytes",
+    "level: left -20 dB",
+)
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_defects_are_found_in_files_of_livekit_egress_too(name, made, tmp_path):
+    """Although they begin at other times, and by other clocks."""
+    (defect,) = (defect for defect in DEFECTS if str(defect) == name)
+    clean = made.clean("mp4", tmp_path)
+    theirs = replace(clean.call, claim=calls.as_theirs(clean.call, tmp_path))
+
+    assert faults(defect.spoil(replace(clean, call=theirs))) == {defect.name}
+
+
 def test_every_kind_of_finding_about_sound_and_files_has_a_defect():
-    """What is told of journals and of the server's counts is tried in `test_proof.py`."""
+    """What is told of journals and of the server's counts is tried in `test_trial.py`."""
     told_by_others = {"track_missing", "packets_missing", "octets_missing", "late_start"}
     told_by_others |= {"not_kept", "too_short", "out_of_reach", "not_heard"}
     faults_known = {name for name, kind in KINDS.items() if kind.weight != "notes"}
