@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from egress_manager.audio.listen import listen
 from egress_manager.domain.evidence import Claim
 from egress_manager.domain.proof import judge
 from tests.unit.proof import calls
-from tests.unit.proof.calls import SCENES, Scene
+from tests.unit.proof.calls import SCENES, Made, Scene
 from tests.unit.proof.defects import DEFECTS, Clean
 
 METHOD = (
@@ -95,7 +95,8 @@ def _finds(formats: Iterable[str]) -> Figure:
         for number, defect in enumerate(DEFECTS)
         if defect.only in ("", mix_format)
     ]
-    told = _worked(_found, wanted)
+    with tempfile.TemporaryDirectory() as home:
+        told = list(_worked(partial(_found, home), wanted))
     missed = [
         f"{DEFECTS[number]} ({mix_format}): {', '.join(found) or 'nothing'}"
         for (number, mix_format), found in told
@@ -111,20 +112,21 @@ def _finds(formats: Iterable[str]) -> Figure:
     )
 
 
-def _found(wanted: tuple[int, str]) -> list[str]:
+def _found(home: str, wanted: tuple[int, str]) -> list[str]:
     number, mix_format = wanted
     defect = DEFECTS[number]
+    first = _made(home, 11, 300.0 if defect.needs_long else 26.0, mix_format)
+    second = _made(home, 12, 26.0, mix_format)
     with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        seconds = 300.0 if defect.needs_long else 26.0
-        first, second = (
-            calls.make(
-                calls.scene("lively", seed, lasts, mix_format=mix_format), directory / str(seed)
-            )
-            for seed, lasts in ((11, seconds), (12, 26.0))
-        )
-        claim = defect.spoil(Clean(first, second, directory))
+        claim = defect.spoil(Clean(first, second, Path(name)))
         return sorted({finding.name for finding in judge(listen(claim)).faults})
+
+
+@cache
+def _made(home: str, seed: int, seconds: float, mix_format: str) -> Made:
+    """A call that defects are made of: each process makes it once."""
+    scene = calls.scene("lively", seed, seconds, mix_format=mix_format)
+    return calls.make(scene, Path(tempfile.mkdtemp(dir=home)))
 
 
 def _worked(work: Callable[[Any], list[str]], wanted: list[Any]) -> Iterator[tuple[Any, list[str]]]:

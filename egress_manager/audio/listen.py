@@ -37,6 +37,7 @@ from egress_manager.domain.evidence import (
 )
 from egress_manager.domain.limits import NOTHING_SENT
 from egress_manager.domain.pace import FOUND, steady
+from egress_manager.domain.proof import judge
 from egress_manager.domain.witness import sent
 
 #: A mix that lasts longer or shorter than it should by this part is compared at that pace, too.
@@ -61,14 +62,35 @@ def listen(claim: Claim) -> Evidence:
 
 
 def listening(claim: Claim, directory: Path = HERE) -> Generator[None, None, Evidence]:
-    """The same in slices: between them others get their turn. Paths may be relative to it."""
-    mix = yield from hear(directory / claim.path)
+    """The same in slices: between them others get their turn. Paths may be relative to it.
+
+    Where a quick look finds anything amiss, it is looked at again, exactly.
+    """
+    evidence = yield from _heard(claim, directory, exactly=False)
+    if _is_amiss(evidence):
+        evidence = yield from _heard(claim, directory, exactly=True)
+    told = yield from _sent(claim, directory)
+    return replace(evidence, sent=told)
+
+
+def _heard(claim: Claim, directory: Path, *, exactly: bool) -> Generator[None, None, Evidence]:
+    """All files, one beside the other."""
+    mix = yield from hear(directory / claim.path, exactly=exactly)
     heard = {}
     for track in claim.tracks:
         if track.path:
-            heard[track] = yield from hear(directory / track.path)
-    told = yield from _sent(claim, directory)
-    return replace(_compared(claim, mix, list(heard.items())), sent=told)
+            heard[track] = yield from hear(directory / track.path, exactly=exactly)
+    return _compared(claim, mix, list(heard.items()))
+
+
+def _is_amiss(evidence: Evidence) -> bool:
+    """Whether there is something that a decoder may have made up."""
+    heard = (evidence.mix, *(track.heard for track in evidence.tracks))
+    if not any(each.codec == "opus" for each in heard):
+        return False
+    judgement = judge(evidence)
+    is_clipped = any(found.name == "clipped_at_source" for found in judgement.findings)
+    return is_clipped or bool(judgement.faults)
 
 
 def _sent(claim: Claim, directory: Path) -> Generator[None, None, tuple[Sent, ...]]:

@@ -46,7 +46,7 @@ class Calls:
 
     def clean(self, mix_format: str, directory: Path, *, long: bool = False) -> Clean:
         """A call, and another one."""
-        call = self.made(1, mix_format, 300.0 if long else 26.0)
+        call = self.made(1, mix_format, 240.0 if long else 26.0)
         return Clean(call, self.made(2, mix_format, 26.0), directory)
 
 
