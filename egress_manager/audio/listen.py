@@ -206,7 +206,9 @@ def _sides(
 ) -> tuple[SideEvidence, ...]:
     """Both channels, for as long as the call lasted, or the mix does."""
     count = max(mix.levels.shape[1], round((claim.duration_sec or 0.0) * RATE))
-    spoilt = {track.side for track, listened in tracks if _is_spoilt(listened.heard)}
+    spoilt = {
+        track.side for track, listened in tracks if track.is_partial or _is_spoilt(listened.heard)
+    }
     spoilt |= {each.side for each in claim.tracks if not each.path and each.reason != NOTHING_SENT}
     return tuple(
         replace(side, is_whole=not spoilt & {side.side, BOTH, ""})

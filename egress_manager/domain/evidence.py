@@ -24,7 +24,8 @@ class TrackClaim:
 
     `side` is a channel of the mix, `both`, or empty where it is not known. `begins_sec`
     is where the file's first sample belongs in the mix: 0 for ours, which span the whole call;
-    those of LiveKit Egress begin when they began.
+    those of LiveKit Egress begin when they began. `is_partial`: it is known to lack some of the
+    track, so that the mix may have more.
     """
 
     track_sid: str
@@ -36,6 +37,7 @@ class TrackClaim:
     size_bytes: int | None = None
     sha256: str | None = None
     holes: tuple[Hole, ...] = ()
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

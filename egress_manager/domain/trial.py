@@ -58,6 +58,10 @@ BEYOND_MENDING: Final = frozenset(
     {"late_start", "not_kept", "packets_missing", "octets_missing", "track_missing"}
 )
 
+#: Those of them that say for how long there is nothing; what is less apart is the same. Seconds.
+LACKING: Final = frozenset({"late_start", "not_kept"})
+SAME_SEC: Final = 0.1
+
 _CAPTURED: Final = f"recording.{State.CAPTURED}"
 
 #: A track that was published so shortly before the end need not have been kept.
@@ -152,6 +156,7 @@ def _track(
         size_bytes=track.size_bytes,
         sha256=track.sha256 or None,
         holes=track.holes,
+        is_partial=track.track_sid in _broken_off(recording),
     )
 
 
@@ -164,6 +169,12 @@ def _side(track: TrackFile, recording: Recording) -> str:
         return "left"
     of_caller, of_others = HEARD_ON[sides]
     return of_caller if track.side == "left" else of_others
+
+
+def _broken_off(recording: Recording) -> set[str]:
+    """The tracks that LiveKit Egress kept a part of: their jobs ended before the call did."""
+    jobs = (job for job in recording.egresses if job.kind is EgressKind.TRACK)
+    return {job.track_sid for job in jobs if job.status is not EgressStatus.COMPLETE}
 
 
 def _unheard_of(recording: Recording) -> Collection[str]:
@@ -236,7 +247,8 @@ def has_whole_tracks(recording: Recording, judgement: Judgement) -> bool:
     """Whether no track has a fault and all sides are known, so that a mix can be made of them."""
     tracks = [track for track in recording.tracks if track.filepath]
     are_placed = all(track.side and track.started_at for track in tracks)
-    return bool(tracks) and are_placed and not any(f.track_sid for f in judgement.faults)
+    is_all = not _broken_off(recording) & {track.track_sid for track in tracks}
+    return bool(tracks) and are_placed and is_all and not any(f.track_sid for f in judgement.faults)
 
 
 def pieces_of_tracks(recording: Recording) -> tuple[Piece, ...]:
@@ -283,10 +295,17 @@ def repaired(recording: Recording, made: Recording, at: datetime, why: str) -> R
 
 
 def is_better(one: Judgement, other: Judgement) -> bool:
-    """Whether a mix that was made again is worth more than the one before it."""
+    """Whether a mix that was made again is worth more than the one before it, and lacks no more."""
     if WORTH.index(one.verdict) > WORTH.index(Verdict.FLAWED):
         return False
+    if _lacking(one) > _lacking(other) + SAME_SEC:
+        return False
     return _worth(one) < _worth(other)
+
+
+def _lacking(judgement: Judgement) -> float:
+    """For how long nothing was kept, in the mix as a whole. Seconds."""
+    return sum(fault.amount or 0.0 for fault in _of_the_mix(judgement) if fault.name in LACKING)
 
 
 def _worth(judgement: Judgement) -> tuple[int, int]:

@@ -83,10 +83,14 @@ async def _weigh(recording: Recording, job: Egress, doors: Doors) -> Recording:
 
 
 def _is_all(recording: Recording, job: Egress, call: Call) -> bool:
-    """Whether there is nothing but this job to go by: nobody ever saw a caller."""
+    """Whether there is nothing but this job to go by: nobody ever saw a caller.
+
+    One that broke off proves nothing: the caller may be there, and nobody has looked yet.
+    """
     if recording.source == FOREIGN:
         return True
-    return job.has_file and not (call.is_over or call.seen_firsthand or recording.captures)
+    is_done = job.has_file and job.status is EgressStatus.COMPLETE
+    return is_done and not (call.is_over or call.seen_firsthand or recording.captures)
 
 
 def _ended(recording: Recording, job: Egress, now: datetime) -> Recording:

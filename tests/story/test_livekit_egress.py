@@ -254,6 +254,21 @@ async def test_a_file_of_a_failed_job_is_kept(tale: Tale) -> None:
     assert (await tale.recording()).status == "completed"
 
 
+async def test_a_job_that_breaks_off_before_anybody_was_asked_is_followed_by_another(
+    tale: Tale,
+) -> None:
+    """Only a webhook told of the caller yet; that does not make the first piece the whole call."""
+    await tale.sees(tale.caller(tracks=(CALLER_TRACK,)), Source.WEBHOOK)
+    await tale.works()
+    first = mix(tale)
+    await delivers(tale, first, "FAILED", error="recording ended early", error_code=503)
+    tale.clock.pass_(seconds=3)
+    await tale.works()
+
+    assert (await tale.recording()).is_going_on
+    assert mix(tale) != first or tale.recorder.attended == [ROOM.name]
+
+
 async def test_a_job_that_reached_its_limit_has_its_file(tale: Tale) -> None:
     """LIMIT_REACHED is told before the upload and after it."""
     await begins(tale)
