@@ -25,6 +25,8 @@ from tests.e2e.listening import listen
 #: All is quiet at the latest after this; what is not then never will be. Seconds.
 QUIET_WITHIN: Final = 100.0
 _LOOK: Final = 0.25
+#: A recorder that expects somebody goes after less than this. Seconds.
+_LOOKS_IN: Final = 20.0
 #: So often in a row all has to be quiet.
 _LOOKS: Final = 2
 #: Every call of a run began within this, whatever the clock of ours said.
@@ -92,7 +94,7 @@ async def look(house: House, calls: Sequence[Told], struck: Sequence[Struck]) ->
         recordings=found,
         captures=tuple(captures(house)),
         heard=await asyncio.to_thread(lambda: [h for each in found for h in _heard(each)]),
-        present=await present(house),
+        present=await _staying(house),
         handles=sorted(set(handles(house))),
         files=sorted(strays(house, found)),
     )
@@ -132,6 +134,14 @@ async def present(house: House) -> list[str]:
             ).participants
         ]
     return [f"{identity} of {room}" for room, identity in people]
+
+
+async def _staying(house: House) -> list[str]:
+    """Everybody who does not leave: a recorder may look into a room, and go when nobody comes."""
+    deadline = asyncio.get_running_loop().time() + _LOOKS_IN
+    while (who := await present(house)) and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(_LOOK)
+    return who
 
 
 def handles(house: House) -> Iterator[str]:
