@@ -22,7 +22,7 @@ from lab.programs import ProgramMissing
 KEEP: Final = Path(".chaos")
 RESULTS: Final = KEEP / "random.jsonl"
 #: Most of a run is waiting.
-WORKERS: Final = 4
+WORKERS: Final = 5
 
 
 def main() -> int:

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from chaos import disks
 from chaos.clocks import HOUR
-from chaos.house import CLOCK, DISK, House, start
+from chaos.house import CLOCK, DISK, WIRE, House, start
 from chaos.post import Way
 from chaos.schedule import EGRESS, HOUSES, SEVERAL, Stage
+from lab.wire import Wire
 
 #: How long a process that was killed stays away, and one that was stopped stands still. Seconds.
 DEAD, FROZEN = 1.0, 10.0
@@ -27,6 +28,8 @@ _STOPS: Final = 25.0
 Deed = Callable[[House], AbstractAsyncContextManager[None]]
 EVERYWHERE: Final = tuple(Stage)
 IN_THE_CALL: Final = (Stage.RINGING, Stage.TALKING)
+#: Before anything is kept, while it is, and while files are made.
+ONCE_EACH: Final = (*IN_THE_CALL, Stage.RENDERING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +209,7 @@ async def _restarted(house: House, name: str) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _cut(house: House) -> AsyncIterator[None]:
     """Signalling, API and sound."""
-    wire = house.wire
+    wire = _wire(house)
     wire.cut_signal()
     wire.cut_media()
     wire.cut_api()
@@ -221,11 +224,17 @@ async def _cut(house: House) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _weather(house: House, verb: str, fraction: float) -> AsyncIterator[None]:
     """On the way from the server to the recorder."""
-    getattr(house.wire, verb)(fraction)
+    do = getattr(_wire(house), verb)
+    do(fraction)
     try:
         yield
     finally:
-        getattr(house.wire, verb)(0.0)
+        do(0.0)
+
+
+def _wire(house: House) -> Wire:
+    assert house.wire is not None
+    return house.wire
 
 
 @contextlib.asynccontextmanager
@@ -238,10 +247,11 @@ async def _on_the_way(house: House, way: Way) -> AsyncIterator[None]:
         house.post.way = Way.STRAIGHT
 
 
-_DEEDS: Final[Mapping[str, tuple[Any, float]]] = {
-    "kill": (_killed, DEAD),
-    "freeze": (_frozen, FROZEN),
-    "restart": (_restarted, 0.0),
+#: How each is done, for how long, and at which of the process's stages it tells.
+_DEEDS: Final[Mapping[str, tuple[Any, float, tuple[Stage, ...]]]] = {
+    "kill": (_killed, DEAD, EVERYWHERE),
+    "freeze": (_frozen, FROZEN, ONCE_EACH),
+    "restart": (_restarted, 0.0, ONCE_EACH),
 }
 
 
@@ -252,12 +262,12 @@ def _process_faults() -> dict[str, Fault]:
             partial(do, name=name),
             lasts,
             target=name,
-            stages=process.stages,
+            stages=tuple(stage for stage in process.stages if stage in telling),
             houses=process.houses,
             blinds=process.blinds,
         )
         for name, process in PROCESSES.items()
-        for deed, (do, lasts) in _DEEDS.items()
+        for deed, (do, lasts, telling) in _DEEDS.items()
     }
 
 
@@ -269,11 +279,14 @@ def _network_faults() -> dict[str, Fault]:
             None,
             "lost",
             (Stage.TALKING,),
+            needs=(WIRE,),
         )
         for percent in (1, 5, 20)
     }
     cuts = {
-        f"cut-{seconds}": Fault(CUT, _cut, float(seconds), "network", blinds=(POLLING,))
+        f"cut-{seconds}": Fault(
+            CUT, _cut, float(seconds), "network", needs=(WIRE,), blinds=(POLLING,)
+        )
         for seconds in (1, 5, 30)
     }
     reordered = partial(_weather, verb="reorder", fraction=0.1)
@@ -281,8 +294,8 @@ def _network_faults() -> dict[str, Fault]:
     return {
         **cuts,
         **lossy,
-        "reordered": Fault(OVERTAKEN, reordered, None, "order", (Stage.TALKING,)),
-        "duplicated": Fault(OVERTAKEN, doubled, None, "copies", (Stage.TALKING,)),
+        "reordered": Fault(OVERTAKEN, reordered, None, "order", (Stage.TALKING,), needs=(WIRE,)),
+        "duplicated": Fault(OVERTAKEN, doubled, None, "copies", (Stage.TALKING,), needs=(WIRE,)),
     }
 
 

@@ -20,8 +20,8 @@ from lab.processes import Server, ServerFailed
 from lab.servers import LiveKit, Mongod, Redis
 from lab.wire import Wire
 
-#: What a house may be built with for some faults only: both cost time, or rights.
-DISK, CLOCK = "disk", "clock"
+#: What a house is built with for some faults only: each costs time, or rights.
+DISK, CLOCK, WIRE = "disk", "clock", "wire"
 #: A supervisor starts what has ended again and again, for as long as this. Seconds.
 START_FOR: Final = 60.0
 _ONE_START: Final = 30.0
@@ -38,7 +38,7 @@ class House:
     ours: Collection[str]
     livekit: LiveKit
     manager: Manager
-    wire: Wire
+    wire: Wire | None
     post: Post
     disk: Path
     temporary: Path
@@ -78,10 +78,10 @@ async def house(kind: str, needs: Collection[str], seed: int) -> AsyncIterator[H
         post = await stack.enter_async_context(Post(f"http://{LOOPBACK}:{port}/webhook", seed))
         livekit = LiveKit(webhook_urls=[post.url], redis=redis if kind == EGRESS else None)
         await stack.enter_async_context(livekit)
-        wire = await stack.enter_async_context(Wire(livekit))
+        wire = await stack.enter_async_context(Wire(livekit)) if WIRE in needs else None
         settings = {"TMPDIR": str(temporary), **_settings(kind, redis)}
         manager = Manager(
-            livekit_url=wire.http_url,
+            livekit_url=(wire or livekit).http_url,
             mongo_uri=mongod.uri,
             port=port,
             recordings=disk / "recordings",
