@@ -25,6 +25,8 @@ from tests.e2e.listening import listen
 #: All is quiet at the latest after this; what is not then never will be. Seconds.
 QUIET_WITHIN: Final = 100.0
 _LOOK: Final = 0.25
+#: A file that is open that often is held.
+_HELD_LOOKS: Final = 20
 #: A recorder that expects somebody goes after less than this. Seconds.
 _LOOKS_IN: Final = 20.0
 #: So often in a row all has to be quiet.
@@ -95,7 +97,7 @@ async def look(house: House, calls: Sequence[Told], struck: Sequence[Struck]) ->
         captures=tuple(captures(house)),
         heard=await asyncio.to_thread(lambda: [h for each in found for h in _heard(each)]),
         present=await _staying(house),
-        handles=sorted(set(handles(house))),
+        handles=await _held(house),
         files=sorted(strays(house, found)),
     )
 
@@ -142,6 +144,16 @@ async def _staying(house: House) -> list[str]:
     while (who := await present(house)) and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(_LOOK)
     return who
+
+
+async def _held(house: House) -> list[str]:
+    """The files that stay open: one that is just being written is none of them."""
+    held = set(handles(house))
+    for _ in range(_HELD_LOOKS):
+        if held:
+            await asyncio.sleep(_LOOK)
+            held &= set(handles(house))
+    return sorted(held)
 
 
 def handles(house: House) -> Iterator[str]:
