@@ -20,7 +20,14 @@ from egress_manager.domain.moves import Fingerprint
 from egress_manager.domain.naming import FileNames
 from egress_manager.domain.policy import Engine
 from egress_manager.domain.readings import Reading
-from egress_manager.domain.recordings import Event, Observation, Recording, State, TrackFile
+from egress_manager.domain.recordings import (
+    NEXT,
+    Event,
+    Observation,
+    Recording,
+    State,
+    TrackFile,
+)
 from egress_manager.errors import EgressManagerError
 
 #: Where such a recording came from, and by which engine, where nobody knows.
@@ -28,6 +35,9 @@ SOURCE: Final = "import"
 
 #: What its history begins with.
 IMPORTED: Final = "recording.imported"
+
+#: Why a recording that was listened to before is listened to again.
+IMPORTED_TRACK: Final = "track_imported"
 
 #: A track may begin a little before what it is a part of: both times are cut to the second, and
 #: LiveKit Egress takes them when it is asked, not when it begins.
@@ -252,7 +262,10 @@ def with_track(recording: Recording, found: Found, *, filepath: str, at: datetim
         tracks=(*others, _track_of(found, filepath, recording)),
         history=(*recording.history, Event(IMPORTED, at, found.words)),
     )
-    return _made_by_egress(changed, found, filepath, EgressKind.TRACK, at)
+    changed = _made_by_egress(changed, found, filepath, EgressKind.TRACK, at)
+    if changed.is_final and State.RENDERED in NEXT[changed.state]:  # there is more to listen to
+        changed = changed.advance(State.RENDERED, at, IMPORTED_TRACK)
+    return changed
 
 
 def has_track(recording: Recording, track_sid: str) -> bool:
