@@ -24,6 +24,8 @@ THERE_IN_LOSS: Final = 0.35
 ONCE: Final = 1.3
 #: A call is noticed within so long after both ways are open again. Seconds.
 NOTICED: Final = 6.0
+#: The faults in which the recorder stands still and its packets wait.
+STOOD_STILL: Final = frozenset({"freeze-manager", "freeze-recorder", "disk-slow"})
 #: A hole and a word that it took need not fit more exactly. Seconds.
 NEAR: Final = 1.0
 
@@ -137,12 +139,10 @@ def _missing(
 def _is_explained(said: Said, recording: Facts, after: Aftermath) -> bool:
     """Whether a hole of the recording, or of a track, covers some of it.
 
-    What LiveKit Egress lost while something was broken is in its files, and nobody can tell.
+    What LiveKit Egress lost while something was broken is lost in its files, and nobody can tell.
+    What came while the recorder stood still has no time of its own, and may lie late.
     """
-    if any(job["is_delivered"] for job in recording["egresses"]) and any(
-        struck.began - NEAR < said.ended and said.began < struck.healed + NOTICED
-        for struck in after.struck
-    ):
+    if _is_excused(said, recording, after):
         return True
     holes = [*recording["holes"], *(h for track in recording["tracks"] for h in track["holes"])]
     if any(struck.fault.startswith("clock") for struck in after.struck):
@@ -155,6 +155,17 @@ def _is_explained(said: Said, recording: Facts, after: Aftermath) -> bool:
         and start + hole["end_sec"] + NEAR > said.began
         for hole in holes
     )
+
+
+def _is_excused(said: Said, recording: Facts, after: Aftermath) -> bool:
+    """Whether it was said during a fault that nobody can tell the consequences of."""
+    during = [
+        struck.fault
+        for struck in after.struck
+        if struck.began - NEAR < said.ended and said.began < struck.healed + NOTICED
+    ]
+    is_egress = any(job["is_delivered"] for job in recording["egresses"])
+    return bool(during) and (is_egress or not STOOD_STILL.isdisjoint(during))
 
 
 def _own_troubles(call: Told) -> Iterator[str]:
