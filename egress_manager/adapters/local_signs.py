@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 import socket
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 
 #: Where they are, below the recordings directory.
 FOLDER: Final = ".processes"
+
+#: A process that was killed leaves its file; the next start after this removes it. Seconds.
+KEPT_FOR: Final = 3600.0
 
 
 class LocalSigns:
@@ -32,6 +36,7 @@ class LocalSigns:
             return
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
+            self._tidy()
             self._lock = os.open(self._directory / self._process_id, os.O_CREAT | os.O_RDONLY)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -46,6 +51,13 @@ class LocalSigns:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+    def _tidy(self) -> None:
+        """Remove the files of those who ended so long ago that nobody asks any more."""
+        for path in self._directory.iterdir():
+            is_old = time.time() - path.stat().st_mtime > KEPT_FOR
+            if is_old and self._is_gone(path.name):
+                path.unlink(missing_ok=True)
 
     def _is_gone(self, process_id: str) -> bool:
         """Whether its file is there, and nobody holds it. Who never showed one is not known."""

@@ -104,7 +104,7 @@ async def open_services(
         database = mongo_client.database(client, settings.mongo_db)
         membership = _membership(settings, database, here, roles)
         stack.push_async_callback(membership.leave)
-        shared = SharedRecorder(membership, recorder if Role.RECORDER in roles else None)
+        shared = SharedRecorder(membership, recorder if Role.RECORDER in roles else None, rooms)
         files, objects = files_of(settings)
         doors = _doors(settings, database, rooms, renderer, (shared, egress), files, roles)
         recorder.listener = egress.listener = partial(_listen, doors=doors)

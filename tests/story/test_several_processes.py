@@ -4,10 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from egress_manager.domain.claims import LAPSE, Presence
+from egress_manager.domain.incoming import Participant
 from egress_manager.errors import StoreUnavailable
 from egress_manager.flows.sharing.membership import Membership
 from egress_manager.flows.sharing.recorder import SharedRecorder
-from egress_manager.testing import MemoryClaims, MemoryRecorder, MemorySigns
+from egress_manager.testing import MemoryClaims, MemoryRecorder, MemoryRooms, MemorySigns
 
 ROOM = "reception"
 
@@ -35,13 +36,17 @@ class Host:
 
     claims: MemoryClaims = field(default_factory=MemoryClaims)
     moment: float = 100.0
+    rooms: MemoryRooms = field(default_factory=MemoryRooms)
+
+    def __post_init__(self) -> None:
+        self.rooms.people = {name: [Participant("PA_1", "sip_1")] for name in (ROOM, "another")}
 
     def process(self, name: str, *, records: bool = True) -> tuple[SharedRecorder, Here]:
         """A process of ours, and its own recorder."""
         me = Presence(name, "place", records=records)
         membership = Membership(me, self.claims, MemorySigns(), lambda: self.moment)
         local = Here()
-        return SharedRecorder(membership, local if records else None), local
+        return SharedRecorder(membership, local if records else None, self.rooms), local
 
     async def pass_time(self, seconds: float, *living: SharedRecorder) -> None:
         """Time passes; these look around again and again."""
@@ -84,6 +89,20 @@ async def test_a_process_that_dies_is_followed_by_the_other() -> None:
     assert in_two.attended == []
     await host.pass_time(0.3, two)
     assert in_two.attended == [ROOM]
+
+
+async def test_a_room_that_was_closed_meanwhile_is_not_opened_again() -> None:
+    """Whoever held it is dead, and so is the call: the claim is let go."""
+    host = Host()
+    (one, _), (two, in_two) = host.process("P1"), host.process("P2")
+    await host.pass_time(0.2, one, two)
+    await attend(one)
+    del host.rooms.people[ROOM]
+
+    await host.pass_time(LAPSE + 1, two)
+
+    assert in_two.attended == []
+    assert host.claims.claims == {}
 
 
 async def test_who_leaves_stays_until_the_other_hears_all() -> None:

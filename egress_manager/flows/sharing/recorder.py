@@ -8,15 +8,21 @@ what a leaving one holds is joined before that one leaves.
 import asyncio
 import logging
 from collections.abc import Collection, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from egress_manager.domain.claims import ROOM, Claim
 from egress_manager.domain.incoming import EgressReported
 from egress_manager.domain.policy import Engine
-from egress_manager.errors import EgressManagerError, StoreUnavailable
+from egress_manager.errors import (
+    EgressManagerError,
+    LiveKitRefused,
+    LiveKitUnavailable,
+    StoreUnavailable,
+)
 from egress_manager.flows.sharing.membership import Membership
-from egress_manager.ports import Order, Recorder
+from egress_manager.ports import Order, Recorder, Rooms
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +55,7 @@ class SharedRecorder:
 
     membership: Membership
     local: Capturing | None
+    rooms: Rooms
     engine: Engine = Engine.BUILTIN
     _asked: dict[str, int] = field(default_factory=dict)
     _idle: set[str] = field(default_factory=set)
@@ -160,10 +167,17 @@ class SharedRecorder:
             await self._mind_ours(claim, room_name, local)
         elif self.membership.is_free(claim):
             if self.membership.takes_on and await self.membership.win(claim.name):
-                log.info("room_taken_over", extra={"pii.room_name": room_name})
-                await local.attend(room_name)
+                await self._take_over(room_name, local)
         elif self.membership.me.is_leaving and claim.is_ready:
             local.leave(room_name, "handed_over")
+
+    async def _take_over(self, room_name: str, local: Capturing) -> None:
+        """Go where another one was, or was asked to go; to join a closed room would open it."""
+        with suppress(LiveKitUnavailable, LiveKitRefused):  # in doubt it is open
+            if not await self.rooms.participants(room_name):
+                return
+        log.info("room_taken_over", extra={"room_name": room_name})
+        await local.attend(room_name)
 
     async def _mind_ours(self, claim: Claim, room_name: str, local: Capturing) -> None:
         if self._asked.get(claim.name, claim.asked) != claim.asked:
