@@ -31,8 +31,9 @@ NEAR: Final = 1.0
 
 
 def one_answer(after: Aftermath) -> Iterator[str]:
-    """Every call that was let in has exactly one line in the ledger, and it is an answer."""
+    """Every call that was let in has exactly one line in the ledger, and it is a true answer."""
     let_in = {call.identity for call in after.calls if call.joined_at is not None}
+    talked = {call.identity for call in after.calls if call.said}
     for identity in sorted(let_in | after.witnessed):
         fates = [line["fate"] for line in after.lines if line["identity"] == identity]
         if len(fates) > 1 or "under_way" in fates:
@@ -42,6 +43,8 @@ def one_answer(after: Aftermath) -> Iterator[str]:
     for line in after.lines:
         if line["fate"] == "not_recorded" and not line["reason"]:
             yield f"{line['identity']} was not recorded, and nothing says why"
+        if line["reason"] == "not_answered" and line["identity"] in talked:
+            yield f"{line['identity']} was answered, and is called not answered"
 
 
 def final_with_a_reason(after: Aftermath) -> Iterator[str]:

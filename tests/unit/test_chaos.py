@@ -77,6 +77,10 @@ UNOWED = [Said("first", NOON + 2, NOON + 3.5)]
             {"lines": [{"identity": CALLER, "fate": "not_recorded", "reason": ""}]},
             "nothing says why",
         ),
+        (
+            {"lines": [{"identity": CALLER, "fate": "not_recorded", "reason": "not_answered"}]},
+            "is called not answered",
+        ),
         ({"recordings": [recording(state="captured")]}, "is still"),
         ({"recordings": [recording(state="failed", verdict="pending")]}, "without a reason"),
         ({"captures": [Kept("cap_1", 10.0, False)]}, "is not settled"),
