@@ -16,10 +16,10 @@ from chaos.plays import LEFT_OUT, Result, play, read_results, table
 from chaos.run import run
 from chaos.schedule import BUILTIN, HOUSES, Schedule, Strike, drawn
 from lab.disk import NoDisk
-from lab.programs import ProgramMissing
+from lab.programs import ROOT, ProgramMissing
 
 #: Where runs that broke a law leave their logs, and the results of random ones are.
-KEEP: Final = Path(".chaos")
+KEEP: Final = ROOT / ".chaos"
 RESULTS: Final = KEEP / "random.jsonl"
 #: Most of a run is waiting.
 WORKERS: Final = 5

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from chaos.disks import give_back
 from chaos.schedule import Schedule
+from lab.programs import ROOT
 
 Result = dict[str, Any]
 #: A run that takes longer hangs. Seconds.
@@ -51,6 +52,7 @@ async def _play(schedule: Schedule) -> Result:
         *(sys.executable, "-m", "chaos", "run", *schedule.words),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
         env=os.environ | {"TMPDIR": str(directory)},
         start_new_session=True,
     )
