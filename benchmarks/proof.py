@@ -28,7 +28,7 @@ METHOD = (
     "DTMF, silences, loss, jitter, clocks that drift), each with other words, made by the renderer "
     "and verified: any fault is a false alarm. Then every defect of the tests in every degree, in "
     "mp4 and ogg: it is found where its name, and no other fault, is told. What it costs: CPU "
-    "seconds of listening to a made-up call of three minutes (the mix and both tracks), in a process "
+    "seconds of listening to a made-up call of three minutes (mix and both tracks), in a process "
     "that does nothing else, the least of three; beside it what decoding the same files to nothing "
     "takes in a process of its own: by FFmpeg's libraries and their own decoders from Python, for "
     "the program ffmpeg need not be there; start-up left out."
