@@ -12,10 +12,14 @@ from tests.e2e.houses import House, house
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Who asks for a `home` is told for both engines, unless the story is of one alone."""
+    """Who asks for a `home` is told for both engines, unless the story is of one alone.
+
+    Some are told of several processes, too: what records there is the built-in recorder.
+    """
     if "engine" in metafunc.fixturenames:
-        only = metafunc.definition.get_closest_marker("builtin_only")
-        metafunc.parametrize("engine", ["builtin"] if only else ["builtin", "egress"])
+        marks = {mark.name for mark in metafunc.definition.iter_markers()}
+        engines = ["builtin"] if "builtin_only" in marks else ["builtin", "egress"]
+        metafunc.parametrize("engine", engines + ["several"] * ("several_too" in marks))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 from lab import sounds
 from lab.egress import Egress
 from lab.livekit_sip import LiveKitSip, real_livekit_sip
-from lab.manager import Facts, Manager
+from lab.manager import Facts, Manager, Worker
 from lab.phones import Phone
 from lab.ports import LOOPBACK, free_port
 from lab.servers import LiveKit, Mongod, Redis
@@ -88,16 +88,18 @@ async def house(
 ) -> AsyncIterator[House]:
     """A house of one's own; its recordings stay when it is gone.
 
-    `engine` is who records: `builtin`, or `egress`, LiveKit's own service beside the server.
+    `engine` is who records: `builtin`, or `egress`, LiveKit's own service beside the server; with
+    `several` the built-in recorder and the jobs are processes of their own, beside the API.
     Where livekit-sip is on PATH it is beside the server too, and phones call through it.
     """
     port = free_port()
     urls = [f"http://{LOOPBACK}:{port}/webhook"] if webhooks else []
     async with contextlib.AsyncExitStack() as stack:
         redis = livekit_options.pop("redis", None)
-        if redis is None and (engine == "egress" or real_livekit_sip()):
+        if redis is None and (engine in ("egress", "several") or real_livekit_sip()):
             redis = await stack.enter_async_context(Redis())
-        livekit = LiveKit(webhook_urls=urls, redis=redis, **livekit_options)
+        shared = redis if engine == "egress" or real_livekit_sip() else None
+        livekit = LiveKit(webhook_urls=urls, redis=shared, **livekit_options)
         await stack.enter_async_context(livekit)
         egress = Egress(livekit, redis) if engine == "egress" else None
         if egress is not None:
@@ -110,10 +112,19 @@ async def house(
             mongo_db=database,
             port=port,
             recordings=recordings,
-            settings={"EGRESS_MANAGER_ENGINE": engine, **(settings or {})},
+            settings={**_settings(engine, redis), **(settings or {})},
         )
         await stack.enter_async_context(manager)
+        for role in ("recorder", "jobs") if engine == "several" else ():
+            await stack.enter_async_context(Worker(role, manager))
         yield House(livekit, manager, egress)
+
+
+def _settings(engine: str, redis: Redis | None) -> dict[str, str]:
+    """What a manager is told where that records."""
+    if engine != "several" or redis is None:
+        return {"EGRESS_MANAGER_ENGINE": engine}
+    return {"REDIS_URL": redis.url, "EGRESS_MANAGER_ROLES": "none"}
 
 
 def said(reports: list[Report], who: str) -> float:

@@ -163,6 +163,7 @@ async def test_several_workers_of_uvicorn_record_a_call_once(
             await phone.hang_up()
         recording = await home.finished(phone)
         (only,) = await home.manager.recordings_of()
+        await home.manager.stop(timeout=30)  # uvicorn ends its workers only where it is asked to
 
     said_both(recording)
     assert only["id"] == recording["id"]

@@ -20,6 +20,7 @@ ON_ITS_WAY = 0.25
 WORDS = np.concatenate([sounds.silence(0.5), sounds.chirp(1)])
 
 
+@pytest.mark.several_too
 async def test_both_sides_are_recorded_from_the_first_word_to_the_last(
     home: House, room_name: str
 ) -> None:
@@ -126,6 +127,7 @@ async def test_edge_case_1_a_call_of_two_seconds_is_recorded(home: House, room_n
     assert sounds.locate(heard(recording).left, sounds.chirp(1.5)).score > 0.6
 
 
+@pytest.mark.several_too
 async def test_a_caller_who_hangs_up_while_it_rings_is_aborted(home: House, room_name: str) -> None:
     """No file, and the reason; nothing empty is called completed."""
     async with Phone(home.livekit, room_name, number="+15550104") as phone:
@@ -191,6 +193,7 @@ async def test_an_encrypted_room_is_never_called_completed(home: House, room_nam
     assert recording["filepath"] is None
 
 
+@pytest.mark.several_too
 async def test_edge_case_5_two_callers_in_one_room_are_two_recordings(
     home: House, room_name: str
 ) -> None:
@@ -240,6 +243,7 @@ async def test_a_call_is_captured_although_no_webhook_ever_comes(
     assert beeps == list(range(beeps[0], 12)), "from the moment it was found, to the end"
 
 
+@pytest.mark.several_too
 async def test_a_track_that_is_muted_and_published_again_stays_in_its_place(
     home: House, room_name: str
 ) -> None:
