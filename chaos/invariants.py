@@ -140,12 +140,12 @@ def _missing(
 
 
 def _is_explained(said: Said, recording: Facts, after: Aftermath) -> bool:
-    """Whether a hole of the recording, or of a track, covers some of it.
+    """Whether a hole of the recording, or of a track, covers some of it, or a track has no file.
 
     What LiveKit Egress lost while something was broken is lost in its files, and nobody can tell.
     What came while the recorder stood still has no time of its own, and may lie late.
     """
-    if _is_excused(said, recording, after):
+    if _is_excused(said, recording, after) or _lacks_a_file(recording):
         return True
     holes = [*recording["holes"], *(h for track in recording["tracks"] for h in track["holes"])]
     if any(struck.fault.startswith("clock") for struck in after.struck):
@@ -158,6 +158,11 @@ def _is_explained(said: Said, recording: Facts, after: Aftermath) -> bool:
         and start + hole["end_sec"] + NEAR > said.began
         for hole in holes
     )
+
+
+def _lacks_a_file(recording: Facts) -> bool:
+    """Whether a track has no file, and says why: then all of it may be missing."""
+    return any(track["filepath"] is None and track["reason"] for track in recording["tracks"])
 
 
 def _is_excused(said: Said, recording: Facts, after: Aftermath) -> bool:
