@@ -132,7 +132,8 @@ async def _played(home: House, schedule: Schedule) -> tuple[Aftermath, list[str]
     deaths = await _resurrect(home)
     restless = await until_quiet(home)
     after = await look(home, [call.told for call in (first, *others)], drama.struck)
-    found = [*drama.failed, *(f"not quiet: {words}" for words in restless)]
+    unsealed = [words for words in restless if words.endswith("not sealed")]
+    found = [*drama.failed, *unsealed]
     return replace(after, deaths=deaths), found
 
 
