@@ -131,8 +131,9 @@ PROCESSES: Final[Mapping[str, _Process]] = {
     "egress": _Process(
         Row(
             "LiveKit Egress is killed, hangs for 10 s, or is restarted",
-            "The built-in recorder takes over; what LiveKit Egress delivered before is used, and "
-            "what nobody recorded is a hole.",
+            "Where LiveKit tells that a job failed, the built-in recorder takes over, and what was "
+            "delivered before is used. One that was killed tells nothing, and its file is gone: "
+            "what it alone had is in no recording, and the reason says so (`egress_never_ended`).",
         ),
         (Stage.ANSWERED, Stage.TALKING, Stage.HUNG_UP),
         (EGRESS,),
