@@ -165,8 +165,9 @@ def _is_explained(said: Said, recording: Facts, after: Aftermath) -> bool:
 
 
 def _lacks_a_file(recording: Facts) -> bool:
-    """Whether a track has no file, and says why: then all of it may be missing."""
-    return any(track["filepath"] is None and track["reason"] for track in recording["tracks"])
+    """Whether a track or a job has no file, and says why: then all of it may be missing."""
+    tracks = any(track["filepath"] is None and track["reason"] for track in recording["tracks"])
+    return tracks or any(job["error"] for job in recording["egresses"] if not job["is_delivered"])
 
 
 def _is_excused(said: Said, recording: Facts, after: Aftermath) -> bool:
