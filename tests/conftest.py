@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from egress_manager import telemetry
 from lab import discretion
@@ -17,6 +18,12 @@ from lab.servers import LiveKit, Mongod, Redis, Server
 
 #: The loggers of the product.
 OURS = "egress_manager"
+# How long an example takes tells of the machine, not of the code.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
+
 Result = TypeVar("Result")
 SomeServer = TypeVar("SomeServer", bound=Server)
 

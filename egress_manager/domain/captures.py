@@ -182,7 +182,10 @@ class DigitPressed:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something kept audio from being kept: `disk`, `encrypted`, `codec`, `backlog`."""
+    """Something kept audio from being kept: `disk`, `encrypted`, `codec`, `backlog`, `stalled`.
+
+    `detail` of `stalled` is for how many seconds nothing was done before that moment.
+    """
 
     at: float
     what: str

@@ -223,7 +223,10 @@ def _carrying(
 
 
 def _troubled(stories: Sequence[Story]) -> Iterator[Obstacle]:
-    """Around a trouble with the disk: from its line to the next page that was kept after it."""
+    """Around a trouble with the disk: from its line to the next page that was kept after it.
+
+    A process that stood still was as good as down.
+    """
     for story in stories:
         kept = sorted(page.at for s in story.stretches.values() for page in s.pages)
         for trouble in story.troubles:
@@ -231,6 +234,8 @@ def _troubled(stories: Sequence[Story]) -> Iterator[Obstacle]:
                 after = bisect_right(kept, trouble.at)
                 end = kept[after] if after < len(kept) else story.last_at
                 yield Obstacle(trouble.at - QUIET_FOR / 5, end, "disk")
+            elif trouble.what == "stalled":
+                yield Obstacle(trouble.at - float(trouble.detail), trouble.at, "recorder down")
 
 
 def _unpublished(

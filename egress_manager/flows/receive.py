@@ -8,6 +8,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from egress_manager.domain.calls import call_id_of, egress_id_of, is_caller, recording_id_of
@@ -29,6 +30,8 @@ GIVE_WAY: Final = 40
 GIVE_WAY_FOR: Final = 0.05
 #: An answer waits for its work for this long at most. Seconds.
 PATIENCE: Final = 0.5
+#: And for the inbox for this long: then LiveKit hears 503, and sends it again. Seconds.
+KEEP_PATIENCE: Final = 1.5
 #: Then it waits so long (seconds) for the id of a job of LiveKit Egress, which takes half a second.
 ID_WAIT: Final = 1.5
 ID_LOOKS: Final = 30
@@ -43,6 +46,7 @@ class Intake:
         self._doors = doors
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._work: set[asyncio.Task[Outcome]] = set()
+        self._keeping: set[asyncio.Task[bool]] = set()
         self._arriving = 0
 
     async def receive(self, body: bytes, authorization: str | None) -> Outcome:
@@ -56,7 +60,7 @@ class Intake:
         await ingest.attend_if_wanted(webhook.news, doors)
         self._arriving += 1
         try:
-            await doors.inbox.keep(webhook, at)
+            await self._keep(webhook, at)
         except StoreUnavailable:
             await ingest.attend_without_store(webhook.news, doors)
             raise
@@ -72,6 +76,24 @@ class Intake:
             return foreseen
         done, _ = await asyncio.wait([work], timeout=PATIENCE)
         return await self._with_egress_id(work.result()) if done else foreseen
+
+    async def _keep(self, webhook: Webhook, at: datetime) -> None:
+        """Into the inbox, soon or not at all: LiveKit sends nothing else of the room meanwhile.
+
+        Raises `StoreUnavailable`; what is kept later after all is found there by the sweep.
+        """
+        keeping = asyncio.create_task(self._doors.inbox.keep(webhook, at))
+        self._keeping.add(keeping)
+        keeping.add_done_callback(self._kept)
+        done, _ = await asyncio.wait([keeping], timeout=KEEP_PATIENCE)
+        if not done:
+            raise StoreUnavailable("the inbox takes too long")
+        keeping.result()
+
+    def _kept(self, keeping: asyncio.Task[bool]) -> None:
+        self._keeping.discard(keeping)
+        if not keeping.cancelled():
+            keeping.exception()  # whoever waited for it was told
 
     async def _with_egress_id(self, outcome: Outcome) -> Outcome:
         """Wait a little for the id that LiveKit gives to the job: whoever asked wants to see it."""

@@ -37,6 +37,9 @@ DEAF: Final = 6.0
 HANDOVER: Final = 1.0
 #: Look after everything this often. Seconds.
 TICK: Final = 0.1
+#: A process that did nothing for this long stood still: packets wait in the kernel, or are dropped
+#: there, and what came meanwhile is stamped when it is read. Seconds.
+STALLED: Final = 1.0
 #: Waits before the next try to join, the last one again and again. Seconds.
 BACKOFF: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 3.0)
 #: A connection that lived longer was a good one: the next try need not wait. Seconds.
@@ -69,7 +72,7 @@ class Attendance:
         self._expected_at = now()
         self._caller_seen_at = 0.0
         self._connected_at = now()
-        self._synced_at = now()
+        self._synced_at = self._ticked_at = now()
         self._stopping = ""
         self._unneeded = asyncio.Event()
         self._errands: set[asyncio.Task[None]] = set()
@@ -329,8 +332,11 @@ class Attendance:
             self._current.end("deaf")
         self._part_with_faded(moment)
         if self.capture is not None:
+            if moment - self._ticked_at > STALLED:
+                self.capture.stalled(moment - self._ticked_at)
             self.capture.tick(moment)
             self._sync(self.capture, moment)
+        self._ticked_at = moment
         if not self._is_needed(moment):
             self._unneeded.set()
 

@@ -131,6 +131,10 @@ class Capture:
             self._troubled.add((what, track_sid))
             self._write(Trouble(now(), what, track_sid, detail))
 
+    def stalled(self, seconds: float) -> None:
+        """This process stood still for so long: what came meanwhile may be lost, or late."""
+        self._write(Trouble(now(), "stalled", detail=f"{seconds:.3f}"))
+
     def open_stretch(
         self, track_sid: str, participant_sid: str, ssrc: int, first: Kept
     ) -> StretchWriter | None:

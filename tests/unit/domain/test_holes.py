@@ -136,6 +136,18 @@ def test_a_connection_that_broke_is_named():
     ]
 
 
+def test_a_process_that_stood_still_was_down():
+    """The journal says for how long it had done nothing."""
+    told = story(
+        Began(AT, "c", "r"),
+        track(),
+        Trouble(AT + 15, "stalled", detail="6.000"),
+        Ended(END, "left"),
+    )
+
+    assert causes([(AT, AT + 9), (AT + 15, END)], told) == [(9.0, 15.0, "recorder down")]
+
+
 def test_a_disk_that_was_full_is_named():
     """From the trouble to the next page that could be kept."""
     told = story(
