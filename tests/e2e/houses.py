@@ -98,8 +98,7 @@ async def house(
         redis = livekit_options.pop("redis", None)
         if redis is None and (engine in ("egress", "several") or real_livekit_sip()):
             redis = await stack.enter_async_context(Redis())
-        shared = redis if engine == "egress" or real_livekit_sip() else None
-        livekit = LiveKit(webhook_urls=urls, redis=shared, **livekit_options)
+        livekit = LiveKit(webhook_urls=urls, redis=redis, **livekit_options)
         await stack.enter_async_context(livekit)
         egress = Egress(livekit, redis) if engine == "egress" else None
         if egress is not None:

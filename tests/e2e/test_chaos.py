@@ -9,7 +9,7 @@ from chaos.plays import play, table
 pytestmark = pytest.mark.builtin_only("what LiveKit Egress survives is in the matrix")
 
 #: Most of a run is waiting.
-AT_ONCE = 3
+AT_ONCE = 2
 
 
 async def test_what_breaks_during_a_call_costs_nothing_that_was_kept() -> None:

@@ -27,6 +27,7 @@ async def test_what_livekit_gave_up_telling_is_found_by_asking(home: House, room
     ):
         await first.answered()
         await home.hears(first)
+        await home.manager.call(lambda call: call["answered_at"], caller_number=first.number)
         await home.manager.kill()
         await first.hang_up()
         async with Phone(home.livekit, beginning, number="+15550702") as second:
