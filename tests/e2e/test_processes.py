@@ -17,8 +17,6 @@ pytestmark = pytest.mark.builtin_only("recorders capture; who orders from LiveKi
 
 #: A fraction that says: this sound is there.
 THERE = 0.6
-#: The most that is missing of a call whose recorder was killed. Seconds.
-WORST_HOLE = 3.0
 
 FIRST = sounds.chirp(2)
 SECOND = sounds.chirp(2, low=3400, high=400)
@@ -52,9 +50,9 @@ def said_both(recording: Facts) -> float:
     return two.at - one.at
 
 
-def missing(recording: Facts) -> list[tuple[str, float]]:
-    """The holes of the recording: their causes and how long they are."""
-    return [(hole["cause"], hole["end_sec"] - hole["start_sec"]) for hole in recording["holes"]]
+def missing(recording: Facts) -> list[str]:
+    """The causes of the recording's holes; how long they are, the benchmark `takeover` tells."""
+    return [hole["cause"] for hole in recording["holes"]]
 
 
 async def test_api_jobs_and_recorders_are_processes_of_their_own(
@@ -77,28 +75,38 @@ async def test_api_jobs_and_recorders_are_processes_of_their_own(
     assert only["id"] == recording["id"]
 
 
-async def test_a_recorder_that_is_killed_is_followed_by_another(
-    processes: Cluster, room_name: str
-) -> None:
-    """kill -9: the other one goes on within seconds; one recording says what is missing."""
+async def kill_in_the_middle(
+    processes: Cluster, room_name: str, number: str, *, comes_back: bool
+) -> tuple[Worker, Facts]:
+    """A call whose recorder is killed, and which another one goes on with: that one, and the file.
+
+    The second word is where it was said; what is missing between the two is told.
+    """
     async with (
         Agent(processes.home.livekit, room_name, identity="agent"),
-        Phone(processes.home.livekit, room_name, number="+15550401") as phone,
+        Phone(processes.home.livekit, room_name, number=number) as phone,
     ):
         first = await breathe_until_held(processes, phone, room_name)
         before = await phone.say(FIRST)
         await phone.say(sounds.silence(1.0))
         await first.kill()
-        await breathe_until_held(processes, phone, room_name, but=first)
+        second = await breathe_until_held(processes, phone, room_name, but=first)
         after = await phone.say(SECOND)
+        if comes_back:
+            await first.start()
         await phone.hang_up()
     recording = await processes.home.finished(phone)
-
     assert said_both(recording) == pytest.approx(after.started_at - before.started_at, abs=0.25)
-    holes = missing(recording)
-    assert "recorder down" in [cause for cause, _ in holes], holes
-    assert max(seconds for _, seconds in holes) < WORST_HOLE
+    assert "recorder down" in missing(recording)
     assert len(recording["captures"]) == 2
+    return second, recording
+
+
+async def test_a_recorder_that_is_killed_is_followed_by_another(
+    processes: Cluster, room_name: str
+) -> None:
+    """kill -9: the other one goes on within seconds; one recording says what is missing."""
+    await kill_in_the_middle(processes, room_name, "+15550401", comes_back=False)
 
 
 async def test_a_recorder_that_is_asked_to_end_hands_over_without_a_hole(
@@ -122,8 +130,7 @@ async def test_a_recorder_that_is_asked_to_end_hands_over_without_a_hole(
 
     said_both(recording)
     assert len(recording["captures"]) == 2
-    ours = [hole for hole in missing(recording) if hole[0] in ("recorder down", "connection")]
-    assert ours == []
+    assert not {"recorder down", "connection"} & set(missing(recording))
 
 
 async def test_redis_that_forgets_all_and_is_away_delays_and_loses_nothing(
@@ -222,21 +229,6 @@ async def test_a_host_that_dies_is_followed_by_another_one(
     """Each has a disk of its own: what the first one kept is brought to the second by the store."""
     directories = [tmp_path / "one", tmp_path / "two"]
     async with cluster(mongod_server, mongo_database, directories) as hosts:
-        async with (
-            Agent(hosts.home.livekit, room_name, identity="agent"),
-            Phone(hosts.home.livekit, room_name, number="+15550404") as phone,
-        ):
-            first = await breathe_until_held(hosts, phone, room_name)
-            before = await phone.say(FIRST)
-            await phone.say(sounds.silence(1.0))
-            await first.kill()
-            await breathe_until_held(hosts, phone, room_name, but=first)
-            after = await phone.say(SECOND)
-            await first.start()
-            await phone.hang_up()
-        second = hosts.other(first)
-        recording = await hosts.home.finished(phone)
+        second, recording = await kill_in_the_middle(hosts, room_name, "+15550404", comes_back=True)
 
     assert Path(recording["filepath"]).is_relative_to(second.recordings)
-    assert said_both(recording) == pytest.approx(after.started_at - before.started_at, abs=0.25)
-    assert max(seconds for _, seconds in missing(recording)) < WORST_HOLE
