@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from egress_manager.domain.claims import LAPSE, Presence
 from egress_manager.domain.incoming import Participant
 from egress_manager.errors import StoreUnavailable
-from egress_manager.flows.sharing.membership import Membership
+from egress_manager.flows.sharing.membership import ALONE_FOR, Membership
 from egress_manager.flows.sharing.recorder import SharedRecorder
 from egress_manager.testing import MemoryClaims, MemoryRecorder, MemoryRooms, MemorySigns
 
@@ -237,3 +237,16 @@ async def test_two_do_not_work_on_one_recording_and_a_dead_ones_work_is_found() 
 
     await host.pass_time(0.1, one, two)
     assert list(two.membership.abandoned) == []
+
+
+async def test_who_is_alone_goes_at_once_and_claims_with_the_next_look() -> None:
+    """A caller need not wait for the store where nobody else could be meant."""
+    host = Host()
+    one, in_one = host.process("P1")
+    await host.pass_time(ALONE_FOR + 0.2, one)
+
+    await one.attend(ROOM)
+    assert (in_one.attended, host.claims.claims) == ([ROOM], {})
+
+    await host.pass_time(0.1, one)
+    assert host.claims.claims[f"room:{ROOM}"].holder == "P1"

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 CLAIM_TIMEOUT: Final = 0.5
 #: How much the last turn counts for the lag: one that was held up does not make it full.
 SMOOTHING: Final = 0.3
+#: Who was alone for so long is surely alone. Seconds.
+ALONE_FOR: Final = 5.0
 #: A process that has lapsed for so long is forgotten. Seconds.
 FORGET_AFTER: Final = 60.0
 
@@ -51,6 +53,7 @@ class Membership:
     is_blind: bool = False
     most_lag: float = 0.25
     lag: float = 0.0
+    alone_since: float | None = None
 
     async def look(self) -> None:
         """Say that we are here, and see who else is, and who is at what.
@@ -71,6 +74,8 @@ class Membership:
         gone = self.signs.gone({presence.id for presence in present} | holders)
         self.pulses = felt(self.pulses, present, holders, gone, self.moment())
         self.held = {claim.name: claim for claim in held}
+        since = self.moment() if self.alone_since is None else self.alone_since
+        self.alone_since = since if self.is_alone else None
         await self._forget_the_dead(holders)
 
     def feel(self, late_by: float) -> None:
@@ -94,6 +99,12 @@ class Membership:
     def is_alone(self) -> bool:
         """Whether no other process lives, as far as is known."""
         return not self.pulses.keys() - lapsed(self.pulses, self.moment()) - {self.me.id}
+
+    @property
+    def is_surely_alone(self) -> bool:
+        """Whether no other has lived for a while: several that start at once do not know yet."""
+        since = self.alone_since
+        return since is not None and self.moment() - since >= ALONE_FOR
 
     @property
     def takes_on(self) -> bool:

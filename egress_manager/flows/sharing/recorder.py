@@ -63,14 +63,14 @@ class SharedRecorder:
 
     async def attend(self, room_name: str, participant_sid: str = "") -> None:
         """See to it that some process captures the room; returns at once."""
-        if self.local is not None and room_name in self.local.rooms:
+        if self.local is not None and (room_name in self.local.rooms or self._needs_nobody):
             await self.local.attend(room_name, participant_sid)
         elif not self.membership.is_anothers(ROOM + room_name):
             self._begin(room_name, self._attend(room_name, participant_sid))
 
     async def stand(self, room_name: str) -> None:
         """See to it that some process is in the room for as long as anybody is."""
-        if self.local is not None and room_name in self.local.rooms:
+        if self.local is not None and (room_name in self.local.rooms or self._needs_nobody):
             await self.local.stand(room_name)
         elif not self.membership.is_anothers(ROOM + room_name):
             self._begin(room_name, self._stand(room_name))
@@ -113,6 +113,11 @@ class SharedRecorder:
         """Whether any process captures the room, or is on its way."""
         here = self.local is not None and self.local.attends(room_name)
         return here or self.membership.is_anothers(ROOM + room_name)
+
+    @property
+    def _needs_nobody(self) -> bool:
+        """Whether no other process lives: then the claim can wait, and a caller need not."""
+        return self.membership.is_surely_alone and not self.membership.me.is_leaving
 
     @property
     def is_busy(self) -> bool:
