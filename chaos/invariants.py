@@ -16,9 +16,9 @@ from chaos.faults import POLLING, WEBHOOKS
 Law = Callable[[Aftermath], Iterator[str]]
 
 #: A word that is there is that alike; what is left of one when it is taken away is not. 0 to 1.
-THERE: Final = 0.4
+THERE: Final = 0.5
 #: Packets that were lost take something away from every word.
-THERE_IN_LOSS: Final = 0.3
+THERE_IN_LOSS: Final = 0.35
 #: A word in two halves is a part of one in each place; the squares of how alike both are add up to
 #: one, those of a word that is there twice to two.
 ONCE: Final = 1.3

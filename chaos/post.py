@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp import web
 
 from lab.ports import LOOPBACK, free_port
+from lab.web import take_posts
 
 #: How late is late. A minute would make each run a minute longer and show nothing else. Seconds.
 LATE: Final = 12.0
@@ -77,12 +78,7 @@ class Post:
             self._session = await opening.enter_async_context(
                 aiohttp.ClientSession(timeout=timeout)
             )
-            application = web.Application()
-            application.router.add_post("/webhook", self._take)
-            runner = web.AppRunner(application, access_log=None)
-            await runner.setup()
-            opening.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, LOOPBACK, self.port).start()
+            await take_posts("/webhook", self.port, self._take, opening)
             opening.push_async_callback(self._end_errands)
             self._resources = opening.pop_all()
         return self

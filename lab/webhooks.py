@@ -16,6 +16,7 @@ from aiohttp import web
 from livekit import api
 
 from lab.ports import LOOPBACK, free_port
+from lab.web import take_posts
 
 _WAIT_TIMEOUT = 60.0
 Event = dict[str, Any]
@@ -53,12 +54,7 @@ class Webhooks:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as opening:
-            application = web.Application()
-            application.router.add_post("/webhook", self._take)
-            runner = web.AppRunner(application, access_log=None)
-            await runner.setup()
-            opening.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, LOOPBACK, self.port).start()
+            await take_posts("/webhook", self.port, self._take, opening)
             self._resources = opening.pop_all()
         return self
 

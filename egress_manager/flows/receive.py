@@ -109,10 +109,11 @@ class Intake:
 
     async def aclose(self) -> None:
         """Stop; what is not done stays in the inbox for the next start."""
-        for work in self._work:
-            work.cancel()
-        if self._work:
-            await asyncio.wait(self._work)
+        begun = {*self._work, *self._keeping}  # who was not told that it is kept sends it again
+        for task in begun:
+            task.cancel()
+        if begun:
+            await asyncio.wait(begun)
 
     async def _take(self, webhook: Webhook, foreseen: Outcome) -> Outcome:
         async with self._gate:

@@ -1,6 +1,7 @@
 """More than one process: each call is recorded once, whoever dies meanwhile."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -42,6 +43,18 @@ async def breathe_until_held(
     return await finding
 
 
+@contextlib.asynccontextmanager
+async def talking(
+    processes: Cluster, room_name: str, number: str
+) -> AsyncIterator[tuple[Phone, Worker]]:
+    """A call that a recorder holds, and which one that is."""
+    async with (
+        Agent(processes.home.livekit, room_name, identity="agent"),
+        Phone(processes.home.livekit, room_name, number=number) as phone,
+    ):
+        yield phone, await breathe_until_held(processes, phone, room_name)
+
+
 def said_both(recording: Facts) -> float:
     """Both words are there: the seconds between them in the recording."""
     mix = heard(recording)
@@ -59,11 +72,7 @@ async def test_api_jobs_and_recorders_are_processes_of_their_own(
     processes: Cluster, room_name: str
 ) -> None:
     """Two recorders, one call: one of them captures it, and there is one recording."""
-    async with (
-        Agent(processes.home.livekit, room_name, identity="agent"),
-        Phone(processes.home.livekit, room_name, number="+15550400") as phone,
-    ):
-        await breathe_until_held(processes, phone, room_name)
+    async with talking(processes, room_name, "+15550400") as (phone, _):
         await phone.say(FIRST)
         await phone.say(SECOND)
         await phone.hang_up()
@@ -82,11 +91,7 @@ async def kill_in_the_middle(
 
     The second word is where it was said; what is missing between the two is told.
     """
-    async with (
-        Agent(processes.home.livekit, room_name, identity="agent"),
-        Phone(processes.home.livekit, room_name, number=number) as phone,
-    ):
-        first = await breathe_until_held(processes, phone, room_name)
+    async with talking(processes, room_name, number) as (phone, first):
         before = await phone.say(FIRST)
         await phone.say(sounds.silence(1.0))
         await first.kill()
@@ -113,11 +118,7 @@ async def test_a_recorder_that_is_asked_to_end_hands_over_without_a_hole(
     processes: Cluster, room_name: str
 ) -> None:
     """SIGTERM: the other one is in the room before this one leaves it."""
-    async with (
-        Agent(processes.home.livekit, room_name, identity="agent"),
-        Phone(processes.home.livekit, room_name, number="+15550402") as phone,
-    ):
-        first = await breathe_until_held(processes, phone, room_name)
+    async with talking(processes, room_name, "+15550402") as (phone, first):
         await phone.say(FIRST)
         leaving = asyncio.create_task(first.stop(timeout=30))
         await breathe_until_held(processes, phone, room_name, but=first)
@@ -137,11 +138,7 @@ async def test_redis_that_forgets_all_and_is_away_delays_and_loses_nothing(
     processes: Cluster, room_name: str
 ) -> None:
     """It is killed during the call, which is over before it is back: the recording comes."""
-    async with (
-        Agent(processes.home.livekit, room_name, identity="agent"),
-        Phone(processes.home.livekit, room_name, number="+15550403") as phone,
-    ):
-        await breathe_until_held(processes, phone, room_name)
+    async with talking(processes, room_name, "+15550403") as (phone, _):
         await phone.say(FIRST)
         await processes.redis.kill()
         await phone.say(SECOND)
@@ -188,11 +185,7 @@ async def test_a_recorder_that_is_full_leaves_calls_to_the_other(
     async with cluster(
         mongod_server, mongo_database, [directory, directory], first=full
     ) as processes:
-        async with (
-            Agent(processes.home.livekit, room_name, identity="agent"),
-            Phone(processes.home.livekit, room_name, number="+15550406") as phone,
-        ):
-            holder = await breathe_until_held(processes, phone, room_name)
+        async with talking(processes, room_name, "+15550406") as (phone, holder):
             await phone.hang_up()
         await processes.home.finished(phone)
 

@@ -51,4 +51,18 @@ async def test_an_inbox_that_stands_still_holds_up_no_room(tale: Tale) -> None:
     inbox.going.set()
     while not await inbox.waiting(1):
         await asyncio.sleep(0)
+
+
+async def test_an_intake_that_ends_leaves_nothing_behind(tale: Tale) -> None:
+    """Also what waits for an inbox that stands still."""
+    intake = receive.Intake(replace(tale.doors, inbox=SlowInbox()))
+    tale.webhooks.says[b"1"] = ParticipantSeen(
+        tale.clock.now(), ROOM, tale.caller(), Source.WEBHOOK
+    )
+    before = asyncio.all_tasks()
+    with pytest.raises(StoreUnavailable):
+        await intake.receive(b"1", "signed")
+
     await intake.aclose()
+
+    assert asyncio.all_tasks() == before
