@@ -257,6 +257,8 @@ async def work_on(recording_id: str, doors: Doors) -> None:
         log.warning("step_put_off", extra={"recording": recording_id, "why": error.code})
     except Exception:
         log.exception("step_failed", extra={"recording": recording_id})
+    finally:
+        heed_cancellation()
 
 
 async def _step(recording: Recording, doors: Doors) -> bool:
@@ -297,3 +299,16 @@ async def _turn(name: str, sweep: Sweep, said: str = "") -> tuple[float, str]:
     except Exception:
         log.exception("sweep_failed", extra={"sweep": name})
         return SWEEP_RETRY, "internal"
+    finally:
+        heed_cancellation()
+
+
+def heed_cancellation() -> None:
+    """Raise `CancelledError` where this task is being cancelled.
+
+    To be called where errors do not end a loop: PyMongo makes an error of its own of a cancellation
+    that comes while it connects or reads, and the loop would never end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -113,7 +113,7 @@ class Intake:
         for task in begun:
             task.cancel()
         if begun:
-            await asyncio.wait(begun)
+            await asyncio.wait(begun, timeout=PATIENCE)
 
     async def _take(self, webhook: Webhook, foreseen: Outcome) -> Outcome:
         async with self._gate:
