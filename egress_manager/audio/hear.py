@@ -1,6 +1,6 @@
 """One sound file, decoded from its first byte to its last, and measured as it goes by."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -131,14 +131,14 @@ class Decoding:
             except av.FFmpegError:
                 self._errors += 1
 
-    def _decoded(self, packet: "av.Packet[AudioStream]") -> Iterator[av.AudioFrame]:
+    def _decoded(self, packet: "av.Packet[AudioStream]") -> Sequence[av.AudioFrame]:
         """The frames of a packet; what comes before the beginning is cut off by the decoder."""
         if self._opus is None:
-            yield from packet.decode()
-            return
-        for frame in self._opus.decode(packet if packet.size else None):
+            return packet.decode()
+        frames = self._opus.decode(packet if packet.size else None)
+        for frame in frames:
             frame.pts = None if frame.pts is None else max(0, frame.pts)
-            yield frame
+        return frames
 
     def _jump(self, start_sec: float, end_sec: float, *, is_first: bool) -> None:
         """There is nothing from one time to another."""
