@@ -51,31 +51,31 @@ def _run(given: argparse.Namespace) -> int:
 
 def _matrix(given: argparse.Namespace) -> int:
     """Every fault; or those whose names have one of the words in them."""
-    wanted = [s for s in matrix() if not given.only or any(w in str(s) for w in given.only)]
-    return asyncio.run(_play(wanted, given.workers, None))
+    every = matrix(everywhere=given.everywhere)
+    wanted = [s for s in every if not given.only or any(w in str(s) for w in given.only)]
+    return asyncio.run(_play(wanted, given.workers, given.results))
 
 
 def _random(given: argparse.Namespace) -> int:
-    """Seeded pairs; seeds that the results file has are not run again."""
-    results: Path = given.results
-    results.parent.mkdir(parents=True, exist_ok=True)
-    done = {result["seed"] for result in read_results(results)}
+    """Seeded pairs."""
     fits = {name: fault.houses for name, fault in FAULTS.items()}
     seeds = range(given.seed, given.seed + given.runs)
-    wanted = [drawn(seed, fits) for seed in seeds if seed not in done]
-    return asyncio.run(_play(wanted, given.workers, results))
+    wanted = [drawn(seed, fits) for seed in seeds]
+    return asyncio.run(_play(wanted, given.workers, given.results))
 
 
 async def _play(wanted: Iterable[Schedule], workers: int, file: Path | None) -> int:
-    """Run them all and say how far it is; the exit code."""
+    """Run them all, but for those that the file has, and say how far it is; the exit code."""
     task = asyncio.current_task()
     if task is not None:  # what runs is ended and tidied away, as after Ctrl-C
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    wanted = list(wanted)
+    done = {each["command"] for each in read_results(file)} if file is not None else set()
+    wanted = [schedule for schedule in wanted if schedule.command not in done]
     results: list[Result] = []
     async for result in play(wanted, workers):
         results.append(result)
         if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("a") as kept:
                 kept.write(json.dumps(result) + "\n")
         failed = sum(bool(each["broken"]) for each in results)
@@ -103,14 +103,17 @@ def _arguments() -> argparse.Namespace:
     one.set_defaults(do=_run)
     every = verbs.add_parser("matrix", help="every fault at its telling stages, once each")
     every.add_argument("only", nargs="*", help="words that the names of faults or stages have")
-    every.set_defaults(do=_matrix)
+    every.add_argument("--everywhere", action="store_true", help="at every stage of a call")
+    every.set_defaults(do=_matrix, results=None)
     some = verbs.add_parser("random", help="pairs of faults, drawn from seeds")
     some.add_argument("--runs", type=int, default=20)
     some.add_argument("--seed", type=int, default=1, help="the first; each run has the next")
-    some.add_argument("--results", type=Path, default=RESULTS, help="one JSON object a line")
-    some.set_defaults(do=_random)
+    some.set_defaults(do=_random, results=RESULTS)
     for several in (every, some):
         several.add_argument("--workers", type=int, default=WORKERS, help="runs at a time")
+        several.add_argument(
+            "--results", type=Path, help="one JSON object a line; what it has is not run again"
+        )
     return parser.parse_args()
 
 

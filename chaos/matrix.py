@@ -1,4 +1,4 @@
-"""Every fault at its telling stages, once each: the same runs every time."""
+"""Every fault at its telling stages, or at every one, once each: the same runs every time."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -15,10 +15,13 @@ FAST: Final = (
 )
 
 
-def matrix() -> Iterator[Schedule]:
-    """The longest first, so that the last ones to run are short."""
+def matrix(*, everywhere: bool = False) -> Iterator[Schedule]:
+    """The longest first, so that the last ones to run are short.
+
+    `everywhere`: at all stages, also where a fault tells little.
+    """
     for name, fault in sorted(FAULTS.items(), key=lambda item: -(item[1].lasts or 0.0)):
-        for stage in fault.stages:
+        for stage in Stage if everywhere else fault.stages:
             yield alone(Strike(name, stage), fault)
 
 
