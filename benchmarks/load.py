@@ -16,9 +16,9 @@ from lab.theatre import Stage
 
 CPU_METHOD = (
     "So many calls at once in which a caller and an agent speak in turn, from before the first "
-    "joins until all files are finished (mix and both tracks); CPU seconds of the process tree, "
-    "less what it used idle for as long, by minute of recording. A short "
-    "call has been there before."
+    "joins until all files are finished (mix and both tracks) and have been listened to; CPU "
+    "seconds of the process tree, less what it used idle for as long, by minute of recording. A "
+    "short call has been there before."
 )
 MEMORY_METHOD = (
     "The same calls: memory (of the process tree; pages of programs and libraries, whose share "
@@ -126,7 +126,7 @@ async def measure(calls: int, seconds: float) -> Load:
     async with premises() as here:
         async with Stage(here.livekit, first) as stage:
             await stage.over(60)
-        await here.completed(1)
+        await here.judged(1)
         await asyncio.sleep(SETTLE)
         idle_rate = await idle(here)
         at_rest = here.tree.memory(), here.tree.memory_with_programs()
@@ -137,7 +137,7 @@ async def measure(calls: int, seconds: float) -> Load:
             looking = asyncio.create_task(_look(here, looks, seconds - GREETING - BYE))
             await stage.over(seconds + 120)
             await looking
-        (_, *recordings) = await here.completed(1 + calls)
+        (_, *recordings) = await here.judged(1 + calls)
         used, lasted = since(before, here.tree.cpu()), clock() - began
     minutes = sum(recording["duration_sec"] for recording in recordings) / 60
     net = {**used, "main": used["main"] - idle_rate * lasted}

@@ -53,14 +53,24 @@ class Premises:
 
     async def completed(self, count: int, *, timeout: float = 120.0) -> list[Document]:
         """Wait until so many recordings are completed; they, in the order of their calls."""
+        return await self._those({"status": "completed"}, count, timeout)
+
+    async def judged(self, count: int, *, timeout: float = 120.0) -> list[Document]:
+        """The same, and listened to."""
+        wanted = {"status": "completed", "verdict": {"$ne": "pending"}}
+        return await self._those(wanted, count, timeout)
+
+    async def _those(self, wanted: Document, count: int, timeout: float) -> list[Document]:
         recordings = self.database["recordings"]
         deadline = time.monotonic() + timeout
-        while await recordings.count_documents({"status": "completed"}) < count:
+        while await recordings.count_documents(wanted) < count:
             if time.monotonic() > deadline:
-                found = await recordings.find({}, {"status": 1, "reason": 1}).to_list()
+                found = await recordings.find(
+                    {}, {"status": 1, "reason": 1, "verdict": 1}
+                ).to_list()
                 raise TimeoutError(f"no {count} recordings: {found}\n{self.manager.log_tail()}")
             await asyncio.sleep(LOOK)
-        return await recordings.find({"status": "completed"}).sort("started_at", 1).to_list()
+        return await recordings.find(wanted).sort("started_at", 1).to_list()
 
     async def joined_webhooks(self) -> Mapping[str, float]:
         """When the manager received each phone's `participant_joined` (seconds since 1970)."""
