@@ -37,6 +37,7 @@ from aiortc.rtcsctptransport import RTCSctpCapabilities
 from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
 from egress_manager.errors import CaptureFailed
+from egress_manager.recorder.arrival import Arrivals
 from egress_manager.recorder.clock import now
 from egress_manager.recorder.sdp import Local, Offer
 
@@ -178,17 +179,18 @@ class Peer:
     def _tap(self) -> None:
         """Take RTP and RTCP from each socket (see the module's words)."""
         for protocol in self._ice._connection._protocols:
-            protocol.datagram_received = self._tapped(protocol.datagram_received)
+            arrivals = Arrivals(protocol.transport.get_extra_info("socket"))
+            protocol.datagram_received = self._tapped(protocol.datagram_received, arrivals)
 
     def _tapped(
-        self, pass_on: Callable[[bytes, tuple[Any, ...]], None]
+        self, pass_on: Callable[[bytes, tuple[Any, ...]], None], arrivals: Arrivals
     ) -> Callable[[bytes, tuple[Any, ...]], None]:
         dtls, on_packet, on_report = self._dtls, self._on_packet, self._on_report
 
         def datagram_received(data: bytes, addr: tuple[Any, ...]) -> None:
             if len(data) < 2:
                 return  # nobody's, and DTLS would stumble over an empty one
-            self.heard_at = moment = now()
+            self.heard_at = moment = arrivals.last()
             if not 127 < data[0] < 192:  # RFC 7983: 128..191 is RTP or RTCP
                 pass_on(data, addr)
                 return
