@@ -79,7 +79,7 @@ PROCESSES: Final[Mapping[str, _Process]] = {
             "Egress Manager is killed, hangs for 10 s, or is restarted",
             "The call goes on. What was kept is on the disk, and the next start goes on with the "
             "same recording: one file, with a hole `recorder down` of the time between. What comes "
-            "while it hangs is kept as far as the kernel's buffers go, and may lie late.",
+            "while it hangs is kept at its place, as far as the kernel's buffers go.",
         ),
         EVERYWHERE,
         blinds=(WEBHOOKS, POLLING),

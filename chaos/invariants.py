@@ -26,8 +26,6 @@ ONCE: Final = 1.3
 NOTICED: Final = 6.0
 #: What a job of LiveKit Egress needs until it has ended.
 _EGRESSES: Final = ("egress", "redis", "livekit")
-#: The faults in which the recorder stands still and its packets wait.
-STOOD_STILL: Final = frozenset({"freeze-manager", "freeze-recorder", "disk-slow"})
 #: A hole and a word that it took need not fit more exactly. Seconds.
 NEAR: Final = 1.0
 
@@ -147,7 +145,6 @@ def _is_explained(said: Said, recording: Facts, after: Aftermath) -> bool:
     """Whether a hole of the recording, or of a track, covers some of it, or a track has no file.
 
     What LiveKit Egress lost while something was broken is lost in its files, and nobody can tell.
-    What came while the recorder stood still has no time of its own, and may lie late.
     """
     if _is_excused(said, recording, after) or _lacks_a_file(recording):
         return True
@@ -178,7 +175,7 @@ def _is_excused(said: Said, recording: Facts, after: Aftermath) -> bool:
         if struck.began - NEAR < said.ended and said.began < struck.healed + NOTICED
     ]
     is_egress = any(job["is_delivered"] for job in recording["egresses"])
-    return bool(during) and (is_egress or not STOOD_STILL.isdisjoint(during))
+    return bool(during) and is_egress
 
 
 def _own_troubles(call: Told) -> Iterator[str]:

@@ -38,7 +38,7 @@ HANDOVER: Final = 1.0
 #: Look after everything this often. Seconds.
 TICK: Final = 0.1
 #: A process that did nothing for this long stood still: packets wait in the kernel, or are dropped
-#: there, and what came meanwhile is stamped when it is read. Seconds.
+#: there when there is no more room. Seconds.
 STALLED: Final = 1.0
 #: Waits before the next try to join, the last one again and again. Seconds.
 BACKOFF: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 3.0)
