@@ -178,7 +178,7 @@ def _open_files(pid: int) -> Iterator[Path]:
 
 def _is_of_calls(file: Path) -> bool:
     """Whether it is not one that a process has for itself."""
-    return file.parts[0] not in _OWN
+    return file.parts[:1] not in {(), *((name,) for name in _OWN)}
 
 
 def family(house: House) -> list[psutil.Process]:

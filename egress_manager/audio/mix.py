@@ -1,5 +1,6 @@
 """The two sides of a call: where every track's sound is summed, and taken out when it is whole."""
 
+from math import inf
 from typing import Final
 
 import numpy as np
@@ -89,12 +90,14 @@ def limited(sound: Sound) -> Sound:
 class Voice:
     """One stretch on its way into the sum: decoded, kept at its place, faded at holes.
 
-    `used` notes which shift was used up to which granule, for comparison with what is known later.
+    `used` notes which shift was used up to which granule, for comparison with what is known later;
+    `heard_until` is the moment at which its last piece ended.
     """
 
     def __init__(self, side: str, begins_at: float, into: Sum) -> None:
         self.side = side
         self.used: list[tuple[int, int]] = []
+        self.heard_until = -inf
         self._begins_at = begins_at
         self._sum = into
         self._decoder = Decoder()
@@ -104,12 +107,19 @@ class Voice:
         self._held: Sound = np.zeros(0, np.float32)
         self._fades_in = False
 
-    def hear(self, piece: Piece) -> None:
-        """Add a piece to the sum. Raises `Late`."""
+    def hear(self, piece: Piece, before: "Voice | None" = None) -> None:
+        """Add a piece to the sum. Raises `Late`.
+
+        `before`: the voice whose last packet was the one before the first of this piece. Its
+        decoder knows what was before: one that does not is off by -12 dB, for a tenth of a second.
+        """
         wanted = self.wanted(piece.start_at, piece.start)
-        if not self._goes_on(piece, wanted):
+        is_seam = before is not None and self._next != piece.start
+        if before is not None and is_seam:
+            self._decoder, before._decoder = before._decoder, self._decoder
+        if is_seam or not self._goes_on(piece, wanted):
             self.rest()
-            if piece.after_loss:
+            if piece.after_loss and not is_seam:
                 self._decoder.reset()
             self._slew.anchor(wanted)
             self._at = piece.start + self._slew.shift
@@ -118,6 +128,7 @@ class Voice:
         self._put(self._slew.follow(sound, wanted))
         self.used.append((piece.end - 1, self._slew.shift))
         self._next = piece.end
+        self.heard_until = piece.end_at
 
     def wanted(self, at: float, granule: int) -> float:
         """The shift that brings a granule that belongs to a moment to its place."""

@@ -12,7 +12,7 @@ from egress_manager.audio.encode import Encoder
 from egress_manager.audio.mix import Sum, Voice
 from egress_manager.audio.pieces import Pieces
 from egress_manager.audio.source import CaptureFiles
-from egress_manager.audio.weave import Strand, Weave
+from egress_manager.audio.weave import Piece, Strand, Weave
 from egress_manager.domain.captures import TICKS, Story, TrackChanged
 from egress_manager.domain.recordings import RenderPlan
 from egress_manager.domain.timeline import sides
@@ -31,6 +31,9 @@ DOUBT: Final = 0.015
 #: later it is made again once, at the end. Otherwise a machine that is late with everything would
 #: have the more to do. Seconds of the call.
 EARLY: Final = 15.0
+
+#: What one stretch goes on with where another ended is nearer than this: half a packet. Seconds.
+SEAM: Final = 0.01
 
 #: Sound that ends so long before the call is not decoded. Seconds.
 WARM_UP: Final = 0.5
@@ -124,7 +127,12 @@ class Mixing:
                     continue
                 if voice is None:
                     voice = self._voices[piece.strand] = Voice(side, begins_at, self._sum)
-                voice.hear(piece)
+                voice.hear(piece, self._ended_where_begins(piece, weave))
+
+    def _ended_where_begins(self, piece: Piece, weave: Weave) -> Voice | None:
+        """The voice of another stretch of the track that ended where a piece begins."""
+        others = (self._voices.get(s) for s in weave.strands if s is not piece.strand)
+        return next((v for v in others if v and abs(v.heard_until - piece.start_at) < SEAM), None)
 
     def _compare(self) -> None:
         """Raise `Doubt` where anything stands elsewhere than it is now known to belong."""

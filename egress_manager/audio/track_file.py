@@ -5,6 +5,7 @@ call, so that a player or a transcriber that counts from its beginning is right 
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -61,6 +62,11 @@ class PageWriter:
         self._flush(min(end, self.position), last=True)
         self._file.close()
 
+    def abandon(self) -> None:
+        """Let go of the file as it is; harmless where it is closed."""
+        with suppress(OSError):  # what is waiting finds no room: it is closed all the same
+            self._file.close()
+
     def _flush(self, granule: int, *, last: bool = False) -> None:
         if self._packets:
             self._file.write(ogg.page(self._packets, granule, 1, self._sequence, last=last))
@@ -83,15 +89,19 @@ class TrackWriter:
         self._likeness = b""
 
     def write(self, pieces: Iterable[Piece]) -> Iterator[None]:
-        """Write the whole file, in slices."""
-        for n, piece in enumerate(pieces):
-            self._add(piece)
-            if n % SLICE == SLICE - 1:
-                yield
-        pages = self._pages or self._open(None)
-        pages.add(opus.silence(self._end - pages.position + opus.SHORTEST, stereo=self._stereo))
-        pages.close(self._end)
-        yield
+        """Write the whole file, in slices; however that ends, it is not open afterwards."""
+        try:
+            for n, piece in enumerate(pieces):
+                self._add(piece)
+                if n % SLICE == SLICE - 1:
+                    yield
+            pages = self._pages or self._open(None)
+            pages.add(opus.silence(self._end - pages.position + opus.SHORTEST, stereo=self._stereo))
+            pages.close(self._end)
+            yield
+        finally:
+            if self._pages is not None:
+                self._pages.abandon()
 
     def _add(self, piece: Piece) -> None:
         """Add one piece, or what of it lies within the call."""

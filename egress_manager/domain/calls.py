@@ -67,7 +67,7 @@ class Stay:
 
     `since` is when the stay was first seen, in the room of that sid. `left_at` is the first exact
     word of its end; where only a poll found it gone (`is_presumed`), a later sighting takes the end
-    back.
+    back. `is_witnessed`: a recorder of ours that was in the room saw the end.
     """
 
     participant_sid: str
@@ -75,6 +75,7 @@ class Stay:
     room_sid: str = ""
     left_at: datetime | None = None
     is_presumed: bool = False
+    is_witnessed: bool = False
 
     def merge(self, other: "Stay") -> "Stay":
         """The same stay with what both know; which of the two was told first does not matter."""
@@ -86,6 +87,7 @@ class Stay:
             self.room_sid or other.room_sid,
             end.left_at,
             end.is_presumed,
+            self.is_witnessed or other.is_witnessed,
         )
 
 
@@ -161,6 +163,11 @@ class Call:
         return any(track.participant_identity != self.identity for track in self.tracks)
 
     @property
+    def was_watched(self) -> bool:
+        """Whether a recorder of ours was there to the end, and so would know of an answer."""
+        return any(stay.is_witnessed for stay in self.stays)
+
+    @property
     def is_encrypted(self) -> bool:
         """Whether somebody's sound can't be understood by who has no key."""
         return any(track.is_encrypted for track in self.tracks)
@@ -199,8 +206,8 @@ class Call:
 
     def lose(self, news: ParticipantLeft) -> "Call":
         """Fold in the end of one stay of the caller."""
-        is_presumed = news.source is Source.POLL
-        end = Stay(news.participant.sid, None, "", news.at, is_presumed)
+        is_presumed, is_witnessed = news.source is Source.POLL, news.source is Source.CAPTURE
+        end = Stay(news.participant.sid, None, "", news.at, is_presumed, is_witnessed)
         stays = _with_stay(self.stays, end)
         return replace(
             self,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from egress_manager.domain.captures import SenderReport, Story, Stretch
+from egress_manager.domain.captures import PageKept, SenderReport, Story, Stretch
 from egress_manager.domain.evidence import Sent
 
 #: A packet lasts so long, where nothing else is known: 20 ms. Ticks.
@@ -91,8 +91,8 @@ def _counts(stretches: Sequence[Stretch]) -> Iterator[Count]:
                     max(0, report.octets - HEADER * report.packets),
                     octets + more_octets,
                 )
-        kept += sum(page.packets + page.recovered + page.duplicate for page in stretch.pages)
-        octets += sum(page.octets for page in stretch.pages)
+        kept += sum(_packets(page) for page in stretch.pages)
+        octets += round(sum(_octets(page) for page in stretch.pages))
 
 
 def _kept_until(stretch: Stretch, report: SenderReport) -> tuple[int, int]:
@@ -108,10 +108,20 @@ def _kept_until(stretch: Stretch, report: SenderReport) -> tuple[int, int]:
         if part <= 0:
             break
         part = min(1.0, part)
-        packets += part * (page.packets + page.recovered + page.duplicate)
-        octets += part * page.octets
+        packets += part * _packets(page)
+        octets += part * _octets(page)
         end = page.until
     return round(packets), round(octets)
+
+
+def _packets(page: PageKept) -> int:
+    """How often the server sent what a page holds: what it was asked for again, twice."""
+    return page.packets + page.recovered + page.duplicate
+
+
+def _octets(page: PageKept) -> float:
+    """The octets of all these: one that came twice is as long as the page's others."""
+    return page.octets * _packets(page) / max(1, page.packets)
 
 
 def _between(track_sid: str, first: Count, last: Count, begins_at: float) -> Sent:

@@ -221,8 +221,7 @@ async def meet_track(call: Call, doors: Doors) -> None:
 def ending_of(call: Call, recording: Recording) -> Ending:
     """What a recording comes to when its caller is gone. Pure."""
     # Who is not in the room sees `active` only by chance: LiveKit sends no webhook of it.
-    is_there = recording.engine == Engine.BUILTIN and recording.captures
-    if not call.was_answered and (is_there or not call.had_company):
+    if not call.was_answered and (call.was_watched or not call.had_company):
         return Ending(State.ABORTED, "not_answered")
     if recording.engine == Engine.EGRESS and call.is_encrypted:
         return Ending(State.FAILED, "encrypted")

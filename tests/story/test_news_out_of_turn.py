@@ -229,7 +229,22 @@ async def test_a_call_that_nobody_was_there_to_see_is_not_called_unanswered(tale
     agent = Participant("PA_agent", "agent", tracks=(Track("TR_agent", "agent", "audio/opus"),))
     await tale.sees(caller)
     await tale.sees(agent)
-    await tale.loses(caller)
+    await tale.loses(caller, Source.WEBHOOK)
+    await tale.works()
+
+    recording = await tale.recording()
+    assert (recording.status, recording.reason) == ("failed", "never_captured")
+
+
+async def test_a_recorder_whose_way_was_cut_does_not_say_that_nobody_answered(tale: Tale) -> None:
+    """It saw the phone ring; of the rest only webhooks told, and those tell no answer."""
+    caller = tale.caller(attributes={"sip.callStatus": "ringing"})
+    agent = Participant("PA_agent", "agent", tracks=(Track("TR_agent", "agent", "audio/opus"),))
+    await tale.sees(caller, Source.CAPTURE)
+    await tale.sees(agent, Source.CAPTURE)
+    tale.clock.pass_(seconds=20)
+    await tale.loses(caller, Source.WEBHOOK)
+    tale.clock.pass_(seconds=10)
     await tale.works()
 
     recording = await tale.recording()

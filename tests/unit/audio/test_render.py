@@ -191,6 +191,26 @@ def test_a_rejoin_that_overlaps_does_not_double_anything(tmp_path):
     assert off(made_up.decoded(tmp_path / made.tracks[0].filepath)[0], marks) < 0.010
 
 
+@pytest.mark.parametrize("second_from", [5.0, 4.0])
+def test_who_goes_on_in_the_middle_of_a_word_knows_how_it_began(tmp_path, second_from: float):
+    """A mix of two captures is that of one: what a decoder does not know of before would be heard."""
+    line = Line("caller", made_up.chirp(10.0))
+    made_up.capture([line], ends_at=10.0, name="cap_0").write(tmp_path / "cap_0")
+    made_up.capture([line], ends_at=5.0).write(tmp_path / "cap_1")
+    later = made_up.capture([line], starts=second_from, ends_at=10.0, name="cap_2")
+    later.write(tmp_path / "cap_2")
+
+    alone, both = (
+        made_up.decoded(
+            tmp_path / finished(Render(tmp_path, plan(10.0, captures=captures))).filepath
+        )[LEFT].copy()
+        for captures in (("cap_0",), ("cap_1", "cap_2"))
+    )
+
+    seam = slice(round(5.01 * TICKS), round(5.5 * TICKS))
+    assert np.abs(both[seam] - alone[seam]).max() < 0.02
+
+
 def test_a_recorder_that_died_leaves_a_hole_with_its_name(tmp_path):
     """Another goes on, and what was kept is kept."""
     marks = [1.0, 4.0, 9.0]

@@ -1,5 +1,7 @@
 """A track's own file: packets as they came, and silence that keeps the time."""
 
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
@@ -131,3 +133,17 @@ def test_peaks_show_each_side_by_itself(tmp_path):
     assert lines[0].strip()[-1] == lines[1][6] != " "
     assert lines[2].split() == ["0:00", "0:02"]
     assert max(map(len, lines)) <= 46
+
+
+def test_a_file_that_finds_no_room_is_not_left_open():
+    """What waits to be written does not hold it, and neither does the error's traceback."""
+    writer = TrackWriter(Path("/dev/full"), 100.0, 160.0)
+
+    with pytest.raises(OSError, match="No space left"):
+        list(writer.write([Placed(100.0).piece(0, talk(60.0))]))
+
+    assert "/dev/full" not in {handle.resolve().as_posix() for handle in _handles()}
+
+
+def _handles() -> list[Path]:
+    return [handle for handle in Path("/proc/self/fd").iterdir() if handle.is_symlink()]

@@ -32,17 +32,22 @@ GOOD = Evidence(
 )
 
 
-def story(kept: int, reported: int, octets: int = OCTETS) -> Story:
-    """A track of which so many packets were kept in pages of 25, and one report of the server."""
+def story(kept: int, reported: int, octets: int = OCTETS, again: int = 0) -> Story:
+    """A track of which so many packets were kept in pages of 25, and one report of the server.
+
+    So many of each page had to be asked for again.
+    """
     told = Story()
     told.tell([StretchBegan(100.0, 1, "stretch-0001.ogg", "TR_1", "PA_1", 7, 0)])
     for n in range(kept // 25):
         first, until = n * 25 * TICKS, (n + 1) * 25 * TICKS
         at = 100.0 + until / 48_000
-        told.tell([PageKept(at, 1, first, at, until, packets=25, octets=25 * octets)])
+        page = PageKept(at, 1, first, at, until, packets=25, octets=25 * octets, recovered=again)
+        told.tell([page])
     end = reported * TICKS
-    said = reported * (OCTETS + HEADER)
-    told.tell([SenderReport(100.0 + end / 48_000, 1, end, 0.0, reported, said)])
+    count = reported + kept // 25 * again
+    said = count * (OCTETS + HEADER)
+    told.tell([SenderReport(100.0 + end / 48_000, 1, end, 0.0, count, said)])
     return told
 
 
@@ -70,6 +75,14 @@ def test_packets_that_lost_some_of_their_sound_are_told_of() -> None:
     (found,) = sent([story(1000, 1000, octets=OCTETS // 2)], 100.0, 130.0)
 
     assert [f.name for f in judge(replace(GOOD, sent=(found,))).faults] == ["octets_missing"]
+
+
+def test_what_was_sent_again_counts_twice_on_both_sides() -> None:
+    """The server counts what it sends once more, packets and octets; it was kept once."""
+    (found,) = sent([story(1000, 1000, again=10)], 100.0, 130.0)
+
+    assert found.packets_sent == found.packets_kept == 1400
+    assert found.octets_sent == found.octets_kept == 1400 * OCTETS
 
 
 @pytest.mark.parametrize("lost", [0, 2, 20])
