@@ -42,6 +42,9 @@ ENDED_WITHIN: Final = timedelta(seconds=20)
 DEAD_AFTER: Final = timedelta(seconds=60)
 #: One that ends is given up then: uploads of long recordings take minutes.
 UPLOADED_WITHIN: Final = timedelta(minutes=15)
+#: A job that goes on as if nobody had told it is told again after this long: LiveKit may not have
+#: heard it, and it would record an empty room.
+STOP_AGAIN: Final = timedelta(seconds=10)
 #: How often a job that ends is looked at.
 LOOK_WHILE_ENDING: Final = timedelta(seconds=1)
 #: Jobs of tracks are tried so often.
@@ -105,7 +108,7 @@ def plan(
     `track_sids` are the audio tracks that are published in its room.
     """
     if recording.fell_back:
-        stops = tuple(StopJob(job.egress_id) for job in recording.egresses if _to_stop(job))
+        stops = tuple(StopJob(job.egress_id) for job in recording.egresses if _to_stop(job, now))
         return Plan(stops, now + LOOK_AGAIN)
     mix = _mix_moves(recording, bool(tuple(track_sids)), now, falls_back)
     return Plan((*mix.moves, *_track_moves(recording, track_sids)), mix.look_at)
@@ -115,7 +118,7 @@ def plan_end(recording: Recording, left_at: datetime, now: datetime) -> Plan:
     """What a recording needs when its caller has left: jobs are ended, then asked after."""
     live = [job for job in recording.egresses if job.is_live]
     stops = tuple(
-        StopJob(job.egress_id) for job in live if _to_stop(job) and now >= left_at + DRAIN
+        StopJob(job.egress_id) for job in live if _to_stop(job, now) and now >= left_at + DRAIN
     )
     overdue = now >= left_at + ENDED_WITHIN and any(
         job.egress_id or now >= job.asked_at + ANSWER_WAIT for job in live
@@ -247,5 +250,7 @@ def _is_worth_another(jobs: list[Egress]) -> bool:
     return not any(job.is_live or job.has_file for job in jobs) and failures < TRACK_ATTEMPTS
 
 
-def _to_stop(job: Egress) -> bool:
-    return job.is_live and bool(job.egress_id) and job.stop_asked_at is None
+def _to_stop(job: Egress, now: datetime) -> bool:
+    if not job.is_live or not job.egress_id or job.status is EgressStatus.ENDING:
+        return False
+    return job.stop_asked_at is None or now >= job.stop_asked_at + STOP_AGAIN

@@ -527,6 +527,24 @@ async def test_what_webhooks_lost_is_found_by_asking(tale: Tale) -> None:
     assert (await tale.recording()).status == "completed"
 
 
+async def test_a_job_that_does_not_heed_its_stop_is_told_again(tale: Tale) -> None:
+    """LiveKit could not reach it: else it would record an empty room until somebody wonders."""
+    await begins(tale)
+    await says(tale, mix(tale), "ACTIVE")
+    await leaves(tale)
+    asked_once = tale.egress.stopped.count("EG_0")
+    for _ in range(3):
+        tale.clock.pass_(seconds=5)
+        await tale.works()
+    asked_again = tale.egress.stopped.count("EG_0")
+    await says(tale, mix(tale), "ENDING")
+    tale.clock.pass_(seconds=20)
+    await tale.works()
+
+    assert (asked_once, asked_again) == (1, 2)
+    assert tale.egress.stopped.count("EG_0") == asked_again
+
+
 async def test_a_caller_who_is_found_gone_by_a_poll_ends_the_jobs(tale: Tale) -> None:
     """No webhook of the leaving ever came."""
     await begins(tale)

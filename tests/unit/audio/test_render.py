@@ -193,7 +193,7 @@ def test_a_rejoin_that_overlaps_does_not_double_anything(tmp_path):
 
 @pytest.mark.parametrize("second_from", [5.0, 4.0])
 def test_who_goes_on_in_the_middle_of_a_word_knows_how_it_began(tmp_path, second_from: float):
-    """A mix of two captures is that of one: what a decoder does not know of before would be heard."""
+    """A mix of two captures is that of one: a decoder that does not know is heard."""
     line = Line("caller", made_up.chirp(10.0))
     made_up.capture([line], ends_at=10.0, name="cap_0").write(tmp_path / "cap_0")
     made_up.capture([line], ends_at=5.0).write(tmp_path / "cap_1")
