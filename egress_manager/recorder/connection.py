@@ -266,7 +266,7 @@ class Connection:
     def _packet(self, data: bytes, arrived: float) -> None:
         packet = read_packet(data)
         if packet is not None and self.streams.take(packet, arrived, self._audience.capture):
-            self._ask(arrived)
+            self._ask(now())
 
     def _ask(self, moment: float) -> None:
         """Ask the server again for what is missing of streams."""

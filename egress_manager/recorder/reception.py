@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 from egress_manager.recorder.rtp import RtpPacket
 
-#: How long a missing packet is waited for. Seconds. Half a second is what a kill may cost, so the
-#: packets held back behind a hole must not be older than that.
+#: How long a missing packet is waited for, once it was asked for. Seconds. Half a second is what a
+#: kill may cost, so the packets held back behind a hole must not be older than that.
 PATIENCE: Final = 0.4
 #: How long to wait for packets before the first that came. Seconds.
 HEAD_PATIENCE: Final = 0.2
@@ -46,14 +46,21 @@ class Counts:
 
 @dataclass(slots=True)
 class _Gap:
-    """A sequence number that is missing: until when it is waited for, when it was asked for last.
+    """A sequence number that is missing: since when and how long it is waited for.
 
-    One before the first packet may never have been sent: it does not count as lost.
+    One before the first packet may never have been sent: it does not count as lost. `asked_at` is
+    when it was asked for last.
     """
 
-    until: float
+    since: float
+    patience: float = PATIENCE
     is_certain: bool = True
     asked_at: float = 0.0
+
+    def ask(self, now: float) -> None:
+        """It is asked for: what was read late could not be asked for when it came."""
+        self.since = self.since if self.asked_at else now
+        self.asked_at = now
 
 
 @dataclass(slots=True)
@@ -89,7 +96,7 @@ class Reception:
     def give_up(self, now: float) -> list[Kept]:
         """Stop waiting for what is missing too long; the packets that are in order now."""
         released: list[Kept] = []
-        while (gap := self._gaps.get(self._next)) is not None and gap.until <= now:
+        while (gap := self._gaps.get(self._next)) and gap.since + gap.patience <= now:
             del self._gaps[self._next]
             if gap.is_certain:
                 self._count.lost += 1
@@ -110,7 +117,7 @@ class Reception:
         """The sequence numbers (16 bit) to ask for again now, in order."""
         due = [s for s, gap in self._gaps.items() if now - gap.asked_at >= ASK_EVERY][-ASK_FOR:]
         for sequence in due:
-            self._gaps[sequence].asked_at = now
+            self._gaps[sequence].ask(now)
         return [sequence % _SPAN for sequence in due]
 
     def take_counts(self) -> Counts | None:
@@ -134,8 +141,10 @@ class Reception:
         first = packet.sequence + _SPAN  # so that no number below it is ever negative
         self._timestamp = packet.timestamp
         self._next, self._seen_until = first - HEAD, first
-        until = arrived + HEAD_PATIENCE
-        self._gaps = {s: _Gap(until, is_certain=False) for s in range(self._next, first)}
+        self._gaps = {
+            sequence: _Gap(arrived, HEAD_PATIENCE, is_certain=False)
+            for sequence in range(self._next, first)
+        }
 
     def _take_out_of_order(self, sequence: int, kept: Kept) -> list[Kept]:
         if sequence < self._next:
@@ -148,7 +157,7 @@ class Reception:
         if gap is not None and gap.asked_at and gap.is_certain:
             self._count.recovered += 1
         for missing in range(self._seen_until, sequence):
-            self._gaps[missing] = _Gap(kept.arrived + PATIENCE)
+            self._gaps[missing] = _Gap(kept.arrived)
         self._seen_until = max(self._seen_until, sequence + 1)
         self._held[sequence] = kept
         return self._release()

@@ -6,6 +6,7 @@ SSRC that no offer names any more and that has fallen silent is forgotten.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 from typing import Final
 
 from egress_manager.recorder.capture import Capture
@@ -16,6 +17,8 @@ from egress_manager.recorder.stream import Stream
 UNCLAIMED: Final = 50
 #: … of so many SSRCs.
 UNCLAIMED_SSRCS: Final = 32
+#: From one look to the next it is never longer, while this process is awake. Seconds.
+AWAKE: Final = 0.25
 #: An SSRC that is not offered any more is forgotten after this long without a packet. Seconds.
 FORGET: Final = 2.0
 
@@ -32,6 +35,7 @@ class Streams:
         self._offered: Mapping[int, tuple[str, str]] = {}
         self._unclaimed: dict[int, deque[tuple[RtpPacket, float]]] = {}
         self._handed_over: set[int] = set()
+        self._ticked_at = inf
 
     def __iter__(self) -> Iterator[Stream]:
         return iter(self._streams.values())
@@ -76,9 +80,15 @@ class Streams:
                 yield ssrc, missing
 
     def tick(self, moment: float, capture: Capture | None) -> list[int]:
-        """Let go of what waits too long; the SSRCs that were forgotten."""
+        """Let go of what waits too long; the SSRCs that were forgotten.
+
+        Time in which this process did nothing does not count: what is missing may have come, and
+        wait to be read.
+        """
+        awake_until = min(moment, self._ticked_at + AWAKE)
+        self._ticked_at = moment
         for stream in self._streams.values():
-            stream.tick(moment, capture)
+            stream.tick(awake_until, capture)
         gone = [
             ssrc
             for ssrc, stream in self._streams.items()

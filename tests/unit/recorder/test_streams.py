@@ -5,7 +5,7 @@ from egress_manager.domain.captures import ParticipantChanged, TrackChanged, Tra
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.reception import HEAD_PATIENCE, PATIENCE
 from egress_manager.recorder.rtp import RtpPacket
-from egress_manager.recorder.streams import FORGET, UNCLAIMED, UNCLAIMED_SSRCS, Streams
+from egress_manager.recorder.streams import AWAKE, FORGET, UNCLAIMED, UNCLAIMED_SSRCS, Streams
 
 SOUND = opus.silent_packet(960)
 
@@ -27,6 +27,12 @@ def capture(directory, *tracks: TrackChanged) -> tuple[Capture, list]:
 def pages(told: list) -> int:
     """How many packets are in pages."""
     return sum(getattr(entry, "packets", 0) for entry in told)
+
+
+def looked_at(streams: Streams, start: float, end: float, kept: Capture) -> None:
+    """Ticks, as often as they come while the process is awake."""
+    for n in range(1, 1 + round((end - start) / AWAKE + 0.5)):
+        streams.tick(min(start + n * AWAKE, end), kept)
 
 
 def test_packets_that_come_before_their_offer_are_kept(tmp_path):
@@ -77,12 +83,45 @@ def test_what_is_held_back_is_let_go_when_patience_ends(tmp_path):
     streams.tick(1.0 + HEAD_PATIENCE, kept)
     is_missing = streams.take(packet(2), 1.3, kept)
     asked = list(streams.missing(1.3))
-    streams.tick(1.3 + PATIENCE, kept)
+    looked_at(streams, 1.3, 1.3 + PATIENCE, kept)
     kept.close("test")
 
     assert (is_missing, asked) == (True, [(1, [1])])
     assert pages(told) == 2
     assert sum(getattr(entry, "lost", 0) for entry in told) == 1
+
+
+def test_what_came_while_the_process_slept_is_not_given_up_unread(tmp_path):
+    """The first look comes before what waits in the socket is read."""
+    kept, told = capture(tmp_path)
+    streams = Streams(lambda track_sid: None)
+    streams.offered({1: ("PA_1", "TR_1")}, kept)
+    streams.take(packet(0), 1.0, kept)
+    looked_at(streams, 1.0, 1.3, kept)
+    streams.take(packet(2), 1.3, kept)
+    streams.tick(9.0, kept)
+    streams.take(packet(1), 1.35, kept)
+    kept.close("test")
+
+    assert pages(told) == 3
+    assert sum(getattr(entry, "lost", 0) for entry in told) == 0
+
+
+def test_a_hole_in_what_was_read_late_is_asked_for_before_it_is_given_up(tmp_path):
+    """The server could not hear of it before."""
+    kept, told = capture(tmp_path)
+    streams = Streams(lambda track_sid: None)
+    streams.offered({1: ("PA_1", "TR_1")}, kept)
+    streams.take(packet(0), 1.0, kept)
+    looked_at(streams, 1.0, 1.3, kept)
+    streams.take(packet(2), 1.3, kept)
+    assert list(streams.missing(9.0)) == [(1, [1])]
+    looked_at(streams, 9.0, 9.0 + PATIENCE / 2, kept)
+    streams.take(packet(1), 9.0 + PATIENCE / 2, kept)
+    kept.close("test")
+
+    assert pages(told) == 3
+    assert sum(getattr(entry, "recovered", 0) for entry in told) == 1
 
 
 def test_a_track_that_is_handed_over_is_not_kept_here_any_more(tmp_path):
