@@ -264,7 +264,7 @@ async def work_on(recording_id: str, doors: Doors) -> None:
 async def _step(recording: Recording, doors: Doors) -> bool:
     """One step, if the state has one; whether there may be another at once."""
     step = STEPS.get(recording.state)
-    if step is None:
+    if step is None or _rests(recording, doors):
         return False
     try:
         async with asyncio.timeout(STEP_TIMEOUT):
@@ -274,6 +274,12 @@ async def _step(recording: Recording, doors: Doors) -> bool:
             await record.postpone(recording, RETRY, doors)
         raise
     return after.state is not recording.state
+
+
+def _rests(recording: Recording, doors: Doors) -> bool:
+    """Whether what is to be done failed, and is not to be tried again yet, whoever asks for it."""
+    due_at = recording.due_at if recording.attempts else None
+    return due_at is not None and doors.clock.now() < due_at
 
 
 async def _sweep_forever(name: str, sweep: Sweep) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 
 from egress_manager import jobs
 from egress_manager.api.auth import make_first_key
-from egress_manager.domain.roles import Role
+from egress_manager.domain.roles import Role, works_on_files
 from egress_manager.errors import EgressManagerError, SettingsWrong
 from egress_manager.flows.audit.doors import Sealers
 from egress_manager.flows.receive import Intake
@@ -60,7 +60,8 @@ async def running(settings: Settings, roles: Collection[Role]) -> AsyncIterator[
                 await process.intake.aclose()
                 await services.shared.hand_over()
                 await services.recorder.aclose()
-                await jobs.finish(services.doors)
+                if works_on_files(roles):
+                    await jobs.finish(services.doors)
             finally:
                 for task in background:
                     task.cancel()

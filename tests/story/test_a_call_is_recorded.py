@@ -216,6 +216,24 @@ async def test_rendering_is_tried_again_and_then_fails_with_the_reason(tale: Tal
     assert (recording.status, recording.reason) == ("failed", "no space left on the disk")
 
 
+async def test_what_failed_rests_until_its_time_whoever_asks(tale: Tale) -> None:
+    """Another process that starts takes up what is unfinished: no try is spent on that."""
+    tale.renderer.trouble = RenderFailed("no space left on the disk")
+    await tale.sees(tale.caller(), Source.CAPTURE, capture="cap_1")
+    await tale.loses(tale.caller())
+    await tale.works()
+    for _ in range(5):
+        await tale.queue.soon((await tale.recording()).id)
+        await tale.works()
+    asked_early = (await tale.recording()).attempts
+    tale.renderer.trouble = None
+    tale.clock.pass_(seconds=10)
+    await tale.works()
+
+    assert asked_early == 1
+    assert (await tale.recording()).status == "completed"
+
+
 async def test_edge_case_1_a_quick_leave_is_kept_with_its_reason(tale: Tale) -> None:
     """Joined and left before any recorder could come; nothing is lost silently."""
     await tale.sees(tale.caller())
