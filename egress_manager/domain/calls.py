@@ -39,6 +39,9 @@ FOUND_LATE: Final = timedelta(seconds=10)
 #: LiveKit's times are known to be so near to ours; who joined longer ago was seen late.
 SEEN_LATE: Final = timedelta(seconds=1)
 
+#: Why a call ended that nobody saw for long.
+UNREACHABLE: Final = "livekit_unreachable"
+
 #: That a caller is still there is written down this often, not with every look.
 SEEN_EVERY: Final = timedelta(seconds=5)
 
@@ -166,6 +169,11 @@ class Call:
     def was_watched(self) -> bool:
         """Whether a recorder of ours was there to the end, and so would know of an answer."""
         return any(stay.is_witnessed for stay in self.stays)
+
+    @property
+    def was_lost(self) -> bool:
+        """Whether nobody can tell how it ended."""
+        return self.left_reason == UNREACHABLE
 
     @property
     def is_encrypted(self) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from egress_manager.domain import naming
-from egress_manager.domain.calls import Call, egress_id_of, recording_id_of
+from egress_manager.domain.calls import UNREACHABLE, Call, egress_id_of, recording_id_of
 from egress_manager.domain.egress_files import with_missed
 from egress_manager.domain.egresses import EgressStatus, live_mix, mixes
 from egress_manager.domain.manual import as_recorded
@@ -174,7 +174,7 @@ async def look_after(recording: Recording, doors: Doors) -> Recording:
     """PLANNED, STARTING, ACTIVE: the call goes on, is over, or nobody can tell any more."""
     call, now = await subject_of(recording, doors), doors.clock.now()
     if not call.is_over and _is_lost(call, now, doors):
-        await update(doors.calls, call.id, lambda c: c.lost("livekit_unreachable"))
+        await update(doors.calls, call.id, lambda c: c.lost(UNREACHABLE))
         call = await subject_of(recording, doors)
     if call.is_over:
         await end(call, doors, is_written=True)
@@ -221,7 +221,8 @@ async def meet_track(call: Call, doors: Doors) -> None:
 def ending_of(call: Call, recording: Recording) -> Ending:
     """What a recording comes to when its caller is gone. Pure."""
     # Who is not in the room sees `active` only by chance: LiveKit sends no webhook of it.
-    if not call.was_answered and (call.was_watched or not call.had_company):
+    is_known = call.was_watched or not (call.had_company or call.was_lost)
+    if not call.was_answered and is_known:
         return Ending(State.ABORTED, "not_answered")
     if recording.engine == Engine.EGRESS and call.is_encrypted:
         return Ending(State.FAILED, "encrypted")

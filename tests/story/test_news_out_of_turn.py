@@ -251,6 +251,20 @@ async def test_a_recorder_whose_way_was_cut_does_not_say_that_nobody_answered(ta
     assert (recording.status, recording.reason) == ("failed", "never_captured")
 
 
+async def test_of_a_call_that_was_lost_sight_of_nobody_says_that_it_was_not_answered(
+    tale: Tale,
+) -> None:
+    """It rang when LiveKit was last reached; what came then is not known."""
+    await tale.sees(tale.caller(attributes={"sip.callStatus": "ringing"}), Source.POLL)
+    for _ in range(2):
+        tale.clock.pass_(minutes=20)
+        await tale.works()
+
+    recording = await tale.recording()
+    assert recording.is_over
+    assert recording.reason != "not_answered"
+
+
 async def test_a_caller_who_is_heard_was_answered_whatever_the_attributes_say(tale: Tale) -> None:
     """After livekit-server was restarted, callers have the attributes that they came with."""
     ringing = tale.caller(attributes={"sip.callStatus": "ringing"})
