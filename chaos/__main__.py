@@ -12,7 +12,7 @@ from typing import Final
 from chaos.clocks import NoClock
 from chaos.faults import FAULTS
 from chaos.matrix import matrix
-from chaos.plays import LEFT_OUT, Result, play, read_results, table
+from chaos.plays import LEFT_OUT, play, read_results, table
 from chaos.run import run
 from chaos.schedule import BUILTIN, HOUSES, Schedule, Strike, drawn
 from lab.disk import NoDisk
@@ -65,19 +65,20 @@ def _random(given: argparse.Namespace) -> int:
 
 
 async def _play(wanted: Iterable[Schedule], workers: int, file: Path | None) -> int:
-    """Run them all, but for those that the file has, and say how far it is; the exit code."""
+    """Run all that the file does not have, and say how far it is; the exit code of them all."""
     task = asyncio.current_task()
     if task is not None:  # what runs is ended and tidied away, as after Ctrl-C
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    done = {each["command"] for each in read_results(file)} if file is not None else set()
-    wanted = [schedule for schedule in wanted if schedule.command not in done]
-    results: list[Result] = []
-    async for result in play(wanted, workers):
+    wanted = list(wanted)
+    kept = {each["command"]: each for each in read_results(file)} if file is not None else {}
+    results = [kept[schedule.command] for schedule in wanted if schedule.command in kept]
+    rest = [schedule for schedule in wanted if schedule.command not in kept]
+    async for result in play(rest, workers):
         results.append(result)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("a") as kept:
-                kept.write(json.dumps(result) + "\n")
+            with file.open("a") as added:
+                added.write(json.dumps(result) + "\n")
         failed = sum(bool(each["broken"]) for each in results)
         said = f"{len(results)}/{len(wanted)}, {failed} failed"
         print(f"{said}: {table([result])}", file=sys.stderr, flush=True)

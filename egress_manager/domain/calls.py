@@ -39,6 +39,9 @@ FOUND_LATE: Final = timedelta(seconds=10)
 #: LiveKit's times are known to be so near to ours; who joined longer ago was seen late.
 SEEN_LATE: Final = timedelta(seconds=1)
 
+#: Reasons of a recorder that was away when somebody left, and found out when it came back.
+FOUND_OUT: Final = frozenset({"missing_on_rejoin", "room_replaced"})
+
 #: Why a call ended that nobody saw for long.
 UNREACHABLE: Final = "livekit_unreachable"
 
@@ -168,7 +171,8 @@ class Call:
     @property
     def was_watched(self) -> bool:
         """Whether a recorder of ours was there to the end, and so would know of an answer."""
-        return any(stay.is_witnessed for stay in self.stays)
+        ends = {stay.left_at: stay for stay in self.stays if stay.left_at}
+        return bool(ends) and ends[max(ends)].is_witnessed
 
     @property
     def was_lost(self) -> bool:
@@ -210,11 +214,14 @@ class Call:
             seen = replace(seen, answered_at=min(self.answered_at or news.at, news.at))
         if person.is_heard:
             seen = replace(seen, heard_at=min(self.heard_at or news.at, news.at))
-        return replace(seen, joined_at=_joined_at(seen), left_at=_end_of(seen.stays))
+        left_at = _end_of(seen.stays)
+        left_reason = seen.left_reason if left_at else ""
+        return replace(seen, joined_at=_joined_at(seen), left_at=left_at, left_reason=left_reason)
 
     def lose(self, news: ParticipantLeft) -> "Call":
         """Fold in the end of one stay of the caller."""
-        is_presumed, is_witnessed = news.source is Source.POLL, news.source is Source.CAPTURE
+        is_presumed = news.source is Source.POLL
+        is_witnessed = news.source is Source.CAPTURE and news.reason not in FOUND_OUT
         end = Stay(news.participant.sid, None, "", news.at, is_presumed, is_witnessed)
         stays = _with_stay(self.stays, end)
         return replace(
@@ -236,9 +243,7 @@ class Call:
             else replace(stay, left_at=self.seen_at + SEEN_EVERY, is_presumed=True)
             for stay in self.stays
         )
-        return replace(
-            self, stays=stays, left_at=_end_of(stays), left_reason=self.left_reason or reason
-        )
+        return replace(self, stays=stays, left_at=_end_of(stays), left_reason=reason)
 
     def hear(self, news: TrackSeen) -> "Call":
         """Fold in a track that was published in the room while the call went on."""

@@ -22,7 +22,7 @@ _TIMESPEC: Final = struct.Struct("@ll")
 #: A datagram that seems to be older, or not to have come yet, met a clock that was set. Seconds.
 OLDEST: Final = 30.0
 
-#: So much may wait in a socket: half a minute of a call. Bytes.
+#: So much may wait in a socket: ten to thirty seconds of a call, by what a packet takes. Bytes.
 ROOM: Final = 2 * 2**20
 #: SO_RCVBUFFORCE, which the socket module does not name. Without the right to it, SO_RCVBUF gives
 #: as much as net.core.rmem_max allows.

@@ -256,7 +256,7 @@ class Attendance:
                 track is not None
                 and not track.is_muted
                 and stream.heard_at is not None
-                and moment - stream.heard_at > DEAF
+                and moment - max(stream.heard_at, connection.awake_since) > DEAF
             )
 
         return connection.has_media and any(map(deaf, connection.streams))

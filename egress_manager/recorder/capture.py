@@ -132,7 +132,7 @@ class Capture:
             self._write(Trouble(now(), what, track_sid, detail))
 
     def stalled(self, seconds: float) -> None:
-        """This process stood still for so long: what came meanwhile may be lost, or late."""
+        """This process stood still for so long: what came meanwhile may be lost."""
         self._write(Trouble(now(), "stalled", detail=f"{seconds:.3f}"))
 
     def open_stretch(

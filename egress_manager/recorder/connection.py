@@ -24,7 +24,7 @@ from egress_manager.recorder.peer import Peer
 from egress_manager.recorder.rtp import nack, read_packet, read_reports
 from egress_manager.recorder.sdp import read_offer, write_answer
 from egress_manager.recorder.signalling import Signalling, name_of, signal
-from egress_manager.recorder.streams import Streams
+from egress_manager.recorder.streams import AWAKE, Streams
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ class Connection:
         self.identity = identity
         self.has_media = False
         self.media_up_at = float("inf")
+        self.awake_since = 0.0  # until then this process did nothing for a while
         self.streams = Streams(lambda track_sid: audience.flowing(self, track_sid))
         self._audience = audience
         self._use_turn = use_turn
@@ -94,7 +95,7 @@ class Connection:
         self._bridges: list[asyncio.DatagramTransport] = []
         self._bridging: list[asyncio.Task[None]] = []
         self._ssrc = random.getrandbits(32)
-        self._began_at = now()
+        self._began_at = self._ticked_at = now()
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def run(self, session: aiohttp.ClientSession, url: str, token: str) -> str:
@@ -140,6 +141,9 @@ class Connection:
 
     def tick(self, moment: float) -> None:
         """Now and then: ask for what is missing, let go of what waits too long, look for life."""
+        if moment - self._ticked_at > AWAKE:
+            self.awake_since = moment
+        self._ticked_at = moment
         for ssrc in self.streams.tick(moment, self._audience.capture):
             if self._peer is not None:
                 self._peer.forget(ssrc)
@@ -147,8 +151,12 @@ class Connection:
         if not self.has_media:
             if moment - self._began_at > self._media_timeout:
                 self.end("no_media")
-        elif self._peer is not None and moment - self._peer.heard_at > SILENT:
+        elif self._peer is not None and self._is_silent(self._peer, moment):
             self._media_lost("media_silent")
+
+    def _is_silent(self, peer: Peer, moment: float) -> bool:
+        """Whether nothing came, though this process was there to read it."""
+        return moment - max(peer.heard_at, self.awake_since) > SILENT
 
     # The signal connection
 
@@ -265,8 +273,11 @@ class Connection:
 
     def _packet(self, data: bytes, arrived: float) -> None:
         packet = read_packet(data)
-        if packet is not None and self.streams.take(packet, arrived, self._audience.capture):
-            self._ask(now())
+        if packet is None or self._peer is None:
+            return
+        read_at = self._peer.heard_at
+        if self.streams.take(packet, arrived, self._audience.capture, read_at):
+            self._ask(read_at)
 
     def _ask(self, moment: float) -> None:
         """Ask the server again for what is missing of streams."""

@@ -64,10 +64,10 @@ def certificate() -> RTCCertificate:
 class Peer:
     """One receiving connection to the server.
 
-    `on_packet` gets each RTP packet, decrypted, with the moment of its arrival; `on_report` each
-    RTCP compound packet likewise; `on_data` each data message; `on_lost` is called when the
-    connection, once up, is closed by the server or gone. They are called from the event loop and
-    must be quick.
+    `heard_at` is when a datagram was read last. `on_packet` gets each RTP packet, decrypted, with
+    the moment of its arrival; `on_report` each RTCP compound packet likewise; `on_data` each data
+    message; `on_lost` is called when the connection, once up, is closed by the server or gone. They
+    are called from the event loop and must be quick.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class Peer:
         def datagram_received(data: bytes, addr: tuple[Any, ...]) -> None:
             if len(data) < 2:
                 return  # nobody's, and DTLS would stumble over an empty one
-            self.heard_at = moment = arrivals.last()
+            self.heard_at, moment = now(), arrivals.last()
             if not 127 < data[0] < 192:  # RFC 7983: 128..191 is RTP or RTCP
                 pass_on(data, addr)
                 return

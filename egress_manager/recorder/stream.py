@@ -7,7 +7,10 @@ from egress_manager.recorder.stretch import StretchWriter
 
 
 class Stream:
-    """Packets in as they arrive, packets out in order into the capture that is running."""
+    """Packets in as they arrive, packets out in order into the capture that is running.
+
+    `heard_at` is when something of it was read last, which may be later than it came.
+    """
 
     def __init__(self, ssrc: int, participant_sid: str, track_sid: str) -> None:
         self.ssrc = ssrc
@@ -18,14 +21,16 @@ class Stream:
         self._writer: StretchWriter | None = None
         self._capture: Capture | None = None
 
-    def take(self, packet: RtpPacket, arrived: float, capture: Capture | None) -> None:
+    def take(
+        self, packet: RtpPacket, arrived: float, capture: Capture | None, read_at: float
+    ) -> None:
         """One packet as it comes; without a capture it is only counted as heard."""
-        self.heard_at = arrived
+        self.heard_at = read_at
         self._keep(self._reception.take(packet, arrived), capture)
 
     def report(self, report: Report, arrived: float) -> None:
         """A sender report for this SSRC."""
-        self.heard_at = arrived
+        self.heard_at = max(self.heard_at or arrived, arrived)
         if self._writer is not None:
             self._writer.report(report, self._reception.unwrap(report.timestamp), arrived)
 

@@ -53,8 +53,17 @@ class Streams:
             for packet, arrived in self._unclaimed.pop(ssrc, ()):
                 self.take(packet, arrived, capture)
 
-    def take(self, packet: RtpPacket, arrived: float, capture: Capture | None) -> bool:
-        """One packet as it comes; whether anything of its stream is missing."""
+    def take(
+        self,
+        packet: RtpPacket,
+        arrived: float,
+        capture: Capture | None,
+        read_at: float | None = None,
+    ) -> bool:
+        """One packet as it comes; whether anything of its stream is missing.
+
+        `read_at` where it was read later than it came.
+        """
         ssrc = packet.ssrc
         stream = self._streams.get(ssrc)
         if stream is None:
@@ -64,7 +73,7 @@ class Streams:
             return False
         if stream.heard_at is None:
             self._flowing(stream.track_sid)
-        stream.take(packet, arrived, capture)
+        stream.take(packet, arrived, capture, arrived if read_at is None else read_at)
         return stream.has_gaps
 
     def report(self, report: Report, arrived: float) -> None:
@@ -92,7 +101,7 @@ class Streams:
         gone = [
             ssrc
             for ssrc, stream in self._streams.items()
-            if ssrc not in self._offered and moment - (stream.heard_at or 0.0) > FORGET
+            if ssrc not in self._offered and awake_until - (stream.heard_at or 0.0) > FORGET
         ]
         for ssrc in gone:
             self._streams.pop(ssrc).close("unpublished")

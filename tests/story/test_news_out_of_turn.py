@@ -251,6 +251,22 @@ async def test_a_recorder_whose_way_was_cut_does_not_say_that_nobody_answered(ta
     assert (recording.status, recording.reason) == ("failed", "never_captured")
 
 
+async def test_who_found_out_on_coming_back_did_not_see_the_end(tale: Tale) -> None:
+    """A recorder that was away while the caller left may have missed the answer."""
+    caller = tale.caller(attributes={"sip.callStatus": "ringing"})
+    agent = Participant("PA_agent", "agent", tracks=(Track("TR_agent", "agent", "audio/opus"),))
+    await tale.sees(caller, Source.CAPTURE)
+    await tale.sees(agent, Source.CAPTURE)
+    now = tale.clock.pass_(seconds=20)
+    left = ParticipantLeft(now, ROOM, caller, Source.CAPTURE, "missing_on_rejoin")
+    await ingest.take(left, tale.doors)
+    tale.clock.pass_(seconds=10)
+    await tale.works()
+
+    recording = await tale.recording()
+    assert (recording.status, recording.reason) == ("failed", "never_captured")
+
+
 async def test_of_a_call_that_was_lost_sight_of_nobody_says_that_it_was_not_answered(
     tale: Tale,
 ) -> None:

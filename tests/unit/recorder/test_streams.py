@@ -1,5 +1,7 @@
 """The streams of a connection: claimed by offers, forgotten when they are over."""
 
+from math import ceil
+
 from egress_manager.audio import opus
 from egress_manager.domain.captures import ParticipantChanged, TrackChanged, TrackGone
 from egress_manager.recorder.capture import Capture
@@ -29,10 +31,10 @@ def pages(told: list) -> int:
     return sum(getattr(entry, "packets", 0) for entry in told)
 
 
-def looked_at(streams: Streams, start: float, end: float, kept: Capture) -> None:
-    """Ticks, as often as they come while the process is awake."""
-    for n in range(1, 1 + round((end - start) / AWAKE + 0.5)):
-        streams.tick(min(start + n * AWAKE, end), kept)
+def looked_at(streams: Streams, start: float, end: float, kept: Capture | None) -> list[int]:
+    """Ticks, as often as they come while the process is awake; what was forgotten meanwhile."""
+    moments = [min(start + n * AWAKE, end) for n in range(1, 1 + ceil((end - start) / AWAKE))]
+    return [ssrc for moment in moments for ssrc in streams.tick(moment, kept)]
 
 
 def test_packets_that_come_before_their_offer_are_kept(tmp_path):
@@ -69,8 +71,8 @@ def test_a_stream_that_is_offered_no_more_is_forgotten_once_it_is_silent(tmp_pat
     streams.take(packet(0, 2), 10.0, None)
     streams.offered({2: ("PA_2", "TR_2")}, None)
 
-    assert streams.tick(10.0 + FORGET / 2, None) == []
-    assert streams.tick(10.1 + FORGET, None) == [1]
+    assert looked_at(streams, 10.0, 10.0 + FORGET / 2, None) == []
+    assert looked_at(streams, 10.0 + FORGET / 2, 10.1 + FORGET, None) == [1]
     assert [stream.ssrc for stream in streams] == [2]
 
 
@@ -105,6 +107,23 @@ def test_what_came_while_the_process_slept_is_not_given_up_unread(tmp_path):
 
     assert pages(told) == 3
     assert sum(getattr(entry, "lost", 0) for entry in told) == 0
+
+
+def test_a_track_that_ended_while_the_process_slept_is_not_forgotten_unread(tmp_path):
+    """Its last words wait in the socket."""
+    kept, told = capture(tmp_path)
+    streams = Streams(lambda track_sid: None)
+    streams.offered({1: ("PA_1", "TR_1")}, kept)
+    streams.take(packet(0), 1.0, kept)
+    looked_at(streams, 1.0, 1.3, kept)
+    streams.offered({}, kept)
+    forgotten = streams.tick(9.0, kept)
+    streams.take(packet(1), 1.32, kept, read_at=9.01)
+    forgotten += streams.tick(9.1, kept)
+    kept.close("test")
+
+    assert forgotten == []
+    assert pages(told) == 2
 
 
 def test_a_hole_in_what_was_read_late_is_asked_for_before_it_is_given_up(tmp_path):
