@@ -39,6 +39,9 @@ FOUND_LATE: Final = timedelta(seconds=10)
 #: LiveKit's times are known to be so near to ours; who joined longer ago was seen late.
 SEEN_LATE: Final = timedelta(seconds=1)
 
+#: While LiveKit is asked, a call that goes on is seen at least this often.
+UNSEEN: Final = timedelta(seconds=9)
+
 #: Reasons of a recorder that was away when somebody left, and found out when it came back.
 FOUND_OUT: Final = frozenset({"missing_on_rejoin", "room_replaced"})
 
@@ -176,8 +179,9 @@ class Call:
 
     @property
     def was_lost(self) -> bool:
-        """Whether nobody can tell how it ended."""
-        return self.left_reason == UNREACHABLE
+        """Whether nobody was looking before it ended, so that nobody can tell how."""
+        unseen_for = (self.left_at or self.seen_at) - self.seen_at
+        return self.left_reason == UNREACHABLE or unseen_for > UNSEEN
 
     @property
     def is_encrypted(self) -> bool:

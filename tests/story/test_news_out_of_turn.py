@@ -267,6 +267,18 @@ async def test_who_found_out_on_coming_back_did_not_see_the_end(tale: Tale) -> N
     assert (recording.status, recording.reason) == ("failed", "never_captured")
 
 
+async def test_who_stood_still_while_it_rang_does_not_say_that_nobody_answered(tale: Tale) -> None:
+    """Ten seconds later LiveKit does not list the caller any more; other webhooks are to come."""
+    await tale.sees(tale.caller(attributes={"sip.callStatus": "ringing"}), Source.WEBHOOK)
+    now = tale.clock.pass_(seconds=10)
+    left = ParticipantLeft(now, ROOM, tale.caller(), Source.POLL, "not_listed")
+    await ingest.take(left, tale.doors)
+    tale.clock.pass_(seconds=10)
+    await tale.works()
+
+    assert (await tale.recording()).reason == "never_captured"
+
+
 async def test_of_a_call_that_was_lost_sight_of_nobody_says_that_it_was_not_answered(
     tale: Tale,
 ) -> None:
