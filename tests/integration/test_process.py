@@ -10,7 +10,7 @@ from egress_manager.domain.roles import Role
 from egress_manager.process import running
 from egress_manager.settings import Settings, load_settings
 
-#: PyMongo leaves a socket open that it was connecting when it is cancelled; the process ends anyway.
+#: PyMongo, cancelled while it connects, leaves a socket open; but then the process ends.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 #: A full collection of so many objects takes less than the time from one packet to the next.
