@@ -26,6 +26,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "soak": Benchmark(soak.METHOD, soak.measure),
     "place": Benchmark(place.METHOD, place.measure),
     "proof": Benchmark(proof.METHOD, proof.measure),
+    "verification": Benchmark(proof.COST_METHOD, proof.cost),
 }
 
 

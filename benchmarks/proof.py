@@ -1,4 +1,4 @@
-"""What the verification finds, what it takes for a fault that is none, and what it costs."""
+"""What the verification finds, what it takes for a fault that is none; and what it costs."""
 
 import asyncio
 import subprocess
@@ -27,11 +27,13 @@ METHOD = (
     "Calls of every kind that the tests make up (speech in turn and at once, noise, music on hold, "
     "DTMF, silences, loss, jitter, clocks that drift), each with other words, made by the renderer "
     "and verified: any fault is a false alarm. Then every defect of the tests in every degree, in "
-    "mp4 and ogg: it is found where its name, and no other fault, is told. What it costs: CPU "
-    "seconds of listening to a made-up call of three minutes (mix and both tracks), in a process "
-    "that does nothing else, the least of five; beside it what decoding the same files to nothing "
-    "takes in a process of its own: by FFmpeg's libraries and their own decoders from Python, for "
-    "the program ffmpeg need not be there; start-up left out."
+    "mp4 and ogg: it is found where its name, and no other fault, is told."
+)
+COST_METHOD = (
+    "CPU seconds of listening to a made-up call of three minutes (mix and both tracks), in a "
+    "process that does nothing else, the least of five; beside it what decoding the same files to "
+    "nothing takes in a process of its own: by FFmpeg's libraries and their own decoders from "
+    "Python, for the program ffmpeg need not be there; start-up left out."
 )
 
 #: So many calls of each kind: 224 in all.
@@ -58,9 +60,13 @@ print(time.process_time() - began)
 
 
 async def measure(*, quick: bool) -> AsyncIterator[Figure]:
-    """Alarms, finds, and costs."""
+    """Alarms and finds."""
     yield await asyncio.to_thread(_alarms, QUICK_SEEDS if quick else SEEDS)
     yield await asyncio.to_thread(_finds, FORMATS[:1] if quick else FORMATS)
+
+
+async def cost(*, quick: bool) -> AsyncIterator[Figure]:
+    """What listening costs."""
     for figure in await asyncio.to_thread(_costs, QUICK_MINUTES if quick else MINUTES):
         yield figure
 
