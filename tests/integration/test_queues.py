@@ -12,7 +12,7 @@ from egress_manager.adapters.local_queue import LocalQueue
 from egress_manager.ports import Queue
 from lab.servers import Redis
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 
 @pytest.fixture(params=["local", "docket"])
