@@ -36,7 +36,6 @@ async def test_what_livekit_gave_up_telling_is_found_by_asking(home: House, room
             await home.manager.start()
             await home.hears(second)
             await second.say(sounds.chirp(2))
-            await home.manager.call(lambda call: call["left_at"], caller_number=first.number)
             await second.hang_up()
             found = await home.finished(second)
     ended = await home.finished(first)
