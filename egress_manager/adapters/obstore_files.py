@@ -1,9 +1,10 @@
 """The recordings directory, and a bucket that LiveKit Egress writes to beside it (port `Files`)."""
 
 import asyncio
-import hashlib
+import secrets
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -13,8 +14,10 @@ from egress_manager.errors import StorageFailed
 
 #: Objects that are needed as files are brought here, below the recordings directory.
 FETCHED: Final = ".fetched"
-#: Names of files have at most 255 bytes, and begin with what tells them apart.
-_MARK, _NAME = 12, 60
+#: What lies there longer was left by a process that died. Seconds.
+LEFT_BEHIND: Final = 24 * 3600.0
+#: Names of files have at most 255 bytes.
+_NAME: Final = 60
 
 
 class ObstoreFiles(LocalFiles):
@@ -43,12 +46,21 @@ class ObstoreFiles(LocalFiles):
         keys = {path: key for path in paths if (key := self._bucket.key(path)) is not None}
         here = {path: f"{FETCHED}/{_name(key)}" for path, key in keys.items()}
         try:
+            await asyncio.to_thread(self._clear)
             for path, name in here.items():
                 await self._fetch(path, self.directory / name)
             yield here
         finally:
             for name in here.values():
                 (self.directory / name).unlink(missing_ok=True)
+
+    def _clear(self) -> None:
+        """Remove what processes that died had fetched."""
+        now = time.time()
+        for path in (self.directory / FETCHED).glob("*"):
+            with suppress(OSError):
+                if now - path.stat().st_mtime > LEFT_BEHIND:
+                    path.unlink()
 
     async def _fetch(self, address: str, path: Path) -> None:
         """Bring an object here, a part at a time; nothing where there is none."""
@@ -65,6 +77,5 @@ class ObstoreFiles(LocalFiles):
 
 
 def _name(key: str) -> str:
-    """A name by which the file can be told, and that no other object has."""
-    mark = hashlib.sha256(key.encode()).hexdigest()[:_MARK]
-    return f"{mark}-{PurePosixPath(key).name[-_NAME:]}"
+    """A name by which the file can be told, and that nobody else who needs the object gives it."""
+    return f"{secrets.token_hex(6)}-{PurePosixPath(key).name[-_NAME:]}"

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from egress_manager.audio import messages
 from egress_manager.audio.as_json import from_json, to_json
-from egress_manager.audio.finished import Encrypted, NoAudio
+from egress_manager.audio.finished import Encrypted, NeverCaptured, NoAudio
 from egress_manager.domain.evidence import Claim, Evidence
 from egress_manager.domain.recordings import Rendered, RenderPlan
 from egress_manager.errors import ListenFailed, RenderFailed, StorageFailed
@@ -51,7 +51,8 @@ LONGEST_LINE: Final = 64 * 2**20
 
 #: Which error of ours each code of the process is.
 _FAILURES: Final = {
-    error.code: error for error in (RenderFailed, StorageFailed, NoAudio, Encrypted, ListenFailed)
+    error.code: error
+    for error in (RenderFailed, StorageFailed, NoAudio, NeverCaptured, Encrypted, ListenFailed)
 }
 
 
@@ -103,7 +104,7 @@ class ProcessRenderer:
         await self._ask("follow", plan=messages.plan_to_json(plan))
 
     async def finish(self, plan: RenderPlan) -> Rendered:
-        """The finished files. Raises `NoAudio`, `Encrypted`, `RenderFailed`, `StorageFailed`."""
+        """The finished files. Raises `RenderFailed` in any of its kinds, `StorageFailed`."""
         if plan.ends_at is None:
             raise RenderFailed("a call that goes on can't be finished")
         self._followed.pop(plan.recording_id, None)

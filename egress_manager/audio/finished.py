@@ -18,6 +18,13 @@ class NoAudio(RenderFailed):
     retryable = False
 
 
+class NeverCaptured(RenderFailed):
+    """Nothing was kept of any track, and the recorder was away: nobody can tell who spoke."""
+
+    code = "never_captured"
+    retryable = False
+
+
 class Encrypted(RenderFailed):
     """The room is end-to-end encrypted: what was kept can't be understood."""
 

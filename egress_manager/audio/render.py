@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from egress_manager.audio.finished import Encrypted, NoAudio, Unfinished, spared
+from egress_manager.audio.finished import Encrypted, NeverCaptured, NoAudio, Unfinished, spared
 from egress_manager.audio.mixing import Mixing, unusable, usable
 from egress_manager.audio.pieces import Pieces
 from egress_manager.audio.source import CaptureFiles
 from egress_manager.audio.tracks import TrackRender, tracks_of
 from egress_manager.domain.captures import Story
-from egress_manager.domain.holes import NOT_RECORDED, Covered, captured, patched
+from egress_manager.domain.holes import NOT_RECORDED, Covered, captured, holes, obstacles, patched
+from egress_manager.domain.limits import LATE, OUR_CAUSES
 from egress_manager.domain.recordings import Channel, Hole, Rendered, RenderPlan, TrackFile
 from egress_manager.domain.timeline import Sides, sides
 from egress_manager.errors import RenderFailed
@@ -27,8 +28,6 @@ BEHIND: Final = 7.0
 
 #: Causes of a hole that concern everybody in the room.
 EVERYBODY: Final = frozenset({"recorder down", "connection", "disk", "joining"})
-#: Joining takes a moment with every call; it is told of the whole where it took longer. Seconds.
-LATE_JOIN: Final = 1.0
 
 
 class Render:
@@ -153,7 +152,17 @@ class Render:
         if self._pieces.are_unreadable:
             names = ", ".join(piece.filepath for piece in self.plan.pieces)
             raise RenderFailed(f"nothing was captured, and there is no audio to be read in {names}")
+        if self._was_away():
+            raise NeverCaptured("no audio was kept: the recorder was away during the call")
         raise NoAudio("no audio was kept: nobody in the room sent any during the call")
+
+    def _was_away(self) -> bool:
+        """Whether the recorder missed so much that somebody may have spoken meanwhile."""
+        begins_at, ends_at = self.plan.begins_at, self.plan.ends_at
+        assert ends_at is not None
+        known = obstacles(self._stories, "", begins_at, ends_at)
+        missed = (h for h in holes((), known, begins_at, ends_at) if h.cause in OUR_CAUSES)
+        return sum(hole.end_sec - hole.start_sec for hole in missed) >= LATE
 
     def _finish_mix(self) -> Iterator[None]:
         """Go on with what was mixed while the call went on; on any doubt make it again.
@@ -208,7 +217,8 @@ def channels(stories: list[Story], seats: Sides) -> tuple[Channel, ...]:
 
 
 def _concerns_everybody(hole: Hole) -> bool:
-    late = hole.cause != "joining" or hole.end_sec - hole.start_sec >= LATE_JOIN
+    # Joining takes a moment with every call; it is told of the whole where it took longer.
+    late = hole.cause != "joining" or hole.end_sec - hole.start_sec >= LATE
     return hole.cause in EVERYBODY and late
 
 

@@ -35,6 +35,12 @@ log = logging.getLogger(__name__)
 
 #: Waits before rendering is tried again; after the last one the recording has failed.
 RETRIES: Final = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600))
+#: What comes of a recording where no other try would find more.
+FOR_GOOD: Final = {
+    "no_audio": State.ABORTED,
+    "never_captured": State.FAILED,
+    "encrypted": State.FAILED,
+}
 #: How many calls of a room can overlap one call and still be told apart.
 MOST_OTHERS: Final = 200
 
@@ -197,7 +203,7 @@ async def _failed(
     recording: Recording, call: Call, error: RenderFailed | StorageFailed, doors: Doors
 ) -> Recording:
     """No files: for good where there is nothing to make them of, else until the next try."""
-    final = {"no_audio": State.ABORTED, "encrypted": State.FAILED}.get(error.code)
+    final = FOR_GOOD.get(error.code)
     attempt, now = recording.attempts, doors.clock.now()
     if final is None and attempt < len(RETRIES):
         log.warning("render_failed", extra={"recording": recording.id, "attempt": attempt + 1})

@@ -14,6 +14,7 @@ from lab.egress import real_egress
 from lab.manager import KEY
 from lab.phones import Agent, Phone
 from lab.servers import Mongod
+from tests.e2e.attending import until
 from tests.e2e.houses import Facts, House, house
 from tests.e2e.listening import Heard, listen
 from tests.e2e.test_check import check
@@ -149,7 +150,7 @@ async def test_a_call_lies_in_the_bucket_and_is_played_from_there(
         path = f"/recordings/{recording['id']}/tracks/{track['track_id']}/audio"
         assert await downloaded(home, path) == objects[track["filepath"]].read_bytes()
     assert recording["verdict"] == "verified", recording["findings"]
-    assert files_of(home) == set()
+    await until(lambda: not files_of(home))  # while it is sealed, they are at hand
 
 
 @only_stand_in
@@ -175,7 +176,7 @@ async def test_pieces_in_the_bucket_become_one_file_in_the_directory(
     sound = await mix_of(home, recording, tmp_path)
     assert has(sound, FIRST)
     assert has(sound, SECOND)
-    assert list((home.manager.recordings / ".fetched").iterdir()) == []
+    await until(lambda: not list((home.manager.recordings / ".fetched").iterdir()))
 
 
 @only_stand_in

@@ -1,7 +1,9 @@
 """The bucket that LiveKit Egress writes to: looked into, read, and brought here (versitygw)."""
 
 import asyncio
+import os
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +15,7 @@ import pytest
 
 from egress_manager.adapters.local_files import LocalFiles
 from egress_manager.adapters.obstore_bucket import PART, ObstoreBucket, opened
-from egress_manager.adapters.obstore_files import FETCHED, ObstoreFiles
+from egress_manager.adapters.obstore_files import FETCHED, LEFT_BEHIND, ObstoreFiles
 from egress_manager.adapters.obstore_probe import ObstoreProbe
 from egress_manager.api.services import Objects
 from egress_manager.domain.buckets import Bucket
@@ -228,6 +230,31 @@ class TestFiles:
             async with files.at_hand([there]):
                 raise RuntimeError
         assert list((directory / FETCHED).iterdir()) == []
+
+    async def test_who_needs_the_same_object_is_not_disturbed(
+        self, directory: Path, bucket: Bucket
+    ) -> None:
+        """One lets go of it while the other still reads; each may be a process of its own."""
+        there = await Shelves(ObstoreBucket(bucket), bucket).put(WORDS)
+        one, other = (ObstoreFiles(directory, ObstoreBucket(bucket)) for _ in range(2))
+
+        async with one.at_hand([there]) as here:
+            async with other.at_hand([there]):
+                pass
+            assert (directory / here[there]).read_bytes() == WORDS
+
+    async def test_what_a_process_left_that_died_is_removed(
+        self, directory: Path, bucket: Bucket
+    ) -> None:
+        """With the next look, once nobody can need it any more."""
+        left, needed = directory / FETCHED / "left.ogg", directory / FETCHED / "needed.ogg"
+        left.parent.mkdir()
+        for path, age in ((left, LEFT_BEHIND + 60), (needed, 60)):
+            path.touch()
+            os.utime(path, times=(time.time() - age,) * 2)
+
+        async with ObstoreFiles(directory, ObstoreBucket(bucket)).at_hand([]):
+            assert list(left.parent.iterdir()) == [needed]
 
     @pytest.mark.parametrize("how", [how for how, _, _ in WRONG])
     async def test_nothing_is_called_missing_that_could_not_be_looked_for(

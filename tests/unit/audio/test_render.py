@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from egress_manager.audio.finished import Encrypted, NoAudio
+from egress_manager.audio.finished import Encrypted, NeverCaptured, NoAudio
 from egress_manager.audio.render import Render
-from egress_manager.domain.captures import TICKS, TrackChanged
+from egress_manager.domain.captures import TICKS, TrackChanged, Trouble
 from egress_manager.domain.recordings import Rendered, RenderPlan
 from tests.unit.audio import made_up
 from tests.unit.audio.made_up import BEGINS_AT, Chirps, Line
@@ -367,6 +367,16 @@ def test_nothing_kept_is_no_file(tmp_path):
         finished(Render(tmp_path, plan(5.0, captures=("cap_2",))))
 
     assert not (tmp_path / "room/mix.mp4").exists()
+
+
+@pytest.mark.parametrize("trouble", [(), [Trouble(BEGINS_AT + 1, "disk", "full")]])
+def test_nothing_kept_by_a_recorder_that_was_away_is_not_silence(tmp_path, trouble):
+    """Its process died, or its disk was full: somebody may have spoken, and nobody can tell."""
+    died_at = 20.0 if trouble else 2.0
+    made_up.capture([], ends_at=died_at, extra=trouble).write(tmp_path / "cap_1")
+
+    with pytest.raises(NeverCaptured):
+        finished(Render(tmp_path, plan(20.0)))
 
 
 @settings(
