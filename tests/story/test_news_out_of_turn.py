@@ -21,6 +21,16 @@ from egress_manager.flows import ingest, poll
 from egress_manager.flows.recover import Recovery
 from tests.story.conftest import ROOM, Tale
 
+AGENT = Participant("PA_agent", "agent", tracks=(Track("TR_agent", "agent", "audio/opus"),))
+
+
+async def ringing_beside_an_agent(tale: Tale) -> Participant:
+    """A recorder in the room sees a caller whose phone rings, and an agent who speaks."""
+    caller = tale.caller(attributes={"sip.callStatus": "ringing"})
+    await tale.sees(caller, Source.CAPTURE)
+    await tale.sees(AGENT, Source.CAPTURE)
+    return caller
+
 
 @pytest.mark.parametrize("policy", [Policy(Scope.NONE)])
 async def test_a_standing_room_is_left_alone_where_nothing_is_recorded(tale: Tale) -> None:
@@ -226,9 +236,8 @@ async def test_a_call_that_nobody_was_there_to_see_is_not_called_unanswered(tale
     caller = tale.caller(
         joined_at=noon - timedelta(seconds=9), attributes={"sip.callStatus": "ringing"}
     )
-    agent = Participant("PA_agent", "agent", tracks=(Track("TR_agent", "agent", "audio/opus"),))
     await tale.sees(caller)
-    await tale.sees(agent)
+    await tale.sees(AGENT)
     await tale.loses(caller, Source.WEBHOOK)
     await tale.works()
 
@@ -238,10 +247,7 @@ async def test_a_call_that_nobody_was_there_to_see_is_not_called_unanswered(tale
 
 async def test_a_recorder_whose_way_was_cut_does_not_say_that_nobody_answered(tale: Tale) -> None:
     """It saw the phone ring; of the rest only webhooks told, and those tell no answer."""
-    caller = tale.caller(attributes={"sip.callStatus": "ringing"})
-    agent = Participant("PA_agent", "agent", tracks=(Track("TR_agent", "agent", "audio/opus"),))
-    await tale.sees(caller, Source.CAPTURE)
-    await tale.sees(agent, Source.CAPTURE)
+    caller = await ringing_beside_an_agent(tale)
     tale.clock.pass_(seconds=20)
     await tale.loses(caller, Source.WEBHOOK)
     tale.clock.pass_(seconds=10)
@@ -253,10 +259,7 @@ async def test_a_recorder_whose_way_was_cut_does_not_say_that_nobody_answered(ta
 
 async def test_who_found_out_on_coming_back_did_not_see_the_end(tale: Tale) -> None:
     """A recorder that was away while the caller left may have missed the answer."""
-    caller = tale.caller(attributes={"sip.callStatus": "ringing"})
-    agent = Participant("PA_agent", "agent", tracks=(Track("TR_agent", "agent", "audio/opus"),))
-    await tale.sees(caller, Source.CAPTURE)
-    await tale.sees(agent, Source.CAPTURE)
+    caller = await ringing_beside_an_agent(tale)
     now = tale.clock.pass_(seconds=20)
     left = ParticipantLeft(now, ROOM, caller, Source.CAPTURE, "missing_on_rejoin")
     await ingest.take(left, tale.doors)

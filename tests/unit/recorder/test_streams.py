@@ -5,7 +5,7 @@ from math import ceil
 from egress_manager.audio import opus
 from egress_manager.domain.captures import ParticipantChanged, TrackChanged, TrackGone
 from egress_manager.recorder.capture import Capture
-from egress_manager.recorder.reception import HEAD_PATIENCE, PATIENCE
+from egress_manager.recorder.reception import PATIENCE
 from egress_manager.recorder.rtp import RtpPacket
 from egress_manager.recorder.streams import AWAKE, FORGET, UNCLAIMED, UNCLAIMED_SSRCS, Streams
 
@@ -35,6 +35,19 @@ def looked_at(streams: Streams, start: float, end: float, kept: Capture | None) 
     """Ticks, as often as they come while the process is awake; what was forgotten meanwhile."""
     moments = [min(start + n * AWAKE, end) for n in range(1, 1 + ceil((end - start) / AWAKE))]
     return [ssrc for moment in moments for ssrc in streams.tick(moment, kept)]
+
+
+def going_on(directory):
+    """Streams of one track whose first packet came at 1.0 s, and that were looked at until 1.3 s.
+
+    Beside them their capture, and what it told.
+    """
+    kept, told = capture(directory)
+    streams = Streams(lambda track_sid: None)
+    streams.offered({1: ("PA_1", "TR_1")}, kept)
+    streams.take(packet(0), 1.0, kept)
+    looked_at(streams, 1.0, 1.3, kept)
+    return streams, kept, told
 
 
 def test_packets_that_come_before_their_offer_are_kept(tmp_path):
@@ -78,11 +91,7 @@ def test_a_stream_that_is_offered_no_more_is_forgotten_once_it_is_silent(tmp_pat
 
 def test_what_is_held_back_is_let_go_when_patience_ends(tmp_path):
     """A hole is a hole; what came after it is kept."""
-    kept, told = capture(tmp_path)
-    streams = Streams(lambda track_sid: None)
-    streams.offered({1: ("PA_1", "TR_1")}, kept)
-    streams.take(packet(0), 1.0, kept)
-    streams.tick(1.0 + HEAD_PATIENCE, kept)
+    streams, kept, told = going_on(tmp_path)
     is_missing = streams.take(packet(2), 1.3, kept)
     asked = list(streams.missing(1.3))
     looked_at(streams, 1.3, 1.3 + PATIENCE, kept)
@@ -95,11 +104,7 @@ def test_what_is_held_back_is_let_go_when_patience_ends(tmp_path):
 
 def test_what_came_while_the_process_slept_is_not_given_up_unread(tmp_path):
     """The first look comes before what waits in the socket is read."""
-    kept, told = capture(tmp_path)
-    streams = Streams(lambda track_sid: None)
-    streams.offered({1: ("PA_1", "TR_1")}, kept)
-    streams.take(packet(0), 1.0, kept)
-    looked_at(streams, 1.0, 1.3, kept)
+    streams, kept, told = going_on(tmp_path)
     streams.take(packet(2), 1.3, kept)
     streams.tick(9.0, kept)
     streams.take(packet(1), 1.35, kept)
@@ -111,11 +116,7 @@ def test_what_came_while_the_process_slept_is_not_given_up_unread(tmp_path):
 
 def test_a_track_that_ended_while_the_process_slept_is_not_forgotten_unread(tmp_path):
     """Its last words wait in the socket."""
-    kept, told = capture(tmp_path)
-    streams = Streams(lambda track_sid: None)
-    streams.offered({1: ("PA_1", "TR_1")}, kept)
-    streams.take(packet(0), 1.0, kept)
-    looked_at(streams, 1.0, 1.3, kept)
+    streams, kept, told = going_on(tmp_path)
     streams.offered({}, kept)
     forgotten = streams.tick(9.0, kept)
     streams.take(packet(1), 1.32, kept, read_at=9.01)
@@ -128,11 +129,7 @@ def test_a_track_that_ended_while_the_process_slept_is_not_forgotten_unread(tmp_
 
 def test_a_hole_in_what_was_read_late_is_asked_for_before_it_is_given_up(tmp_path):
     """The server could not hear of it before."""
-    kept, told = capture(tmp_path)
-    streams = Streams(lambda track_sid: None)
-    streams.offered({1: ("PA_1", "TR_1")}, kept)
-    streams.take(packet(0), 1.0, kept)
-    looked_at(streams, 1.0, 1.3, kept)
+    streams, kept, told = going_on(tmp_path)
     streams.take(packet(2), 1.3, kept)
     assert list(streams.missing(9.0)) == [(1, [1])]
     looked_at(streams, 9.0, 9.0 + PATIENCE / 2, kept)
