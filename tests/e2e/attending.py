@@ -14,11 +14,13 @@ import numpy as np
 from livekit import api
 
 from egress_manager.audio import ogg, opus
-from egress_manager.domain.captures import Entry, PageKept, Story, Stretch
+from egress_manager.domain.captures import Entry, PageKept, Story, Stretch, StretchBegan
 from egress_manager.recorder.attendance import Attendance
 from egress_manager.recorder.door import Door
 from egress_manager.recorder.journal import read_story
 from lab.participants import Participant
+from lab.phones import Answer, SipParticipant
+from lab.servers import LiveKit
 from lab.sounds import PCM, RATE, follow, locate
 from lab.tokens import Rooms
 
@@ -247,3 +249,20 @@ async def studio(
         finally:
             await made.stopped()
             await until(lambda: not left_running())
+
+
+@asynccontextmanager
+async def attended(
+    server: LiveKit, room_name: str, directory: Path, *, through: Rooms | None = None
+) -> AsyncIterator[tuple[Studio, SipParticipant]]:
+    """A studio, and an answered phone of whose call something is kept already.
+
+    `through` is a wire between the recorder and the server.
+    """
+    async with (
+        studio(through or server, directory) as recorder,
+        SipParticipant(server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+    ):
+        recorder.attend(room_name)
+        await recorder.until_told(StretchBegan, track_sid=phone.track_sid)
+        yield recorder, phone

@@ -1,7 +1,7 @@
 """Captures on a disk that fails: clear state, other rooms go on, nothing that is kept is lost."""
 
 import pytest
-from attending import LAST_WORD, share_heard, studio, until
+from attending import LAST_WORD, attended, share_heard, studio, until
 
 from egress_manager.domain.captures import Ended, StretchBegan, Trouble
 from lab.disk import NoDisk, disk, fill
@@ -57,15 +57,8 @@ async def test_a_full_disk_is_named_and_when_it_has_room_again_nothing_is_missin
 
 async def test_a_disk_that_stays_full_keeps_what_it_had(livekit_server, room_name, small_disk):
     """The file plays up to where the disk was full, and the capture comes to its end."""
-    async with (
-        studio(livekit_server, small_disk) as recorder,
-        SipParticipant(
-            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
-        ) as phone,
-    ):
+    async with attended(livekit_server, room_name, small_disk) as (recorder, phone):
         sid = phone.track_sid
-        recorder.attend(room_name)
-        await recorder.until_told(StretchBegan, track_sid=sid)
         await phone.say(WORDS)
         await recorder.until_kept(sid, LAST_WORD)
         fill(small_disk)
@@ -85,15 +78,8 @@ async def test_a_file_in_the_directorys_place_before_a_call_is_named(
     """The call goes on unrecorded, loudly; once the file is gone, all that came is written."""
     blocked = tmp_path / "captures"
     blocked.write_text("not a directory")
-    async with (
-        studio(livekit_server, tmp_path) as recorder,
-        SipParticipant(
-            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
-        ) as phone,
-    ):
+    async with attended(livekit_server, room_name, tmp_path) as (recorder, phone):
         sid = phone.track_sid
-        recorder.attend(room_name)
-        await recorder.until_told(StretchBegan, track_sid=sid)
         await phone.say(WORDS)
         await recorder.until_kept(sid, LAST_WORD)
         await recorder.until_told(Trouble, what="disk")
@@ -111,15 +97,8 @@ async def test_a_file_in_the_directorys_place_during_a_call_costs_nothing_that_i
 ):
     """Open files go on; what can't be opened is named, and tried again."""
     captures, aside = tmp_path / "captures", tmp_path / "aside"
-    async with (
-        studio(livekit_server, tmp_path) as recorder,
-        SipParticipant(
-            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
-        ) as phone,
-    ):
+    async with attended(livekit_server, room_name, tmp_path) as (recorder, phone):
         sid = phone.track_sid
-        recorder.attend(room_name)
-        await recorder.until_told(StretchBegan, track_sid=sid)
         captures.rename(aside)
         captures.write_text("not a directory")
         await phone.say(WORDS)

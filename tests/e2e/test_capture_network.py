@@ -2,7 +2,7 @@
 
 import asyncio
 
-from attending import LAST_WORD, share_heard, share_in_any, studio, until
+from attending import LAST_WORD, attended, share_heard, share_in_any, studio, until
 
 from egress_manager.domain.captures import (
     ConnectionChanged,
@@ -24,14 +24,9 @@ async def test_a_lost_signal_connection_leaves_no_hole(livekit_server, room_name
     words = chirp(6.0)
     async with (
         Wire(livekit_server) as wire,
-        studio(wire, tmp_path) as recorder,
-        SipParticipant(
-            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
-        ) as phone,
+        attended(livekit_server, room_name, tmp_path, through=wire) as (recorder, phone),
     ):
         sid = phone.track_sid
-        recorder.attend(room_name)
-        await recorder.until_told(StretchBegan, track_sid=sid)
         saying = asyncio.create_task(phone.say(words))
         await recorder.until_kept(sid, 1.0)
         wire.cut_signal()
@@ -137,14 +132,9 @@ async def test_almost_nothing_is_lost_where_a_tenth_of_the_packets_is(
     words = beeps(10)
     async with (
         Wire(livekit_server) as wire,
-        studio(wire, tmp_path) as recorder,
-        SipParticipant(
-            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
-        ) as phone,
+        attended(livekit_server, room_name, tmp_path, through=wire) as (recorder, phone),
     ):
         sid = phone.track_sid
-        recorder.attend(room_name)
-        await recorder.until_told(StretchBegan, track_sid=sid)
         wire.drop(0.1)
         await phone.say(words)
         await recorder.until_kept(sid, LAST_WORD)
@@ -164,14 +154,9 @@ async def test_packets_that_overtake_each_other_are_put_in_order(
     words = chirp(3.0)
     async with (
         Wire(livekit_server) as wire,
-        studio(wire, tmp_path) as recorder,
-        SipParticipant(
-            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
-        ) as phone,
+        attended(livekit_server, room_name, tmp_path, through=wire) as (recorder, phone),
     ):
         sid = phone.track_sid
-        recorder.attend(room_name)
-        await recorder.until_told(StretchBegan, track_sid=sid)
         wire.reorder(0.1)
         wire.duplicate(0.1)
         await phone.say(words)
@@ -189,14 +174,9 @@ async def test_where_udp_is_blocked_media_come_over_tcp(livekit_server, room_nam
     """A server that is reached on its TCP port only is recorded as well."""
     async with (
         Wire(livekit_server, transport="tcp") as wire,
-        studio(wire, tmp_path) as recorder,
-        SipParticipant(
-            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
-        ) as phone,
+        attended(livekit_server, room_name, tmp_path, through=wire) as (recorder, phone),
     ):
         sid = phone.track_sid
-        recorder.attend(room_name)
-        await recorder.until_told(StretchBegan, track_sid=sid)
         await phone.say(WORDS)
         await recorder.until_kept(sid, LAST_WORD)
         [kept] = await recorder.stopped()
@@ -227,15 +207,8 @@ async def test_an_encrypted_room_is_said_to_be_encrypted(livekit_server, room_na
 
 async def test_stopping_is_quick_and_keeps_the_last_word(livekit_server, room_name, tmp_path):
     """SIGTERM in the middle of a word: all that was sent until then is in the file."""
-    async with (
-        studio(livekit_server, tmp_path) as recorder,
-        SipParticipant(
-            livekit_server, room_name, number="+15550101", answer=Answer.AT_ONCE
-        ) as phone,
-    ):
+    async with attended(livekit_server, room_name, tmp_path) as (recorder, phone):
         sid = phone.track_sid
-        recorder.attend(room_name)
-        await recorder.until_told(StretchBegan, track_sid=sid)
         await phone.say(WORDS)
         [kept] = await recorder.stopped()
 
