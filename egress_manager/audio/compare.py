@@ -256,16 +256,20 @@ def same_share(mix: Listened) -> float:
 def _levels(e: Levels, m: Levels, voices: NDArray[np.int8]) -> tuple[float | None, float | None]:
     """How much louder the mix is, and how much less so in its loudest moments, in decibels.
 
-    Where several voices are summed, the limiter may be at work: not in these.
+    Where several voices are summed, the limiter may be at work: not in these. Nor in what is loud
+    in the track alone: a decoder that comes out of a hole may be, and whatever bends the mix leaves
+    its loudest moments the loudest.
     """
     alone = voices[: len(e) * COARSE].reshape(-1, COARSE).max(axis=1) <= 1
     frames = alone & (e > max(SILENCE + AGREES, float(e.max(initial=FLOOR)) - 25)) & (m > e - HOLE)
     if frames.sum() < ENOUGH:
         return None, None
-    apart, loudness = (m - e)[frames], e[frames]
+    apart, loudness, mixed = (m - e)[frames], e[frames], m[frames]
     level = float(np.median(apart))
-    loud = loudness >= np.quantile(loudness, 0.95)
+    loud = (loudness >= np.quantile(loudness, 0.95)) & (mixed >= np.quantile(mixed, 0.75))
     usual = loudness <= np.quantile(loudness, 0.7)
+    if not loud.any():
+        return round(level, 2), None
     bent = float(np.median(apart[loud]) - np.median(apart[usual]))
     return round(level, 2), round(bent, 2)
 

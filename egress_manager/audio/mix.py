@@ -20,7 +20,8 @@ FADE: Final = 144
 #: Up to so much is made up where packets were lost; a longer hole is silent: 60 ms. Ticks.
 CONCEALED: Final = 2880
 
-#: A run that is further from its place is not drawn there, but begun anew: 15 ms. Samples.
+#: A run that is further from its place is not drawn there, but begun anew: 15 ms. Its publisher may
+#: have stopped counting in a pause. Samples.
 JUMP: Final = 720
 
 #: Above this the sum of several voices is bent softly to full scale; below it is what it is.

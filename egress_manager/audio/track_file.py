@@ -11,7 +11,7 @@ from typing import Final
 
 from egress_manager.audio import ogg, opus
 from egress_manager.audio.decode import LOOKAHEAD
-from egress_manager.audio.mix import CONCEALED
+from egress_manager.audio.mix import CONCEALED, JUMP
 from egress_manager.audio.weave import Piece, Strand
 from egress_manager.domain.captures import TICKS
 
@@ -110,7 +110,7 @@ class TrackWriter:
             return
         pages = self._pages or self._open((piece.strand.placement.at(granule), packets))
         off = round(self._wanted(piece, granule)) - pages.position
-        if self._last == (piece.strand, granule):
+        if self._last == (piece.strand, granule) and off <= JUMP:
             packets = corrected(packets, off, stereo=self._stereo)
         elif off > 0:
             pages.add(self._filling(off, piece.after_loss))

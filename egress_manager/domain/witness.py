@@ -7,11 +7,11 @@ Pure. Moments are seconds since 1970.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from egress_manager.domain.captures import PageKept, SenderReport, Story, Stretch
+from egress_manager.domain.captures import TICKS, PageKept, Story, Stretch
 from egress_manager.domain.evidence import Sent
 
 #: A packet lasts so long, where nothing else is known: 20 ms. Ticks.
@@ -83,7 +83,7 @@ def _counts(stretches: Sequence[Stretch]) -> Iterator[Count]:
     for stretch in stretches:
         for report in stretch.reports:
             if report.packets:
-                more, more_octets = _kept_until(stretch, report)
+                more, more_octets = _kept_until(stretch, report.at)
                 yield Count(
                     report.at,
                     report.packets,
@@ -95,23 +95,29 @@ def _counts(stretches: Sequence[Stretch]) -> Iterator[Count]:
         octets += round(sum(_octets(page) for page in stretch.pages))
 
 
-def _kept_until(stretch: Stretch, report: SenderReport) -> tuple[int, int]:
-    """Packets and octets that were kept of what was sent before a report.
+def _kept_until(stretch: Stretch, at: float) -> tuple[int, int]:
+    """Packets and octets that were kept of what had come by a moment.
 
-    What was sent twice is counted twice, as the server does. Of the page in which the report lies
-    as much as there is of it in time.
+    What was sent twice is counted twice, as the server does. Of the page that was being filled as
+    much as had come. A report's own timestamp does not help here: of a publisher who stops counting
+    while it has nothing to send, the server goes on counting.
     """
-    packets, octets, end = 0.0, 0.0, 0
-    for page in stretch.pages:
-        start = max(end, min(page.granule, page.until - page.packets * PACKET))
-        part = (report.granule - start) / max(1, page.until - start)
-        if part <= 0:
-            break
-        part = min(1.0, part)
-        packets += part * _packets(page)
-        octets += part * _octets(page)
-        end = page.until
+    parts = list(_parts(stretch.pages, at))
+    begun = max((n for n, part in enumerate(parts) if part > 0), default=0)
+    come = list(zip(stretch.pages, [1.0] * begun + parts[begun:], strict=True))
+    packets = sum(part * _packets(page) for page, part in come)
+    octets = sum(part * _octets(page) for page, part in come)
     return round(packets), round(octets)
+
+
+def _parts(pages: Iterable[PageKept], at: float) -> Iterator[float]:
+    """How much of each page had come by a moment, 0 to 1: within a page, packets came steadily."""
+    end = 0
+    for page in pages:
+        start = max(end, min(page.granule, page.until - page.packets * PACKET))
+        reached = page.granule + (at - page.arrived) * TICKS
+        yield min(1.0, max(0.0, (reached - start) / max(1, page.until - start)))
+        end = page.until
 
 
 def _packets(page: PageKept) -> int:

@@ -17,6 +17,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from math import inf
 from pathlib import Path
 
@@ -46,6 +47,11 @@ BEGINS_AT = 1_790_000_000.0
 
 FRAME = 960
 PAGE = 24_000
+#: Octets that LiveKit counts with every packet beside what is in it.
+RTP_HEADER = 12
+#: How often LiveKit reports, and how often its SDK does on average. Seconds (measured).
+REPORT_EVERY = 3.0
+PUBLISHERS_REPORT_EVERY = 5.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Line:
     `loss`: this part of packets is lost; `holes`: all packets in these spans. `dtx`: frames of
     digital silence are not sent. `clock_error`: its sender reports' clock is off by so much.
     `stops`: spans, in the time of the room, in which the publisher sends nothing and does not count
-    either; its `sound` has to be silent there.
+    either; its `sound` has to be silent there, and goes on where it was.
     """
 
     identity: str
@@ -171,7 +177,7 @@ def arrivals(line: Line) -> Iterator[Sent]:
     for frame, payload in enumerate(payloads(line)):
         n = frame - skipped
         at = frame * FRAME / TICKS * pace
-        if any(start <= at < end for start, end in line.stops):
+        if _is_stopped(line, frame):
             skipped += 1
             continue
         delay = line.delay + chance.random() * line.jitter
@@ -186,11 +192,26 @@ def arrivals(line: Line) -> Iterator[Sent]:
 
 
 def payloads(line: Line) -> Iterator[bytes | None]:
-    """The frames of a line, coded; None where DTX sends nothing.
+    """The frames of a line, coded; None where DTX sends nothing, and where the publisher stops.
 
     Frames of digital silence are not given to the encoder, so that a long quiet line is made fast.
+    What comes after a stop is coded as if there had been none.
     """
     frames = list(_frames(line))
+    stopped = [_is_stopped(line, n) for n in range(len(frames))]
+    coded = _coded(line, list(compress(frames, (not is_stopped for is_stopped in stopped))))
+    for is_stopped in stopped:
+        yield None if is_stopped else next(coded)
+
+
+def _is_stopped(line: Line, frame: int) -> bool:
+    """Whether the publisher neither sends nor counts then."""
+    at = frame * FRAME / TICKS * (1 + line.drift_ppm * 1e-6)
+    return any(start <= at < end for start, end in line.stops)
+
+
+def _coded(line: Line, frames: list[np.ndarray | None]) -> Iterator[bytes | None]:
+    """Frames one after the other, coded."""
     encoder = None
     for n in range(len(frames)):
         if all(frame is None for frame in frames[max(0, n - 4) : n + 5]):
@@ -280,16 +301,47 @@ def _pages(packets: list[Sent]) -> Iterator[list[Sent]]:
 
 
 def _reports(line: Line, number: int, packets: list[Sent]) -> Iterator[SenderReport]:
-    """A sender report every five seconds, by the publisher's wall clock, give or take 3 ms."""
-    chance = random.Random(line.seed + 1)
-    first = packets[0]
-    due = first.granule
+    """The server's reports, one in three seconds.
+
+    They count what was sent, and are made up from the publisher's newest one, as LiveKit does it.
+    """
+    chance, octets = random.Random(line.seed + 1), [0]
     for packet in packets:
-        if packet.granule >= due:
-            due = packet.granule + 5 * TICKS
-            true = BEGINS_AT + line.published + packet.sent
-            ntp = true + line.clock_error + chance.uniform(-0.003, 0.003)
-            yield SenderReport(packet.arrived, number, packet.granule - first.granule, ntp, 0, 0)
+        octets.append(octets[-1] + len(packet.payload) + RTP_HEADER)
+    sent = [packet.sent for packet in packets]
+    publishers = list(_publishers_reports(line, packets, chance))
+    newest, at = 0, packets[0].sent + REPORT_EVERY
+    while at < packets[-1].sent:
+        while newest + 1 < len(publishers) and publishers[newest + 1][0] <= at:
+            newest += 1
+        since, granule, ntp = publishers[newest]
+        count = bisect_right(sent, at)
+        yield SenderReport(
+            max(packets[count - 1].arrived, BEGINS_AT + line.published + at + line.delay),
+            number,
+            round(granule + (at - since) * TICKS) - packets[0].granule,
+            ntp + at - since,
+            count,
+            octets[count],
+        )
+        at += REPORT_EVERY
+
+
+def _publishers_reports(
+    line: Line, packets: list[Sent], chance: random.Random
+) -> Iterator[tuple[float, float, float]]:
+    """When, at which granule, and the time by the publisher's wall clock, give or take 3 ms.
+
+    Where it sends nothing it goes on from the last packet.
+    """
+    sent = [packet.sent for packet in packets]
+    at = packets[0].sent
+    while at <= packets[-1].sent:
+        last = packets[bisect_right(sent, at) - 1]
+        wall = BEGINS_AT + line.published + at + line.clock_error
+        ntp = wall + chance.uniform(-0.003, 0.003)
+        yield at, last.granule + (at - last.sent) * TICKS, ntp
+        at += chance.uniform(0.5, 1.5) * PUBLISHERS_REPORT_EVERY
 
 
 def silence(seconds: float) -> np.ndarray:

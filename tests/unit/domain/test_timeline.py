@@ -65,7 +65,8 @@ def made(
         for x in range(1, int(length), 5):
             ntp = AT + x * pace + stopped(x) + clock_error + chance.uniform(-0.005, 0.005)
             ntp += clock_set[1] if x > clock_set[0] else 0.0
-            stretch.reports.append(SenderReport(AT + x, 1, x * TICKS, ntp, 0, 0))
+            at = AT + x * pace + stopped(x)
+            stretch.reports.append(SenderReport(at, 1, x * TICKS, ntp, 0, 0))
     return stretch
 
 
@@ -127,6 +128,29 @@ def test_a_publisher_that_stops_counting_while_it_is_silent(jitter, clock_error)
     first_stop = placed.steps[0]
     in_the_pause = placed.at(first_stop.granule) - first_stop.later / 2
     assert placed.granule(in_the_pause) == pytest.approx(first_stop.granule, abs=1)
+
+
+def test_reports_that_are_made_up_from_an_older_one_deny_no_stop():
+    """The server reports thrice for each report of the publisher, also while that stands still."""
+    stretch = made(180.0, jitter=0.02, stops=((61.5, 0.4), (102.0, 12.0)))
+    told = stretch.reports[::2]
+    stretch.reports = [later(one, seconds) for one in told for seconds in (0.0, 3.0, 6.0)]
+    stretch.reports.sort(key=lambda report: report.at)
+
+    placed = place(stretch)
+
+    assert placed.at(90 * TICKS) == pytest.approx(AT + 90.4, abs=0.02)
+    assert placed.at(170 * TICKS) == pytest.approx(AT + 182.4, abs=0.02)
+
+
+def later(report: SenderReport, seconds: float) -> SenderReport:
+    """What LiveKit makes of a report some time after."""
+    return replace(
+        report,
+        at=report.at + seconds,
+        granule=report.granule + round(seconds * TICKS),
+        ntp=report.ntp + seconds,
+    )
 
 
 def test_small_stops_are_believed_where_reports_show_them():

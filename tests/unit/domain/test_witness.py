@@ -41,7 +41,7 @@ def story(kept: int, reported: int, octets: int = OCTETS, again: int = 0) -> Sto
     told.tell([StretchBegan(100.0, 1, "stretch-0001.ogg", "TR_1", "PA_1", 7, 0)])
     for n in range(kept // 25):
         first, until = n * 25 * TICKS, (n + 1) * 25 * TICKS
-        at = 100.0 + until / 48_000
+        at = 100.0 + first / 48_000
         page = PageKept(at, 1, first, at, until, packets=25, octets=25 * octets, recovered=again)
         told.tell([page])
     end = reported * TICKS
@@ -57,6 +57,24 @@ def test_what_was_kept_is_what_was_sent() -> None:
 
     assert (found.packets_sent, found.packets_kept) == (1000, 1000)
     assert found.octets_sent == found.octets_kept == 1000 * OCTETS
+
+
+def test_a_publisher_who_stops_counting_while_it_says_nothing_lost_nothing() -> None:
+    """The server's timestamps go on in the pause: its report seems to be of what is said later."""
+    spoken = story(500, 500)
+    begin, pause = 500 * TICKS, 4.0
+    for n in range(20):
+        first, until = begin + n * 25 * TICKS, begin + (n + 1) * 25 * TICKS
+        at = 100.0 + first / 48_000 + pause
+        spoken.tell([PageKept(at, 1, first, at, until, packets=25, octets=25 * OCTETS)])
+    for count, since in ((500, 3.0), (550, pause + 1.0), (900, pause + 8.0)):
+        at = 100.0 + begin / 48_000 + since
+        octets = count * (OCTETS + HEADER)
+        spoken.tell([SenderReport(at, 1, begin + round(since * 48_000), 0.0, count, octets)])
+
+    told = sent([spoken], 100.0, 130.0)
+
+    assert [(one.packets_sent, one.packets_kept) for one in told] == [(900, 900)]
 
 
 def test_a_recorder_that_lost_packets_cannot_hide_it() -> None:

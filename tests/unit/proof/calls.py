@@ -23,7 +23,7 @@ from egress_manager.domain.evidence import Claim, TrackClaim
 from egress_manager.domain.recordings import Rendered, RenderPlan
 from lab import sounds
 from tests.unit.audio import made_up
-from tests.unit.audio.made_up import BEGINS_AT, Line
+from tests.unit.audio.made_up import BEGINS_AT, FRAME, Line
 
 SECONDS: Final = 24.0
 
@@ -392,6 +392,20 @@ def _pauses(chance: random.Random, seconds: float) -> Lines:
     return [first, replace(second, stops=stops)]
 
 
+def _starved(chance: random.Random, seconds: float) -> Lines:
+    """The agent's words come too slowly: they break off in the middle, and it does not count."""
+    caller, agent = talk(chance, seconds)
+    frames, stops = round(seconds * TICKS) // FRAME, []
+    start = chance.randint(40, 100)
+    while (end := start + chance.randint(5, 22)) < frames:
+        broken_off = made_up.silence((end - start) * FRAME / TICKS)
+        agent = np.insert(agent, start * FRAME, broken_off)[: len(agent)]
+        stops.append((start * FRAME / TICKS, end * FRAME / TICKS))
+        start = end + chance.randint(25, 200)
+    first, second = _pair(chance, (caller, agent))
+    return [first, replace(second, stops=stops)]
+
+
 def _stereo_agent(chance: random.Random, seconds: float) -> Lines:
     first, second = _pair(chance, talk(chance, seconds))
     return [first, replace(second, stereo=True, bits=48_000)]
@@ -469,6 +483,7 @@ SCENES: Final[dict[str, Callable[[random.Random, float], Lines]]] = {
     "echo": _echo,
     "late agent": _late_agent,
     "pauses": _pauses,
+    "starved agent": _starved,
     "stereo agent": _stereo_agent,
     "steady voice": _steady,
     "bad line": _bad_line,
