@@ -20,7 +20,8 @@ from egress_manager.domain.captures import ParticipantChanged, TrackGone, captur
 from egress_manager.errors import CaptureFailed, LiveKitRefused
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.clock import now
-from egress_manager.recorder.connection import Connection
+from egress_manager.recorder.connection import AWAKE, Connection
+from egress_manager.recorder.connections import HANDOVER, Connections
 from egress_manager.recorder.door import Door
 from egress_manager.recorder.roster import News, Roster
 from egress_manager.recorder.stream import Stream
@@ -33,8 +34,6 @@ LINGER: Final = 1.0
 EXPECT: Final = 10.0
 #: A stream that flowed and then says nothing for this long, unmuted, is deaf. Seconds.
 DEAF: Final = 6.0
-#: A new connection that has media brings every track that flows within this. Seconds.
-HANDOVER: Final = 1.0
 #: Look after everything this often. Seconds.
 TICK: Final = 0.1
 #: A process that did nothing for this long stood still: packets wait in the kernel, or are dropped
@@ -65,9 +64,7 @@ class Attendance:
         self._door = door
         self._roster = Roster()
         self._room_sid = ""
-        self._current: Connection | None = None
-        self._fading: list[Connection] = []
-        self._faded_by = 0.0
+        self._connections = Connections()
         self._joins = itertools.count(1)
         self._expected_at = now()
         self._caller_seen_at = 0.0
@@ -92,12 +89,12 @@ class Attendance:
     @property
     def is_capturing(self) -> bool:
         """Whether packets of a caller's room can reach us now."""
-        return self.capture is not None and any(c.has_media for c in self._connections())
+        return self.capture is not None and any(c.has_media for c in self._connections)
 
     @property
     def hears_all(self) -> bool:
         """Whether every track that is not muted has reached us, or had the time to."""
-        connection = self._current
+        connection = self._connections.current
         if self.capture is None or connection is None or not connection.has_media:
             return False
         flowing = {stream.track_sid for stream in connection.streams if stream.heard_at is not None}
@@ -108,7 +105,7 @@ class Attendance:
         """Give all that has come to the kernel; the id of the running capture, if there is one."""
         if self.capture is None:
             return None
-        self._drain()
+        self._connections.drain(self.capture)
         self.capture.flush()
         return self.capture.id
 
@@ -119,11 +116,12 @@ class Attendance:
             await self._stay()
         finally:
             self.is_leaving = True  # from here on nobody looks at what is expected
+            await self._connections.catch_up()
             ticking.cancel()
             await asyncio.wait([ticking])
             self._tell(self._roster.due(float("inf")))
-            self._drain()
-            for connection in self._connections():
+            self._connections.drain(self.capture)
+            for connection in self._connections:
                 connection.streams.close()
                 self._begin_errand(connection.close())
             self._end_capture(self._stopping or "left")
@@ -141,7 +139,8 @@ class Attendance:
     def room_known(self, room_sid: str) -> None:
         """Which room it is. If it is another one of the same name, nobody we knew is there."""
         if room_sid and self._room_sid and room_sid != self._room_sid:
-            self._tell(self._roster.everybody_left(now(), "room_replaced"))
+            self._roster.everybody_left(now(), "room_replaced")
+            self._tell(self._roster.due(float("inf")))
             self._end_capture("room_replaced")
             self.expect()
         self._room_sid = room_sid or self._room_sid
@@ -155,13 +154,11 @@ class Attendance:
     def media_up(self, connection: Connection) -> None:
         """Packets can flow: what fades until now has a moment to hand over what flows."""
         self._journal_connection("media", connection.identity)
-        self._faded_by = now() + HANDOVER
+        self._connections.media_up(now())
 
     def flowing(self, connection: Connection, track_sid: str) -> None:
         """A track's packets have come: connections that fade need not bring them any more."""
-        for old in self._fading:
-            if old is not connection:
-                old.streams.hand_over(track_sid)
+        self._connections.flowing(connection, track_sid)
 
     def digit(self, identity: str, digit: str) -> None:
         """A caller pressed a key."""
@@ -194,7 +191,7 @@ class Attendance:
     async def _attend_once(self, *, use_turn: bool) -> tuple[Connection, str]:
         """One connection, from joining to its end, and why it ended."""
         identity = f"recorder-{secrets.token_hex(4)}-{next(self._joins)}"
-        connection = self._current = Connection(self, identity, use_turn=use_turn)
+        connection = self._connections.current = Connection(self, identity, use_turn=use_turn)
         token = self._door.token(self.room_name, identity)
         serving = asyncio.create_task(connection.run(self._door.session, self._door.url, token))
         unneeded = asyncio.create_task(self._unneeded.wait())
@@ -226,15 +223,15 @@ class Attendance:
             log.exception("connection_failed")
             return "failed"
         if reason in ROOM_OVER:
+            self._roster.everybody_left(now(), reason.removeprefix("server_said_"))
             self.stop(reason)
         return reason
 
     def _part_with(self, connection: Connection, reason: str) -> None:
         """Its signal is gone; its media may go on until another brings what flows."""
-        self._current = None
+        self._connections.current = None
         if reason != "left" and connection.has_media:
-            self._faded_by = float("inf")
-            self._fading.append(connection)
+            self._connections.fade(connection)
         else:
             self._begin_errand(connection.close())
         state = "left" if reason == "left" else "lost"
@@ -249,6 +246,7 @@ class Attendance:
 
     def _is_deaf(self, connection: Connection, moment: float) -> bool:
         """Whether a stream that flowed has stopped though its track is there, unmuted."""
+        read_until = connection.read_until(moment)
 
         def deaf(stream: Stream) -> bool:
             track = self._roster.tracks.get(stream.track_sid)
@@ -256,7 +254,7 @@ class Attendance:
                 track is not None
                 and not track.is_muted
                 and stream.heard_at is not None
-                and moment - max(stream.heard_at, connection.awake_since) > DEAF
+                and read_until - max(stream.heard_at, connection.awake_since) > DEAF
             )
 
         return connection.has_media and any(map(deaf, connection.streams))
@@ -266,7 +264,7 @@ class Attendance:
     def _tell(self, news: Iterable[News]) -> None:
         for entry in news:
             if isinstance(entry, TrackGone):
-                self._drain(entry.track_sid)
+                self._connections.drain(self.capture, entry.track_sid)
             if self.capture is not None:
                 self.capture.tell(entry)
 
@@ -297,7 +295,7 @@ class Attendance:
             self._room_sid,
             lambda entry: hear(capture_id, entry),
         )
-        for connection in self._connections():
+        for connection in self._connections:
             state = "media" if connection.has_media else "joined"
             self._journal_connection(state, connection.identity)
         self._tell([*self._roster.people.values(), *self._roster.tracks.values()])
@@ -305,7 +303,7 @@ class Attendance:
     def _end_capture(self, reason: str) -> None:
         if self.capture is None:
             return
-        self._drain()
+        self._connections.drain(self.capture)
         capture, self.capture = self.capture, None
         capture.close(reason)
         self._begin_errand(self._release(capture, self._syncing))
@@ -315,6 +313,8 @@ class Attendance:
     async def _tick_forever(self) -> None:
         while True:
             await asyncio.sleep(TICK)
+            if now() - self._ticked_at > AWAKE:
+                await _sockets_were_read()
             try:
                 self._tick(now())
             except Exception:
@@ -322,15 +322,17 @@ class Attendance:
                 log.exception("tick_failed", extra={"pii.room_name": self.room_name})
 
     def _tick(self, moment: float) -> None:
-        for connection in self._connections():
+        for connection in self._connections:
             connection.tick(moment)
             if connection.has_media:
                 self._connected_at = moment
-        self._tell(self._roster.due(moment))
+        self._tell(self._roster.due(self._connections.read_until(moment)))
         self._mind_callers(moment)
-        if self._current is not None and self._is_deaf(self._current, moment):
-            self._current.end("deaf")
-        self._part_with_faded(moment)
+        current = self._connections.current
+        if current is not None and self._is_deaf(current, moment):
+            current.end("deaf")
+        for old in self._connections.faded(moment):
+            self._begin_errand(old.close())
         if self.capture is not None:
             if moment - self._ticked_at > STALLED:
                 self.capture.stalled(moment - self._ticked_at)
@@ -351,15 +353,6 @@ class Attendance:
             await asyncio.wait([syncing])
         await capture.release()
 
-    def _part_with_faded(self, moment: float) -> None:
-        """Close faded connections that have nothing to bring any more."""
-        has_successor = self._current is not None and self._current.has_media
-        for old in list(self._fading):
-            is_over = has_successor and (moment > self._faded_by or old.streams.are_handed_over)
-            if is_over or not old.has_media:
-                self._fading.remove(old)
-                self._begin_errand(old.close())
-
     def _begin_errand(self, errand: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Something to be done beside; it is over before `run` is."""
         task = asyncio.create_task(errand)
@@ -372,17 +365,15 @@ class Attendance:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("errand_failed", exc_info=error)
 
-    def _connections(self) -> list[Connection]:
-        return [*self._fading, *([self._current] if self._current else [])]
-
-    def _drain(self, track_sid: str = "") -> None:
-        """Let go of what is held back of one track, or of all."""
-        for connection in self._connections():
-            connection.streams.drain(self.capture, track_sid)
-
     def _journal_connection(self, state: str, identity: str, detail: str = "") -> None:
         if self.capture is not None:
             self.capture.connection(state, identity, detail)
+
+
+async def _sockets_were_read() -> None:
+    """Returns when each socket had its turn: a loop that overslept looks at its clocks first."""
+    for _ in range(2):
+        await asyncio.sleep(0)
 
 
 async def _ended(*tasks: asyncio.Task[Any]) -> None:

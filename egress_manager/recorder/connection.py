@@ -24,7 +24,7 @@ from egress_manager.recorder.peer import Peer
 from egress_manager.recorder.rtp import nack, read_packet, read_reports
 from egress_manager.recorder.sdp import read_offer, write_answer
 from egress_manager.recorder.signalling import Signalling, name_of, signal
-from egress_manager.recorder.streams import AWAKE, Streams
+from egress_manager.recorder.streams import Streams
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ DIRECT_TIMEOUT: Final = 3.0
 #: LiveKit sends a sign of life every two seconds where it sends nothing else (ICE); after this
 #: long without any datagram, the way to it is broken. Seconds.
 SILENT: Final = 6.0
+#: From one look to the next it is never longer, while this process is awake. Seconds.
+AWAKE: Final = 0.25
 
 
 class Audience(Protocol):
@@ -144,7 +146,7 @@ class Connection:
         if moment - self._ticked_at > AWAKE:
             self.awake_since = moment
         self._ticked_at = moment
-        for ssrc in self.streams.tick(moment, self._audience.capture):
+        for ssrc in self.streams.tick(self.read_until(moment), self._audience.capture):
             if self._peer is not None:
                 self._peer.forget(ssrc)
         self._ask(moment)
@@ -153,6 +155,10 @@ class Connection:
                 self.end("no_media")
         elif self._peer is not None and self._is_silent(self._peer, moment):
             self._media_lost("media_silent")
+
+    def read_until(self, moment: float) -> float:
+        """Everything that came by then was read; `moment` is now."""
+        return moment if self._peer is None else self._peer.read_until(moment)
 
     def _is_silent(self, peer: Peer, moment: float) -> bool:
         """Whether nothing came, though this process was there to read it."""
@@ -275,9 +281,8 @@ class Connection:
         packet = read_packet(data)
         if packet is None or self._peer is None:
             return
-        read_at = self._peer.heard_at
-        if self.streams.take(packet, arrived, self._audience.capture, read_at):
-            self._ask(read_at)
+        if self.streams.take(packet, arrived, self._audience.capture):
+            self._ask(self._peer.heard_at)
 
     def _ask(self, moment: float) -> None:
         """Ask the server again for what is missing of streams."""

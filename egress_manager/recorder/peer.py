@@ -47,6 +47,8 @@ CONNECT_TIMEOUT: Final = 15.0
 LOOK_EVERY: Final = 0.004
 #: After so many looks there is no hurry any more.
 HURRY: Final = 250
+#: Who has read something so lately may have more to read. Seconds.
+READING: Final = 0.25
 #: How long the end of ICE's own work may be waited for. Seconds.
 CLOSE_TIMEOUT: Final = 1.0
 
@@ -64,10 +66,11 @@ def certificate() -> RTCCertificate:
 class Peer:
     """One receiving connection to the server.
 
-    `heard_at` is when a datagram was read last. `on_packet` gets each RTP packet, decrypted, with
-    the moment of its arrival; `on_report` each RTCP compound packet likewise; `on_data` each data
-    message; `on_lost` is called when the connection, once up, is closed by the server or gone. They
-    are called from the event loop and must be quick.
+    `heard_at` is when a datagram was read last, and `lag` how long before that it had come, in
+    seconds: more than a moment where this process was held up. `on_packet` gets each RTP packet,
+    decrypted, with the moment of its arrival; `on_report` each RTCP compound packet likewise;
+    `on_data` each data message; `on_lost` is called when the connection, once up, is closed by the
+    server or gone. They are called from the event loop and must be quick.
     """
 
     def __init__(
@@ -90,7 +93,7 @@ class Peer:
         self._remote: tuple[RTCIceParameters, RTCDtlsParameters] | None = None
         self._checking: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Future[None]] = set()
-        self.heard_at = now()
+        self.heard_at, self.lag = now(), 0.0
         self._sctp.on("datachannel", self._listen)
         self._dtls.on("statechange", self._state_changed)
 
@@ -130,6 +133,14 @@ class Peer:
                 await self._sctp.start(RTCSctpCapabilities(maxMessageSize=65536), 5000)
         except TimeoutError as error:
             raise CaptureFailed("no way to LiveKit's media ports: check the firewall") from error
+
+    def read_until(self, moment: float) -> float:
+        """Everything that came by then was read; `moment` is now.
+
+        Where datagrams are read late, more of them wait behind the last one.
+        """
+        is_reading = moment - self.heard_at < READING
+        return moment - self.lag if is_reading else moment
 
     def send_report(self, packet: bytes) -> None:
         """Send one RTCP packet; nothing happens where the connection is gone."""
@@ -190,7 +201,9 @@ class Peer:
         def datagram_received(data: bytes, addr: tuple[Any, ...]) -> None:
             if len(data) < 2:
                 return  # nobody's, and DTLS would stumble over an empty one
-            self.heard_at, moment = now(), arrivals.last()
+            moment = arrivals.last()
+            self.heard_at = now()
+            self.lag = self.heard_at - moment
             if not 127 < data[0] < 192:  # RFC 7983: 128..191 is RTP or RTCP
                 pass_on(data, addr)
                 return

@@ -62,11 +62,10 @@ class Roster:
         gone = [entry for due, entry in self._leaving.values() if moment >= due]
         return [news for entry in gone for news in self._strike(entry)]
 
-    def everybody_left(self, moment: float, reason: str) -> list[News]:
-        """Nobody who was there is there any more."""
+    def everybody_left(self, moment: float, reason: str) -> None:
+        """Nobody who was there is there any more; that they are gone is told by `due`."""
         for sid in list(self.people):
             self._leave(sid, moment, reason)
-        return self.due(float("inf"))
 
     def _see_tracks(self, info: models.ParticipantInfo, moment: float) -> list[News]:
         tracks = [_track(t, info.sid, moment) for t in info.tracks if t.type == models.AUDIO]

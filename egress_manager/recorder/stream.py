@@ -7,10 +7,7 @@ from egress_manager.recorder.stretch import StretchWriter
 
 
 class Stream:
-    """Packets in as they arrive, packets out in order into the capture that is running.
-
-    `heard_at` is when something of it was read last, which may be later than it came.
-    """
+    """Packets in as they arrive, packets out in order into the capture that is running."""
 
     def __init__(self, ssrc: int, participant_sid: str, track_sid: str) -> None:
         self.ssrc = ssrc
@@ -21,16 +18,14 @@ class Stream:
         self._writer: StretchWriter | None = None
         self._capture: Capture | None = None
 
-    def take(
-        self, packet: RtpPacket, arrived: float, capture: Capture | None, read_at: float
-    ) -> None:
+    def take(self, packet: RtpPacket, arrived: float, capture: Capture | None) -> None:
         """One packet as it comes; without a capture it is only counted as heard."""
-        self.heard_at = read_at
+        self.heard_at = arrived
         self._keep(self._reception.take(packet, arrived), capture)
 
     def report(self, report: Report, arrived: float) -> None:
         """A sender report for this SSRC."""
-        self.heard_at = max(self.heard_at or arrived, arrived)
+        self.heard_at = arrived
         if self._writer is not None:
             self._writer.report(report, self._reception.unwrap(report.timestamp), arrived)
 
@@ -43,10 +38,10 @@ class Stream:
         """The sequence numbers to ask for again now."""
         return self._reception.missing(moment)
 
-    def tick(self, moment: float, capture: Capture | None) -> None:
-        """Stop waiting for packets that are missing too long."""
+    def tick(self, read_until: float, capture: Capture | None) -> None:
+        """Stop waiting for packets that are missing too long, in what was read."""
         if self._reception.has_gaps:
-            self._keep(self._reception.give_up(moment), capture)
+            self._keep(self._reception.give_up(read_until), capture)
 
     def drain(self, capture: Capture | None) -> None:
         """Nothing more will come, or what came is wanted now: let go of what is held back."""

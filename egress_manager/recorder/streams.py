@@ -6,7 +6,6 @@ SSRC that no offer names any more and that has fallen silent is forgotten.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from math import inf
 from typing import Final
 
 from egress_manager.recorder.capture import Capture
@@ -17,8 +16,6 @@ from egress_manager.recorder.stream import Stream
 UNCLAIMED: Final = 50
 #: … of so many SSRCs.
 UNCLAIMED_SSRCS: Final = 32
-#: From one look to the next it is never longer, while this process is awake. Seconds.
-AWAKE: Final = 0.25
 #: An SSRC that is not offered any more is forgotten after this long without a packet. Seconds.
 FORGET: Final = 2.0
 
@@ -35,7 +32,6 @@ class Streams:
         self._offered: Mapping[int, tuple[str, str]] = {}
         self._unclaimed: dict[int, deque[tuple[RtpPacket, float]]] = {}
         self._handed_over: set[int] = set()
-        self._ticked_at = inf
 
     def __iter__(self) -> Iterator[Stream]:
         return iter(self._streams.values())
@@ -53,17 +49,8 @@ class Streams:
             for packet, arrived in self._unclaimed.pop(ssrc, ()):
                 self.take(packet, arrived, capture)
 
-    def take(
-        self,
-        packet: RtpPacket,
-        arrived: float,
-        capture: Capture | None,
-        read_at: float | None = None,
-    ) -> bool:
-        """One packet as it comes; whether anything of its stream is missing.
-
-        `read_at` where it was read later than it came.
-        """
+    def take(self, packet: RtpPacket, arrived: float, capture: Capture | None) -> bool:
+        """One packet as it comes; whether anything of its stream is missing."""
         ssrc = packet.ssrc
         stream = self._streams.get(ssrc)
         if stream is None:
@@ -73,7 +60,7 @@ class Streams:
             return False
         if stream.heard_at is None:
             self._flowing(stream.track_sid)
-        stream.take(packet, arrived, capture, arrived if read_at is None else read_at)
+        stream.take(packet, arrived, capture)
         return stream.has_gaps
 
     def report(self, report: Report, arrived: float) -> None:
@@ -88,20 +75,17 @@ class Streams:
             if stream.has_gaps and (missing := stream.missing(moment)):
                 yield ssrc, missing
 
-    def tick(self, moment: float, capture: Capture | None) -> list[int]:
+    def tick(self, read_until: float, capture: Capture | None) -> list[int]:
         """Let go of what waits too long; the SSRCs that were forgotten.
 
-        Time in which this process did nothing does not count: what is missing may have come, and
-        wait to be read.
+        All that came by `read_until` was read. Later than that, what is missing may have come.
         """
-        awake_until = min(moment, self._ticked_at + AWAKE)
-        self._ticked_at = moment
         for stream in self._streams.values():
-            stream.tick(awake_until, capture)
+            stream.tick(read_until, capture)
         gone = [
             ssrc
             for ssrc, stream in self._streams.items()
-            if ssrc not in self._offered and awake_until - (stream.heard_at or 0.0) > FORGET
+            if ssrc not in self._offered and read_until - (stream.heard_at or 0.0) > FORGET
         ]
         for ssrc in gone:
             self._streams.pop(ssrc).close("unpublished")

@@ -90,7 +90,7 @@ class Studio:
         """
 
         def offered() -> bool:
-            connections = (c for a, _ in self.running for c in a._connections())
+            connections = (c for a, _ in self.running for c in a._connections)
             return any(s.track_sid == track_sid for c in connections for s in c.streams)
 
         await until(offered)

@@ -87,7 +87,7 @@ async def test_ten_callers_one_after_another_leave_nothing_behind(
                     await phone.say(words)
                     sids.append(phone.track_sid)
                 await recorder.until_told(TrackGone, track_sid=sids[-1])
-            connection = attendance._current
+            connection = attendance._connections.current
             await until(lambda: [s.track_sid for s in connection.streams] == [host.track_sid])
             streams = list(connection.streams)
         kept = await recorder.over()
@@ -247,6 +247,7 @@ async def test_a_room_that_is_deleted_ends_its_capture(livekit_server, room_name
 
     assert share_heard(kept.sound(sid), WORDS) == 1.0
     assert kept.story.ended.reason == "server_said_room_deleted"
+    assert [gone.reason for gone in kept.story.gone.values()] == ["room_deleted"]
     assert list(rooms.rooms) == []
 
 

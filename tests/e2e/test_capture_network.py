@@ -62,7 +62,7 @@ async def test_a_connection_is_not_waited_for_while_the_media_still_come(
         await recorder.until_told(ConnectionChanged, 4, state="lost")
         await phone.say(words)
         await recorder.until_kept(sid, LAST_WORD)
-        connections = len(attendance._connections())
+        connections = len(list(attendance._connections))
         is_capturing = attendance.is_capturing
         [kept] = await recorder.stopped()
 

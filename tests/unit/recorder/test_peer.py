@@ -6,6 +6,8 @@ footing; nothing else of ours uses anything private.
 
 import asyncio
 import struct
+import sys
+import time
 from importlib import metadata
 
 import aioice
@@ -18,10 +20,12 @@ from aiortc.sdp import candidate_to_sdp
 
 from egress_manager.errors import CaptureFailed
 from egress_manager.recorder import peer as peer_module
-from egress_manager.recorder.peer import Peer
+from egress_manager.recorder.peer import READING, Peer
 from egress_manager.recorder.sdp import Local, Offer
 
 TIMEOUT = 10.0
+#: Longer than anything takes on its way. Seconds.
+HELD_UP = 0.6
 RTP = struct.pack("!BBHII", 0x80, 111, 7, 960, 42) + b"\xf8\xff\xfe"
 REPORT = struct.pack("!BBH6I", 0x80, 200, 6, 42, 0, 0, 960, 1, 3)
 
@@ -128,6 +132,33 @@ def test_packets_reports_and_the_end_of_a_connection_are_told(loop):
     """Over sockets and real SRTP, on both kinds of event loop."""
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(packets_reports_and_the_end())
+
+
+async def a_process_that_was_held_up() -> None:
+    heard, server = Heard(), Server()
+    peer = heard.peer()
+    try:
+        await connected(server, peer)
+        await server.dtls._send_rtp(RTP)
+        time.sleep(HELD_UP)  # noqa: ASYNC251 (nothing else goes on, as in a process that is stopped)
+        await heard.until(lambda: bool(heard.packets))
+        [(_, arrived)], read_at = heard.packets, peer.heard_at
+        read_until = peer.read_until(read_at)
+    finally:
+        await peer.close()
+        await server.close()
+
+    assert read_at - arrived >= HELD_UP / 2
+    assert read_until == pytest.approx(arrived)
+    assert peer.read_until(read_at + READING) == read_at + READING
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a datagram came")
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_who_reads_late_knows_that_more_may_wait(loop):
+    """What came by then was read; after a moment without anything to read, all was."""
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(a_process_that_was_held_up())
 
 
 def test_the_version_is_the_one_that_this_was_read_in():

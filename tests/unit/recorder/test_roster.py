@@ -171,7 +171,8 @@ def test_everything_that_came_goes_and_nothing_stays_behind(infos):
     """Whatever is told in whatever order, at the end the roster is empty and all is told gone."""
     roster = Roster()
     news = [entry for at, info in enumerate(infos) for entry in roster.see(info, float(at))]
-    news += roster.everybody_left(99.0, "over")
+    roster.everybody_left(99.0, "over")
+    news += roster.due(float("inf"))
 
     came = {entry.participant_sid for entry in news if isinstance(entry, ParticipantChanged)}
     left = [entry.participant_sid for entry in news if isinstance(entry, ParticipantGone)]

@@ -1,13 +1,11 @@
 """The streams of a connection: claimed by offers, forgotten when they are over."""
 
-from math import ceil
-
 from egress_manager.audio import opus
 from egress_manager.domain.captures import ParticipantChanged, TrackChanged, TrackGone
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.reception import PATIENCE
 from egress_manager.recorder.rtp import RtpPacket
-from egress_manager.recorder.streams import AWAKE, FORGET, UNCLAIMED, UNCLAIMED_SSRCS, Streams
+from egress_manager.recorder.streams import FORGET, UNCLAIMED, UNCLAIMED_SSRCS, Streams
 
 SOUND = opus.silent_packet(960)
 
@@ -31,22 +29,13 @@ def pages(told: list) -> int:
     return sum(getattr(entry, "packets", 0) for entry in told)
 
 
-def looked_at(streams: Streams, start: float, end: float, kept: Capture | None) -> list[int]:
-    """Ticks, as often as they come while the process is awake; what was forgotten meanwhile."""
-    moments = [min(start + n * AWAKE, end) for n in range(1, 1 + ceil((end - start) / AWAKE))]
-    return [ssrc for moment in moments for ssrc in streams.tick(moment, kept)]
-
-
 def going_on(directory):
-    """Streams of one track whose first packet came at 1.0 s, and that were looked at until 1.3 s.
-
-    Beside them their capture, and what it told.
-    """
+    """Streams of one track whose first packet came at 1.0 s; their capture, and what it told."""
     kept, told = capture(directory)
     streams = Streams(lambda track_sid: None)
     streams.offered({1: ("PA_1", "TR_1")}, kept)
     streams.take(packet(0), 1.0, kept)
-    looked_at(streams, 1.0, 1.3, kept)
+    streams.tick(1.3, kept)
     return streams, kept, told
 
 
@@ -84,8 +73,8 @@ def test_a_stream_that_is_offered_no_more_is_forgotten_once_it_is_silent(tmp_pat
     streams.take(packet(0, 2), 10.0, None)
     streams.offered({2: ("PA_2", "TR_2")}, None)
 
-    assert looked_at(streams, 10.0, 10.0 + FORGET / 2, None) == []
-    assert looked_at(streams, 10.0 + FORGET / 2, 10.1 + FORGET, None) == [1]
+    assert streams.tick(10.0 + FORGET / 2, None) == []
+    assert streams.tick(10.1 + FORGET, None) == [1]
     assert [stream.ssrc for stream in streams] == [2]
 
 
@@ -94,7 +83,7 @@ def test_what_is_held_back_is_let_go_when_patience_ends(tmp_path):
     streams, kept, told = going_on(tmp_path)
     is_missing = streams.take(packet(2), 1.3, kept)
     asked = list(streams.missing(1.3))
-    looked_at(streams, 1.3, 1.3 + PATIENCE, kept)
+    streams.tick(1.3 + PATIENCE, kept)
     kept.close("test")
 
     assert (is_missing, asked) == (True, [(1, [1])])
@@ -102,29 +91,19 @@ def test_what_is_held_back_is_let_go_when_patience_ends(tmp_path):
     assert sum(getattr(entry, "lost", 0) for entry in told) == 1
 
 
-def test_what_came_while_the_process_slept_is_not_given_up_unread(tmp_path):
-    """The first look comes before what waits in the socket is read."""
+def test_what_waits_to_be_read_is_not_given_up(tmp_path):
+    """It is nine o'clock, but what came by a quarter past one is all that was read."""
     streams, kept, told = going_on(tmp_path)
     streams.take(packet(2), 1.3, kept)
-    streams.tick(9.0, kept)
+    assert list(streams.missing(9.0)) == [(1, [1])]
+    streams.offered({}, kept)
+    forgotten = streams.tick(1.34, kept)
     streams.take(packet(1), 1.35, kept)
     kept.close("test")
 
+    assert forgotten == []
     assert pages(told) == 3
     assert sum(getattr(entry, "lost", 0) for entry in told) == 0
-
-
-def test_a_track_that_ended_while_the_process_slept_is_not_forgotten_unread(tmp_path):
-    """Its last words wait in the socket."""
-    streams, kept, told = going_on(tmp_path)
-    streams.offered({}, kept)
-    forgotten = streams.tick(9.0, kept)
-    streams.take(packet(1), 1.32, kept, read_at=9.01)
-    forgotten += streams.tick(9.1, kept)
-    kept.close("test")
-
-    assert forgotten == []
-    assert pages(told) == 2
 
 
 def test_a_hole_in_what_was_read_late_is_asked_for_before_it_is_given_up(tmp_path):
@@ -132,7 +111,7 @@ def test_a_hole_in_what_was_read_late_is_asked_for_before_it_is_given_up(tmp_pat
     streams, kept, told = going_on(tmp_path)
     streams.take(packet(2), 1.3, kept)
     assert list(streams.missing(9.0)) == [(1, [1])]
-    looked_at(streams, 9.0, 9.0 + PATIENCE / 2, kept)
+    streams.tick(9.0 + PATIENCE / 2, kept)
     streams.take(packet(1), 9.0 + PATIENCE / 2, kept)
     kept.close("test")
 

@@ -1,0 +1,79 @@
+"""An attendance's connections: the one that serves, and those that fade.
+
+A connection whose signal is lost fades: its media are kept until another one brings each track, and
+until all that had come by then was read.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final
+
+from egress_manager.recorder.capture import Capture
+from egress_manager.recorder.clock import now
+from egress_manager.recorder.connection import Connection
+
+#: A new connection that has media brings every track that flows within this. Seconds.
+HANDOVER: Final = 1.0
+#: What was read so late, or sooner, was not read late. Seconds.
+PROMPT: Final = 0.1
+#: What has come by the end of a room may take this long to be read. Seconds.
+CATCH_UP: Final = 5.0
+
+
+class Connections:
+    """`current` is the one that serves, None between two."""
+
+    def __init__(self) -> None:
+        self.current: Connection | None = None
+        self._fading: list[Connection] = []
+        self._faded_by = 0.0
+
+    def __iter__(self) -> Iterator[Connection]:
+        yield from self._fading
+        if self.current is not None:
+            yield self.current
+
+    def fade(self, connection: Connection) -> None:
+        """It serves no more, and its media may go on."""
+        self._faded_by = float("inf")
+        self._fading.append(connection)
+
+    def media_up(self, moment: float) -> None:
+        """Packets can flow: what fades until now has a moment to hand over what flows."""
+        self._faded_by = moment + HANDOVER
+
+    def flowing(self, connection: Connection, track_sid: str) -> None:
+        """A track's packets have come: those that fade and have read theirs need not bring them."""
+        moment = now()
+        for old in self._fading:
+            if old is not connection and old.read_until(moment) > moment - PROMPT:
+                old.streams.hand_over(track_sid)
+
+    def faded(self, moment: float) -> list[Connection]:
+        """Those that have nothing to bring any more; they do not belong to it from here on."""
+        has_successor = self.current is not None and self.current.has_media
+
+        def is_over(old: Connection) -> bool:
+            is_late = old.read_until(moment) > self._faded_by
+            return not old.has_media or (has_successor and (is_late or old.streams.are_handed_over))
+
+        over = [old for old in self._fading if is_over(old)]
+        self._fading = [old for old in self._fading if old not in over]
+        return over
+
+    def read_until(self, moment: float) -> float:
+        """Everything that came by then, on any of them, was read; `moment` is now."""
+        return min((each.read_until(moment) for each in self), default=moment)
+
+    async def catch_up(self) -> None:
+        """Returns when everything that has come was read, or that takes too long."""
+        came_by = now()
+        for _ in range(round(CATCH_UP / PROMPT)):
+            if self.read_until(now()) > came_by - PROMPT:
+                return
+            await asyncio.sleep(PROMPT)
+
+    def drain(self, capture: Capture | None, track_sid: str = "") -> None:
+        """Let go of what is held back of one track, or of all."""
+        for each in self:
+            each.streams.drain(capture, track_sid)
