@@ -7,7 +7,7 @@ from typing import Final
 
 import uvloop
 
-from benchmarks import hangup, intake, joining, load, place, proof, soak, storm, takeover
+from benchmarks import hangup, intake, joining, load, place, proof, soak, storm, takeover, verdicts
 from benchmarks.figures import Benchmark, Machine, Measured, load_average, today
 from benchmarks.page import keep
 from benchmarks.premises import say
@@ -26,6 +26,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "soak": Benchmark(soak.METHOD, soak.measure),
     "place": Benchmark(place.METHOD, place.measure),
     "proof": Benchmark(proof.METHOD, proof.measure),
+    "verdicts": Benchmark(verdicts.METHOD, verdicts.measure),
     "verification": Benchmark(proof.COST_METHOD, proof.cost),
 }
 
