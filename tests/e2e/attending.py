@@ -266,3 +266,8 @@ async def attended(
         recorder.attend(room_name)
         await recorder.until_told(StretchBegan, track_sid=phone.track_sid)
         yield recorder, phone
+
+
+def lab_api(server: LiveKit) -> api.LiveKitAPI:
+    """The server's API, as an operator uses it."""
+    return api.LiveKitAPI(server.http_url, server.api_key, server.api_secret)

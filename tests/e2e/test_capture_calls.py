@@ -2,7 +2,7 @@
 
 import itertools
 
-from attending import share_heard, studio, until
+from attending import lab_api, share_heard, studio, until
 from livekit import api
 
 from egress_manager.domain.captures import (
@@ -319,8 +319,3 @@ async def test_the_words_of_a_long_call_stand_at_their_places(livekit_server, ro
     assert [beep.number for beep in found] == list(range(8))
     steps = [later.at - earlier.at for earlier, later in itertools.pairwise(found)]
     assert all(abs(step - 1.0) < 0.003 for step in steps)
-
-
-def lab_api(server) -> api.LiveKitAPI:
-    """The server's API, as an operator uses it."""
-    return api.LiveKitAPI(server.http_url, server.api_key, server.api_secret)

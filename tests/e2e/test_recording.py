@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from livekit import api
 
 from lab import sounds
 from lab.participants import Manner
@@ -11,6 +12,7 @@ from lab.phones import Agent, Answer, Phone, SipParticipant
 from lab.plans import Line, Part
 from lab.servers import Mongod
 from lab.wrong_clock import WrongClock
+from tests.e2e.attending import lab_api
 from tests.e2e.houses import House, Stage, began, heard, house, said, track_began
 from tests.e2e.listening import listen, sides
 
@@ -59,6 +61,24 @@ async def test_both_sides_are_recorded_from_the_first_word_to_the_last(
         spoken = said(reports, track["participant_identity"]) - track_began(recording, track)
         at = sounds.locate(listen(track["filepath"]).left, sound).at
         assert at == pytest.approx(spoken, abs=ON_ITS_WAY)
+
+
+async def test_a_call_that_its_agent_ends_by_deleting_the_room_is_whole(
+    home: House, room_name: str
+) -> None:
+    """As agents hang up: that the room is gone may be told before that its people have left."""
+    async with (
+        SipParticipant(home.livekit, room_name, number="+15550108", answer=Answer.AT_ONCE) as phone,
+        lab_api(home.livekit) as server,
+    ):
+        await home.hears(phone)
+        await phone.say(sounds.chirp(2))
+        await server.room.delete_room(api.DeleteRoomRequest(room=room_name))
+        await phone.left()
+    recording = await home.finished(phone)
+
+    assert recording["verdict"] == "verified", recording["findings"]
+    assert sounds.locate(heard(recording).left, sounds.chirp(2)).score > 0.6
 
 
 async def test_sides_do_not_leak_into_each_other(home: House, room_name: str) -> None:
