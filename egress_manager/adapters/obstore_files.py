@@ -15,7 +15,7 @@ from egress_manager.errors import StorageFailed
 #: Objects that are needed as files are brought here, below the recordings directory.
 FETCHED: Final = ".fetched"
 #: What lies there longer was left by a process that died. Seconds.
-LEFT_BEHIND: Final = 24 * 3600.0
+LEFT_BEHIND: Final = 3600.0
 #: Names of files have at most 255 bytes.
 _NAME: Final = 60
 

@@ -15,8 +15,8 @@ from egress_manager.audio.pieces import Pieces
 from egress_manager.audio.source import CaptureFiles
 from egress_manager.audio.tracks import TrackRender, tracks_of
 from egress_manager.domain.captures import Story
-from egress_manager.domain.holes import NOT_RECORDED, Covered, captured, holes, obstacles, patched
-from egress_manager.domain.limits import LATE, OUR_CAUSES
+from egress_manager.domain.holes import NOT_RECORDED, Covered, captured, patched, was_away
+from egress_manager.domain.limits import LATE
 from egress_manager.domain.recordings import Channel, Hole, Rendered, RenderPlan, TrackFile
 from egress_manager.domain.timeline import Sides, sides
 from egress_manager.errors import RenderFailed
@@ -141,6 +141,7 @@ class Render:
 
     def _expect_audio(self) -> None:
         """Raise `RenderFailed` in one of its kinds where there is nothing to make a file of."""
+        assert self.plan.ends_at is not None
         stories = self._stories
         sids = set(usable(stories))
         if any(s.pages for story in stories for sid in sids for s in story.stretches_of(sid)):
@@ -152,17 +153,9 @@ class Render:
         if self._pieces.are_unreadable:
             names = ", ".join(piece.filepath for piece in self.plan.pieces)
             raise RenderFailed(f"nothing was captured, and there is no audio to be read in {names}")
-        if self._was_away():
+        if was_away(stories, self.plan.begins_at, self.plan.ends_at):
             raise NeverCaptured("no audio was kept: the recorder was away during the call")
         raise NoAudio("no audio was kept: nobody in the room sent any during the call")
-
-    def _was_away(self) -> bool:
-        """Whether the recorder missed so much that somebody may have spoken meanwhile."""
-        begins_at, ends_at = self.plan.begins_at, self.plan.ends_at
-        assert ends_at is not None
-        known = obstacles(self._stories, "", begins_at, ends_at)
-        missed = (h for h in holes((), known, begins_at, ends_at) if h.cause in OUR_CAUSES)
-        return sum(hole.end_sec - hole.start_sec for hole in missed) >= LATE
 
     def _finish_mix(self) -> Iterator[None]:
         """Go on with what was mixed while the call went on; on any doubt make it again.

@@ -10,6 +10,7 @@ from math import inf
 from typing import Final, NamedTuple
 
 from egress_manager.domain.captures import ConnectionChanged, Story
+from egress_manager.domain.limits import LATE
 from egress_manager.domain.recordings import Hole
 
 
@@ -45,6 +46,9 @@ PAUSE: Final = "pause"
 #: Shorter ones are not told, in seconds: lost packets are concealed and counted, people breathe.
 SHORTEST_HOLE: Final = 0.1
 SHORTEST_PAUSE: Final = 1.0
+
+#: A recorder that is in the room so much later was not there when it was needed. Seconds.
+SLOW_JOIN: Final = 5.0
 
 #: A journal that stops so long before the call's end, in the middle of a stretch, was cut off.
 QUIET_FOR: Final = 5.0
@@ -129,6 +133,26 @@ def captured(
             ]
             spans += [Covered(min(began), until)] if began else []
     return spans
+
+
+def was_away(stories: Sequence[Story], begins_at: float, ends_at: float) -> bool:
+    """Whether the recorder could hear so little of a call that somebody may have spoken unheard.
+
+    Whoever spoke before it had joined would go on sending, so that may take longer than usual.
+    """
+    if any(trouble.what == "disk" for story in stories for trouble in story.troubles):
+        return True
+    heard = [
+        Covered(since, until)
+        for story in stories
+        for since, until in _connected(story, _stopped_at(story, stories, ends_at))
+    ]
+    if not heard:
+        return bool(stories)  # without a capture it was not ours to hear
+    return any(
+        gap.end - gap.start >= (LATE if gap.start > begins_at else SLOW_JOIN)
+        for gap in _gaps(heard, begins_at, ends_at)
+    )
 
 
 def _connected(story: Story, stopped_at: float) -> Iterator[tuple[float, float]]:

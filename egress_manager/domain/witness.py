@@ -6,9 +6,10 @@ first packet on), so a recorder that lost packets between the wire and the disk 
 Pure. Moments are seconds since 1970.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
 from egress_manager.domain.captures import TICKS, PageKept, Story, Stretch
@@ -81,9 +82,10 @@ def _counts(stretches: Sequence[Stretch]) -> Iterator[Count]:
     """What was sent and kept at each report that counts."""
     kept, octets = 0, 0
     for stretch in stretches:
+        come = _Come(stretch.pages)
         for report in stretch.reports:
             if report.packets:
-                more, more_octets = _kept_until(stretch, report.at)
+                more, more_octets = come.by(report.at)
                 yield Count(
                     report.at,
                     report.packets,
@@ -91,32 +93,45 @@ def _counts(stretches: Sequence[Stretch]) -> Iterator[Count]:
                     max(0, report.octets - HEADER * report.packets),
                     octets + more_octets,
                 )
-        kept += sum(_packets(page) for page in stretch.pages)
-        octets += round(sum(_octets(page) for page in stretch.pages))
+        kept += come.packets[-1]
+        octets += round(come.octets[-1])
 
 
-def _kept_until(stretch: Stretch, at: float) -> tuple[int, int]:
-    """Packets and octets that were kept of what had come by a moment.
+class _Come:
+    """What of some pages had come by a moment.
 
-    What was sent twice is counted twice, as the server does. Of the page that was being filled as
-    much as had come. A report's own timestamp does not help here: of a publisher who stops counting
-    while it has nothing to send, the server goes on counting.
+    A report's own timestamp does not help here: of a publisher who stops counting while it has
+    nothing to send, the server goes on counting. Within a page, packets came steadily.
     """
-    parts = list(_parts(stretch.pages, at))
-    begun = max((n for n, part in enumerate(parts) if part > 0), default=0)
-    come = list(zip(stretch.pages, [1.0] * begun + parts[begun:], strict=True))
-    packets = sum(part * _packets(page) for page, part in come)
-    octets = sum(part * _octets(page) for page, part in come)
-    return round(packets), round(octets)
+
+    def __init__(self, pages: Sequence[PageKept]) -> None:
+        self._pages = pages
+        self._starts = list(_starts(pages))
+        begun = [
+            page.arrived - (page.granule - start) / TICKS
+            for page, start in zip(pages, self._starts, strict=True)
+        ]
+        self._begun_by = list(accumulate(reversed(begun), min))[::-1]
+        self.packets = [0, *accumulate(map(_packets, pages))]
+        self.octets = [0.0, *accumulate(map(_octets, pages))]
+
+    def by(self, at: float) -> tuple[int, int]:
+        """Packets and octets. What was sent twice is counted twice, as the server does."""
+        n = bisect_left(self._begun_by, at) - 1
+        if n < 0:
+            return 0, 0
+        page, start = self._pages[n], self._starts[n]
+        reached = page.granule + (at - page.arrived) * TICKS
+        part = min(1.0, max(0.0, (reached - start) / max(1, page.until - start)))
+        packets = self.packets[n] + part * _packets(page)
+        return round(packets), round(self.octets[n] + part * _octets(page))
 
 
-def _parts(pages: Iterable[PageKept], at: float) -> Iterator[float]:
-    """How much of each page had come by a moment, 0 to 1: within a page, packets came steadily."""
+def _starts(pages: Iterable[PageKept]) -> Iterator[int]:
+    """The granule at which each page begins."""
     end = 0
     for page in pages:
-        start = max(end, min(page.granule, page.until - page.packets * PACKET))
-        reached = page.granule + (at - page.arrived) * TICKS
-        yield min(1.0, max(0.0, (reached - start) / max(1, page.until - start)))
+        yield max(end, min(page.granule, page.until - page.packets * PACKET))
         end = page.until
 
 

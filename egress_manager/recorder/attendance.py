@@ -116,16 +116,22 @@ class Attendance:
             await self._stay()
         finally:
             self.is_leaving = True  # from here on nobody looks at what is expected
-            await self._connections.catch_up()
-            ticking.cancel()
-            await asyncio.wait([ticking])
-            self._tell(self._roster.due(float("inf")))
-            self._connections.drain(self.capture)
-            for connection in self._connections:
-                connection.streams.close()
-                self._begin_errand(connection.close())
-            self._end_capture(self._stopping or "left")
-            await asyncio.gather(*self._errands, return_exceptions=True)
+            try:
+                await self._connections.catch_up()
+            finally:
+                await self._end(ticking)
+
+    async def _end(self, ticking: asyncio.Task[None]) -> None:
+        """Nothing more comes: write all that has come, and close everything."""
+        ticking.cancel()
+        await asyncio.wait([ticking])
+        self._tell(self._roster.due(float("inf")))
+        self._connections.drain(self.capture)
+        for connection in self._connections:
+            connection.streams.close()
+            self._begin_errand(connection.close())
+        self._end_capture(self._stopping or "left")
+        await asyncio.gather(*self._errands, return_exceptions=True)
 
     # What a connection tells (see `connection.Audience`)
 
@@ -230,7 +236,7 @@ class Attendance:
     def _part_with(self, connection: Connection, reason: str) -> None:
         """Its signal is gone; its media may go on until another brings what flows."""
         self._connections.current = None
-        if reason != "left" and connection.has_media:
+        if connection.has_media:
             self._connections.fade(connection)
         else:
             self._begin_errand(connection.close())
@@ -331,7 +337,7 @@ class Attendance:
         current = self._connections.current
         if current is not None and self._is_deaf(current, moment):
             current.end("deaf")
-        for old in self._connections.faded(moment):
+        for old in self._connections.tick(moment):
             self._begin_errand(old.close())
         if self.capture is not None:
             if moment - self._ticked_at > STALLED:

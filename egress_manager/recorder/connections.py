@@ -5,6 +5,7 @@ until all that had come by then was read.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from typing import Final
 
@@ -17,7 +18,7 @@ HANDOVER: Final = 1.0
 #: What was read so late, or sooner, was not read late. Seconds.
 PROMPT: Final = 0.1
 #: What has come by the end of a room may take this long to be read. Seconds.
-CATCH_UP: Final = 5.0
+CATCH_UP: Final = 3.0
 
 
 class Connections:
@@ -26,6 +27,7 @@ class Connections:
     def __init__(self) -> None:
         self.current: Connection | None = None
         self._fading: list[Connection] = []
+        self._flowing: dict[str, Connection] = {}
         self._faded_by = 0.0
 
     def __iter__(self) -> Iterator[Connection]:
@@ -43,23 +45,31 @@ class Connections:
         self._faded_by = moment + HANDOVER
 
     def flowing(self, connection: Connection, track_sid: str) -> None:
-        """A track's packets have come: those that fade and have read theirs need not bring them."""
-        moment = now()
+        """A track's packets have come: those that fade need not bring them for long."""
+        if self._fading:
+            self._flowing[track_sid] = connection
+
+    def tick(self, moment: float) -> list[Connection]:
+        """Hand over what flows; those that have nothing to bring any more.
+
+        Those do not belong to it from here on. Who fades hands over once it has read what had come.
+        """
         for old in self._fading:
-            if old is not connection and old.read_until(moment) > moment - PROMPT:
-                old.streams.hand_over(track_sid)
-
-    def faded(self, moment: float) -> list[Connection]:
-        """Those that have nothing to bring any more; they do not belong to it from here on."""
-        has_successor = self.current is not None and self.current.has_media
-
-        def is_over(old: Connection) -> bool:
-            is_late = old.read_until(moment) > self._faded_by
-            return not old.has_media or (has_successor and (is_late or old.streams.are_handed_over))
-
-        over = [old for old in self._fading if is_over(old)]
+            for track_sid, new in self._flowing.items():
+                if old is not new and old.read_until(moment) > moment - PROMPT:
+                    old.streams.hand_over(track_sid)
+        over = [old for old in self._fading if self._is_over(old, moment)]
         self._fading = [old for old in self._fading if old not in over]
+        if not self._fading:
+            self._flowing.clear()
         return over
+
+    def _is_over(self, old: Connection, moment: float) -> bool:
+        if not old.has_media:
+            return True
+        is_late = old.read_until(moment) > self._faded_by
+        has_successor = self.current is not None and self.current.has_media
+        return has_successor and (is_late or old.streams.are_handed_over)
 
     def read_until(self, moment: float) -> float:
         """Everything that came by then, on any of them, was read; `moment` is now."""
@@ -68,10 +78,12 @@ class Connections:
     async def catch_up(self) -> None:
         """Returns when everything that has come was read, or that takes too long."""
         came_by = now()
-        for _ in range(round(CATCH_UP / PROMPT)):
-            if self.read_until(now()) > came_by - PROMPT:
-                return
-            await asyncio.sleep(PROMPT)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP):
+                for _ in range(round(CATCH_UP / PROMPT)):
+                    if self.read_until(now()) > came_by - PROMPT:
+                        return
+                    await asyncio.sleep(PROMPT)
 
     def drain(self, capture: Capture | None, track_sid: str = "") -> None:
         """Let go of what is held back of one track, or of all."""

@@ -47,7 +47,8 @@ CONNECT_TIMEOUT: Final = 15.0
 LOOK_EVERY: Final = 0.004
 #: After so many looks there is no hurry any more.
 HURRY: Final = 250
-#: Who has read something so lately may have more to read. Seconds.
+#: Who has read something so lately may have more to read; who reads late, for as long as it is
+#: late. Seconds.
 READING: Final = 0.25
 #: How long the end of ICE's own work may be waited for. Seconds.
 CLOSE_TIMEOUT: Final = 1.0
@@ -137,9 +138,10 @@ class Peer:
     def read_until(self, moment: float) -> float:
         """Everything that came by then was read; `moment` is now.
 
-        Where datagrams are read late, more of them wait behind the last one.
+        Where datagrams are read late, more of them wait behind the last one. Those that come over
+        TCP tell no time, and are never late.
         """
-        is_reading = moment - self.heard_at < READING
+        is_reading = moment - self.heard_at < max(READING, self.lag)
         return moment - self.lag if is_reading else moment
 
     def send_report(self, packet: bytes) -> None:

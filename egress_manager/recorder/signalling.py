@@ -26,8 +26,9 @@ SEND_TIMEOUT: Final = 5.0
 CLOSE_TIMEOUT: Final = 0.5
 #: Ask for a sign of life this often. Seconds.
 PING_INTERVAL: Final = 5.0
-#: The signal connection counts as lost after this much silence. Seconds.
-SILENCE_TIMEOUT: Final = 12.0
+#: The signal connection counts as lost when so many in a row got no answer. What is counted is not
+#: time, for a process that stood still has not read its answers.
+MOST_UNANSWERED: Final = 2
 
 _OVER: Final = {
     aiohttp.WSMsgType.CLOSE,
@@ -43,7 +44,7 @@ class Signalling:
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
-        self._heard_at = self._pinged_at = time.monotonic()
+        self._pinged_at, self._unanswered = time.monotonic(), 0
 
     async def messages(self) -> AsyncIterator[rtc.SignalResponse]:
         """What the server says, until it hangs up or falls silent.
@@ -56,19 +57,27 @@ class Signalling:
                 message = await self._socket.receive(timeout=PING_INTERVAL)
             except TimeoutError:
                 message = None
-            moment = time.monotonic()
-            if moment - self._pinged_at >= PING_INTERVAL:
-                self._pinged_at = moment
-                await self.ping()
+            if message is not None:
+                self._unanswered = 0
+            if not await self._is_alive():
+                return
             if message is None:
-                if moment - self._heard_at > SILENCE_TIMEOUT:
-                    return
                 continue
             if message.type in _OVER:
                 return
-            self._heard_at = moment
             if (response := _response(message)) is not None:
                 yield response
+
+    async def _is_alive(self) -> bool:
+        """Whether the server answers, as far as is known; now and then it is asked."""
+        if time.monotonic() - self._pinged_at < PING_INTERVAL:
+            return True
+        if self._unanswered >= MOST_UNANSWERED:
+            return False
+        self._pinged_at = time.monotonic()
+        self._unanswered += 1
+        await self.ping()
+        return True
 
     async def ping(self) -> None:
         """Ask for a sign of life."""

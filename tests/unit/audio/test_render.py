@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from egress_manager.audio.finished import Encrypted, NeverCaptured, NoAudio
 from egress_manager.audio.render import Render
-from egress_manager.domain.captures import TICKS, TrackChanged, Trouble
+from egress_manager.domain.captures import TICKS, ConnectionChanged, TrackChanged, Trouble
 from egress_manager.domain.recordings import Rendered, RenderPlan
 from tests.unit.audio import made_up
 from tests.unit.audio.made_up import BEGINS_AT, Chirps, Line
@@ -369,13 +369,30 @@ def test_nothing_kept_is_no_file(tmp_path):
     assert not (tmp_path / "room/mix.mp4").exists()
 
 
-@pytest.mark.parametrize("trouble", [(), [Trouble(BEGINS_AT + 1, "disk", "full")]])
-def test_nothing_kept_by_a_recorder_that_was_away_is_not_silence(tmp_path, trouble):
-    """Its process died, or its disk was full: somebody may have spoken, and nobody can tell."""
-    died_at = 20.0 if trouble else 2.0
-    made_up.capture([], ends_at=died_at, extra=trouble).write(tmp_path / "cap_1")
+@pytest.mark.parametrize(
+    ("starts", "ends", "extra"),
+    [
+        (0.0, 2.0, []),
+        (15.0, 20.0, []),
+        (0.0, 20.0, [Trouble(BEGINS_AT + 1, "disk", "full")]),
+        (0.0, 20.0, [ConnectionChanged(BEGINS_AT + 2, "lost", "recorder")]),
+    ],
+    ids=["it died", "it came late", "its disk was full", "its way was cut"],
+)
+def test_nothing_kept_by_a_recorder_that_was_away_is_not_silence(tmp_path, starts, ends, extra):
+    """Somebody may have spoken, and nobody can tell."""
+    made_up.capture([], starts=starts, ends_at=ends, extra=extra).write(tmp_path / "cap_1")
 
     with pytest.raises(NeverCaptured):
+        finished(Render(tmp_path, plan(20.0)))
+
+
+@pytest.mark.parametrize("extra", [[], [Trouble(BEGINS_AT + 9, "stalled", detail="3.0")]])
+def test_a_recorder_that_was_there_says_that_nobody_sent_anything(tmp_path, extra):
+    """A slow join, and a moment in which it stood still, are no reason to doubt it."""
+    made_up.capture([], starts=1.5, ends_at=20.0, extra=extra).write(tmp_path / "cap_1")
+
+    with pytest.raises(NoAudio):
         finished(Render(tmp_path, plan(20.0)))
 
 

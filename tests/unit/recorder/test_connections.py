@@ -18,7 +18,8 @@ class Streams:
     are_handed_over: bool = False
 
     def hand_over(self, track_sid: str) -> None:
-        self.handed_over.append(track_sid)
+        if track_sid not in self.handed_over:
+            self.handed_over.append(track_sid)
 
 
 @dataclass(eq=False)
@@ -42,8 +43,13 @@ def test_who_has_read_all_hands_over_at_once_and_who_has_not_goes_on() -> None:
     connections.current = new
 
     connections.flowing(new, "TR_1")
+    connections.tick(now())
+    before = (prompt.streams.handed_over, late.streams.handed_over[:])
+    late.behind = 0.0
+    connections.tick(now())
 
-    assert (prompt.streams.handed_over, late.streams.handed_over) == (["TR_1"], [])
+    assert before == (["TR_1"], [])
+    assert late.streams.handed_over == ["TR_1"]
 
 
 def test_who_has_not_read_all_that_came_before_the_new_one_fades_later() -> None:
@@ -55,9 +61,9 @@ def test_who_has_not_read_all_that_came_before_the_new_one_fades_later() -> None
     connections.current = Way()
     connections.media_up(100.0)
 
-    assert connections.faded(100.0 + HANDOVER) == []
-    assert connections.faded(100.1 + HANDOVER) == [prompt]
-    assert connections.faded(100.1 + HANDOVER + BEHIND) == [late]
+    assert connections.tick(100.0 + HANDOVER) == []
+    assert connections.tick(100.1 + HANDOVER) == [prompt]
+    assert connections.tick(100.1 + HANDOVER + BEHIND) == [late]
 
 
 async def test_an_end_waits_until_all_that_had_come_was_read() -> None:
