@@ -119,7 +119,8 @@ class PageKept:
     `granule` and `arrived` are those of the page's least-delayed packet: the start of its first
     sample, and when it came. `until` is the granule at which the page ends. Counts are of this
     page: packets kept, octets of Opus in them, packets that never came, that came after asking
-    again, that came too late, and that came twice.
+    again, that came when their place was passed (too late, or once more), and of those that were
+    asked for again how many came more than once.
     """
 
     at: float

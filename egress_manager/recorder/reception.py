@@ -4,6 +4,7 @@ Pure: time comes in as an argument, packets go out in order. Sequence numbers an
 unwrapped to integers that never wrap.
 """
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -23,6 +24,9 @@ ASK_FOR: Final = 100
 #: A jump of the sequence number by more than this is another sender's numbering, not loss.
 RESTART: Final = 3000
 
+#: Of so many packets that came after asking it is known that they did, should they come once more.
+REMEMBERED: Final = 256
+
 _SPAN: Final = 1 << 16
 
 
@@ -36,7 +40,7 @@ class Kept(NamedTuple):
 
 @dataclass(slots=True)
 class Counts:
-    """What happened to packets since it was last asked."""
+    """What happened to packets since it was last asked (see `PageKept`)."""
 
     lost: int = 0
     recovered: int = 0
@@ -76,6 +80,7 @@ class Reception:
     _timestamp: int = 0
     _held: dict[int, Kept] = field(default_factory=dict)
     _gaps: dict[int, _Gap] = field(default_factory=dict)
+    _recovered: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     def take(self, packet: RtpPacket, arrived: float) -> list[Kept]:
         """Take one packet as it arrives; the packets that are in order now."""
@@ -138,6 +143,7 @@ class Reception:
 
     def _begin(self, packet: RtpPacket, arrived: float) -> None:
         """Count from this packet, with room for some that may have been sent before it."""
+        self._recovered.clear()
         first = packet.sequence + _SPAN  # so that no number below it is ever negative
         self._timestamp = packet.timestamp
         self._next, self._seen_until = first - HEAD, first
@@ -147,15 +153,16 @@ class Reception:
         }
 
     def _take_out_of_order(self, sequence: int, kept: Kept) -> list[Kept]:
-        if sequence < self._next:
-            self._count.late += 1
-            return []
-        if sequence in self._held:
-            self._count.duplicate += 1
+        if sequence < self._next or sequence in self._held:
+            if sequence in self._recovered:
+                self._count.duplicate += 1
+            else:
+                self._count.late += 1
             return []
         gap = self._gaps.pop(sequence, None)
         if gap is not None and gap.asked_at and gap.is_certain:
             self._count.recovered += 1
+            self._recovered.append(sequence)
         for missing in range(self._seen_until, sequence):
             self._gaps[missing] = _Gap(kept.arrived)
         self._seen_until = max(self._seen_until, sequence + 1)

@@ -113,6 +113,19 @@ def test_a_packet_that_was_asked_for_and_comes_is_recovered():
     assert counted(reception).recovered == 1
 
 
+def test_what_was_asked_for_twice_and_comes_twice_was_sent_once_more():
+    """The server counts it thrice; what only the network doubled, it sent once."""
+    reception = settled()
+    reception.take(packet(2), 1.0)
+    reception.missing(1.0)
+    reception.missing(1.0 + ASK_EVERY * 1.1)
+    for number in (1, 1, 2, 3, 3):
+        reception.take(packet(number), 1.2)
+
+    counts = counted(reception)
+    assert (counts.recovered, counts.duplicate, counts.late) == (1, 1, 2)
+
+
 def test_what_is_missing_is_asked_for_again_and_again_with_pauses():
     """A NACK or its answer may be lost as well."""
     reception = settled()
