@@ -64,22 +64,22 @@ async def read_only(place: Path) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def slow(place: Path) -> AsyncIterator[None]:
     """Whoever writes waits, most of the time."""
-    stuttering = asyncio.create_task(_stutter(place))
+    over = asyncio.Event()
+    stuttering = asyncio.create_task(_stutter(place, over))
     try:
         yield
     finally:
-        stuttering.cancel()
+        over.set()
         await asyncio.wait([stuttering])
 
 
-async def _stutter(place: Path) -> None:
-    while True:
-        await asyncio.to_thread(_run, "fsfreeze", "-f", str(place))
-        try:
-            await asyncio.sleep(STILL)
-        finally:
-            _run("fsfreeze", "-u", str(place))
-        await asyncio.sleep(MOVING)
+async def _stutter(place: Path, over: asyncio.Event) -> None:
+    """To and fro until it is over; never broken off, for a disk must not stay frozen."""
+    while not over.is_set():
+        for how, seconds in (("-f", STILL), ("-u", MOVING)):
+            await asyncio.to_thread(_run, "fsfreeze", how, str(place))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), seconds)
 
 
 def _run(*command: str) -> None:
