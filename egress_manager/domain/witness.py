@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
+from math import inf
 from typing import Final, NamedTuple
 
 from egress_manager.domain.captures import TICKS, PageKept, Story, Stretch
@@ -101,30 +102,42 @@ class _Come:
     """What of some pages had come by a moment.
 
     A report's own timestamp does not help here: of a publisher who stops counting while it has
-    nothing to send, the server goes on counting. Within a page, packets came steadily.
+    nothing to send, the server goes on counting. And one that comes too late with its sound may
+    send much at once: a page begins when it would, but not before the one before it had come.
     """
 
     def __init__(self, pages: Sequence[PageKept]) -> None:
         self._pages = pages
         self._starts = list(_starts(pages))
-        begun = [
-            page.arrived - (page.granule - start) / TICKS
-            for page, start in zip(pages, self._starts, strict=True)
-        ]
-        self._begun_by = list(accumulate(reversed(begun), min))[::-1]
+        self._begun = list(accumulate(_beginnings(pages, self._starts), max))
         self.packets = [0, *accumulate(map(_packets, pages))]
         self.octets = [0.0, *accumulate(map(_octets, pages))]
 
     def by(self, at: float) -> tuple[int, int]:
         """Packets and octets. What was sent twice is counted twice, as the server does."""
-        n = bisect_left(self._begun_by, at) - 1
+        n = bisect_left(self._begun, at) - 1
         if n < 0:
             return 0, 0
-        page, start = self._pages[n], self._starts[n]
-        reached = page.granule + (at - page.arrived) * TICKS
-        part = min(1.0, max(0.0, (reached - start) / max(1, page.until - start)))
+        page, part = self._pages[n], self._part(n, at)
         packets = self.packets[n] + part * _packets(page)
         return round(packets), round(self.octets[n] + part * _octets(page))
+
+    def _part(self, n: int, at: float) -> float:
+        """How much of a page that has begun had come, 0 to 1."""
+        page, start, begun = self._pages[n], self._starts[n], self._begun[n]
+        if at >= page.arrived:
+            reached = page.granule + (at - page.arrived) * TICKS
+        else:
+            reached = start + (page.granule - start) * (at - begun) / (page.arrived - begun)
+        return min(1.0, (reached - start) / max(1, page.until - start))
+
+
+def _beginnings(pages: Sequence[PageKept], starts: Sequence[int]) -> Iterator[float]:
+    """When the first packet of each page came."""
+    before = -inf
+    for page, start in zip(pages, starts, strict=True):
+        yield max(before, page.arrived - (page.granule - start) / TICKS)
+        before = page.arrived
 
 
 def _starts(pages: Iterable[PageKept]) -> Iterator[int]:

@@ -77,6 +77,22 @@ def test_a_publisher_who_stops_counting_while_it_says_nothing_lost_nothing() -> 
     assert [(one.packets_sent, one.packets_kept) for one in told] == [(900, 900)]
 
 
+def test_a_publisher_who_sends_late_and_then_much_at_once_lost_nothing() -> None:
+    """Half a second of sound in a tenth of a second, and the report comes in the middle of it."""
+    hasty = Story()
+    hasty.tell([StretchBegan(100.0, 1, "stretch-0001.ogg", "TR_1", "PA_1", 7, 0)])
+    for n in range(20):
+        last, until = (n * 25 + 24) * TICKS, (n + 1) * 25 * TICKS
+        at = 103.0 + n * 0.1
+        hasty.tell([PageKept(at, 1, last, at, until, packets=25, octets=25 * OCTETS)])
+    for count, at in ((225, 103.8), (350, 104.3), (500, 107.0)):
+        hasty.tell([SenderReport(at, 1, 0, 0.0, count, count * (OCTETS + HEADER))])
+
+    told = sent([hasty], 100.0, 130.0)
+
+    assert [(one.packets_sent, one.packets_kept) for one in told] == [(500, 500)]
+
+
 def test_a_recorder_that_lost_packets_cannot_hide_it() -> None:
     """The server says that it has sent more than is on the disk."""
     (found,) = sent([story(900, 1000)], 100.0, 130.0)
