@@ -37,6 +37,9 @@ PAUSE: Final = 2.0
 #: Levels are only compared where there is sound of so many frames: half a second.
 ENOUGH: Final = 25
 
+#: A decoder that was in silence has the right level after so many frames: 0.3 s.
+SETTLED: Final = 15
+
 #: What is quieter by this is no level, but a hole. Decibels.
 HOLE: Final = 40.0
 
@@ -256,22 +259,36 @@ def same_share(mix: Listened) -> float:
 def _levels(e: Levels, m: Levels, voices: NDArray[np.int8]) -> tuple[float | None, float | None]:
     """How much louder the mix is, and how much less so in its loudest moments, in decibels.
 
-    Where several voices are summed, the limiter may be at work: not in these. Nor in what is loud
-    in the track alone: a decoder that comes out of a hole may be, and whatever bends the mix leaves
-    its loudest moments the loudest.
+    Where several voices are summed, the limiter may be at work: not in these.
     """
     alone = voices[: len(e) * COARSE].reshape(-1, COARSE).max(axis=1) <= 1
     frames = alone & (e > max(SILENCE + AGREES, float(e.max(initial=FLOOR)) - 25)) & (m > e - HOLE)
     if frames.sum() < ENOUGH:
         return None, None
-    apart, loudness, mixed = (m - e)[frames], e[frames], m[frames]
-    level = float(np.median(apart))
-    loud = (loudness >= np.quantile(loudness, 0.95)) & (mixed >= np.quantile(mixed, 0.75))
-    usual = loudness <= np.quantile(loudness, 0.7)
+    level = round(float(np.median((m - e)[frames])), 2)
+    settled = frames & _is_settled(e)
+    return level, _bent(e[settled], m[settled]) if settled.sum() >= ENOUGH else None
+
+
+def _is_settled(e: Levels) -> NDArray[np.bool_]:
+    """Where a track has sounded for a while: a decoder that comes out of silence is too quiet."""
+    rows = np.arange(len(e))
+    silent = np.maximum.accumulate(np.where(e <= SILENCE, rows, -SETTLED - 1))
+    settled: NDArray[np.bool_] = rows - silent > SETTLED
+    return settled
+
+
+def _bent(e: Levels, m: Levels) -> float | None:
+    """How much louder the mix is in its loudest moments than usually, in decibels.
+
+    What is loud in the track alone does not count: a decoder that comes out of a hole may be too
+    loud as well, and whatever bends the mix leaves its loudest moments the loudest.
+    """
+    loud = (e >= np.quantile(e, 0.95)) & (m >= np.quantile(m, 0.75))
     if not loud.any():
-        return round(level, 2), None
-    bent = float(np.median(apart[loud]) - np.median(apart[usual]))
-    return round(level, 2), round(bent, 2)
+        return None
+    usual = e <= np.quantile(e, 0.7)
+    return round(float(np.median((m - e)[loud]) - np.median((m - e)[usual])), 2)
 
 
 def _clipped(tops: Tops, wanted: Expected) -> tuple[Span, ...]:
