@@ -54,7 +54,12 @@ def told(log: str) -> Iterator[str]:
 
 
 def _first(words: set[str], text: str) -> str | None:
-    return next((word for word in words if word in text), None)
+    return next((word for word in words if word in text and _ends(word, text)), None)
+
+
+def _ends(word: str, text: str) -> bool:
+    """Whether it is a word of its own: a room `call_1` is not told by a call `call_15b7`."""
+    return re.search(re.escape(word) + r"(?![^\W_])", text) is not None
 
 
 def _without_marked(line: str) -> str:

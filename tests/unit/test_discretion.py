@@ -35,6 +35,7 @@ def obelix(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         {"why": "nobody is in menhir-room-50"},
         {"why": "obelix-50 left"},
+        {"why": "first\nobelix-50_2.ogg\nlast"},
         {"told": {"deep": ["+15550100"]}},
         {"pii.why": "the-recipe-of-the-potion"},
         {"token": "eyJhbGciOiJI.eyJpc3MiOiJk.c2lnbmF0dXJl"},
@@ -56,7 +57,8 @@ def test_a_line_that_is_no_json_is_read_whole() -> None:
 
 
 def test_what_is_marked_may_be_told(log: io.StringIO) -> None:
-    """And what only looks like a number."""
+    """And what only looks like a number, or begins like a name."""
+    logging.getLogger("x").warning("told", extra={"subject": "obelix-50b7"})
     about_them = {"room_name": "menhir-room-50", "identity": "obelix-50", "detail": "+15550100"}
     logging.getLogger("x").warning("told", extra=about_them | {"at": "12:00:00+00:00", "n": 10**12})
 
