@@ -37,8 +37,14 @@ PAUSE: Final = 2.0
 #: Levels are only compared where there is sound of so many frames: half a second.
 ENOUGH: Final = 25
 
-#: A decoder that was in silence has the right level after so many frames: 0.3 s.
+#: A decoder that was in silence has the right level after so many frames: 0.3 s. A packet that was
+#: made for what came before the silence is up to 38 dB too quiet (measured).
 SETTLED: Final = 15
+#: Below this level a track is still: what rings on in its decoder is at -90 to -120. dBFS.
+STILL: Final = -90.0
+
+#: Of fewer loud moments a median is chance.
+FEWEST_LOUD: Final = 8
 
 #: What is quieter by this is no level, but a hole. Decibels.
 HOLE: Final = 40.0
@@ -66,7 +72,7 @@ SAME_FROM: Final = -55.0
 MOST_SPANS: Final = 100
 
 Flags = NDArray[np.bool_]
-Number = TypeVar("Number", np.float32, np.uint8)
+Number = TypeVar("Number", np.float32, np.uint8, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +100,14 @@ class Placed:
 class Expected:
     """What the tracks of one side have, by the rows of the mix.
 
-    `tops` as in `Listened`; `voices` is how many tracks have a voice.
+    `tops` as in `Listened`; `voices` is how many tracks have a voice; `wakes` is where one of them
+    comes out of silence, and may be too quiet.
     """
 
     power: Levels
     tops: Tops
     voices: NDArray[np.int8]
+    wakes: Flags
 
 
 def expected(placed: Sequence[Placed], side: str, count: int) -> Expected:
@@ -107,6 +115,7 @@ def expected(placed: Sequence[Placed], side: str, count: int) -> Expected:
     power = np.zeros(count, np.float32)
     tops = np.zeros(count, np.uint8)
     voices = np.zeros(count, np.int8)
+    wakes = np.zeros(count, np.bool_)
     for track in placed:
         if track.side not in (side, BOTH) or not len(track.levels):
             continue
@@ -116,7 +125,8 @@ def expected(placed: Sequence[Placed], side: str, count: int) -> Expected:
         power[is_there] += power_of(levels)
         tops[is_there] = np.maximum(tops[is_there], track.tops[rows[is_there]])
         voices[is_there] += levels > VOICE
-    return Expected(power, tops, voices)
+        wakes[is_there] |= (levels > STILL) & ~_has_sounded(levels, STILL, SETTLED * COARSE)
+    return Expected(power, tops, voices, wakes)
 
 
 def sides(mix: Listened, placed: Sequence[Placed], count: int) -> tuple[SideEvidence, ...]:
@@ -131,7 +141,7 @@ def sides(mix: Listened, placed: Sequence[Placed], count: int) -> tuple[SideEvid
             channels[n],
             channels[1 - n],
             tops[n],
-            leaks(n, mix, wanted[n].power if placed else None),
+            leaks(n, mix, wanted[n] if placed else None),
         )
         for n in range(2)
     )
@@ -225,12 +235,14 @@ def spans(found: Flags, against: Flags, levels: Levels, *, pause: float) -> tupl
     return tuple(sorted(told, key=lambda span: -span.seconds)[:MOST_SPANS])
 
 
-def leaks(side: int, mix: Listened, wanted: Levels | None) -> tuple[Span, ...]:
+def leaks(side: int, mix: Listened, wanted: Expected | None) -> tuple[Span, ...]:
     """Where the other channel is heard on this one: spans of 10 s, and how loud, in dB of it."""
     mine, other = (power_of(mix.levels[n]) for n in (side, 1 - side))
-    quiet = mine if wanted is None else _to(wanted, len(mine), 0.0)
+    quiet = mine if wanted is None else _to(wanted.power, len(mine), 0.0)
     part = 10 ** (-LEAK_APART / 10) if wanted is not None else 0.5
     looked_at = (other > 10 ** (LEAK_FROM / 10)) & (_spread(quiet) < other * part)
+    if wanted is not None:
+        looked_at &= ~_to(_near(wanted.wakes), len(mine), False)
     size = round(LEAK_SPAN * RATE)
     found = []
     for start in range(0, len(mine), size):
@@ -266,16 +278,16 @@ def _levels(e: Levels, m: Levels, voices: NDArray[np.int8]) -> tuple[float | Non
     if frames.sum() < ENOUGH:
         return None, None
     level = round(float(np.median((m - e)[frames])), 2)
-    settled = frames & _is_settled(e)
+    settled = frames & _has_sounded(e, SILENCE, SETTLED)
     return level, _bent(e[settled], m[settled]) if settled.sum() >= ENOUGH else None
 
 
-def _is_settled(e: Levels) -> NDArray[np.bool_]:
-    """Where a track has sounded for a while: a decoder that comes out of silence is too quiet."""
-    rows = np.arange(len(e))
-    silent = np.maximum.accumulate(np.where(e <= SILENCE, rows, -SETTLED - 1))
-    settled: NDArray[np.bool_] = rows - silent > SETTLED
-    return settled
+def _has_sounded(levels: Levels, above: float, count: int) -> Flags:
+    """Where something has been louder than that for more than so many levels."""
+    rows = np.arange(len(levels))
+    quiet = np.maximum.accumulate(np.where(levels <= above, rows, -count - 1))
+    sounded: Flags = rows - quiet > count
+    return sounded
 
 
 def _bent(e: Levels, m: Levels) -> float | None:
@@ -285,7 +297,7 @@ def _bent(e: Levels, m: Levels) -> float | None:
     loud as well, and whatever bends the mix leaves its loudest moments the loudest.
     """
     loud = (e >= np.quantile(e, 0.95)) & (m >= np.quantile(m, 0.75))
-    if not loud.any():
+    if loud.sum() < FEWEST_LOUD:
         return None
     usual = e <= np.quantile(e, 0.7)
     return round(float(np.median((m - e)[loud]) - np.median((m - e)[usual])), 2)
@@ -293,7 +305,7 @@ def _bent(e: Levels, m: Levels) -> float | None:
 
 def _clipped(tops: Tops, wanted: Expected) -> tuple[Span, ...]:
     """Where the mix has reached full scale, and no track of that side has; amounts in seconds."""
-    beyond = _spread(wanted.tops.astype(np.float32)) >= TOPPED / 2
+    beyond = (_spread(wanted.tops.astype(np.float32)) >= TOPPED / 2) | _near(wanted.wakes)
     rows = np.flatnonzero((tops >= TOPPED) & ~beyond & (wanted.voices <= 1))
     if not len(rows):
         return ()
@@ -309,6 +321,12 @@ def _spread(values: Levels) -> Levels:
         np.maximum(found[n:], values[:-n], out=found[n:])
         np.maximum(found[:-n], values[n:], out=found[:-n])
     return found
+
+
+def _near(flags: Flags) -> Flags:
+    """What is within 40 ms of one."""
+    near: Flags = _spread(flags.astype(np.float32)) > 0
+    return near
 
 
 def _to(values: NDArray[Number], count: int, rest: float) -> NDArray[Number]:

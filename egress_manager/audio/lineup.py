@@ -27,6 +27,8 @@ MOST: Final = 120
 BEGINNING: Final = 12.0
 SHORT_WINDOW: Final = 1.0
 SHORT_EVERY: Final = 0.25
+#: One with sound for less is not looked for: a single packet fits at any speed. Seconds.
+SHORT_SOUND: Final = 0.1
 
 #: How far from its place a window is looked for, and how far where it is not found there. Seconds.
 NEAR: Final = 0.5
@@ -85,6 +87,8 @@ class Sought:
         first = max(0, int(loud[0]) - width // 4)
         end = min(first + round(BEGINNING * RATE), len(self.levels)) - width + 1
         starts = np.arange(first, end, round(SHORT_EVERY * RATE))
+        heard = np.searchsorted(loud, starts + width) - np.searchsorted(loud, starts)
+        starts = starts[heard >= SHORT_SOUND * RATE]
         return tuple(self._found(starts, width, Search(self.channel, about, paces=PACES)))
 
     def _found(self, starts: NDArray[np.int64], width: int, search: "Search") -> Iterator[Lag]:

@@ -395,15 +395,42 @@ def _pauses(chance: random.Random, seconds: float) -> Lines:
 def _starved(chance: random.Random, seconds: float) -> Lines:
     """The agent's words come too slowly: they break off in the middle, and it does not count."""
     caller, agent = talk(chance, seconds)
-    frames, stops = round(seconds * TICKS) // FRAME, []
-    start = chance.randint(40, 100)
-    while (end := start + chance.randint(5, 22)) < frames:
-        broken_off = made_up.silence((end - start) * FRAME / TICKS)
-        agent = np.insert(agent, start * FRAME, broken_off)[: len(agent)]
-        stops.append((start * FRAME / TICKS, end * FRAME / TICKS))
-        start = end + chance.randint(25, 200)
+    first_word = int(np.flatnonzero(agent)[0]) // FRAME + 1
+    agent, stops = broken_off(agent, chance, singles=6, start=first_word)
     first, second = _pair(chance, (caller, agent))
     return [first, replace(second, stops=stops)]
+
+
+def _both_starved(chance: random.Random, seconds: float) -> Lines:
+    """Both are of one process, and speak at once.
+
+    They are coded with so many bits that each packet builds on the one before it.
+    """
+    lines, seed = _pair(chance, talk(chance, seconds, overlap=1.0), bits=96_000), chance.random()
+    broken = [broken_off(line.sound, random.Random(seed), singles=10) for line in lines]
+    return [
+        replace(line, sound=sound, stops=stops)
+        for line, (sound, stops) in zip(lines, broken, strict=True)
+    ]
+
+
+def broken_off(
+    sound: np.ndarray, chance: random.Random, *, singles: int, start: int = 40
+) -> tuple[np.ndarray, list[tuple[float, float]]]:
+    """A sound that stops again and again, from a frame on, and where.
+
+    At first so many single packets come of it, up to a second and a half apart.
+    """
+    lasts, stops = len(sound), []
+    while True:
+        is_single = len(stops) < singles
+        end = start + (chance.randint(40, 75) if is_single else chance.randint(5, 22))
+        if end * FRAME >= lasts:
+            return sound, stops
+        silence = made_up.silence((end - start) * FRAME / TICKS)
+        sound = np.insert(sound, start * FRAME, silence)[:lasts]
+        stops.append((start * FRAME / TICKS, end * FRAME / TICKS))
+        start = end + (1 if is_single else chance.randint(25, 200))
 
 
 def _stereo_agent(chance: random.Random, seconds: float) -> Lines:
@@ -484,6 +511,7 @@ SCENES: Final[dict[str, Callable[[random.Random, float], Lines]]] = {
     "late agent": _late_agent,
     "pauses": _pauses,
     "starved agent": _starved,
+    "both starved": _both_starved,
     "stereo agent": _stereo_agent,
     "steady voice": _steady,
     "bad line": _bad_line,

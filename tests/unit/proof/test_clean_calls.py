@@ -3,6 +3,7 @@
 `python -m benchmarks proof` makes ten times as many.
 """
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +41,27 @@ def test_a_clean_call_of_livekit_egress_is_verified(n, name, tmp_path):
     judgement = judge(listen(claim))
 
     assert not [finding.words for finding in judgement.faults]
+
+
+@pytest.mark.parametrize("seed", [5009, 5054, 5141])
+def test_a_single_packet_fits_at_any_speed_and_proves_no_fast_start(seed, tmp_path):
+    """In a window of a second with one packet in it, any speed is as good."""
+    made = calls.make(calls.scene("starved agent", seed), tmp_path)
+
+    assert not [finding.words for finding in judge(listen(made.claim)).faults]
+
+
+def test_a_track_that_is_too_quiet_after_a_silence_proves_no_leak(tmp_path):
+    """Two of one process begin with the same words, of which single packets come."""
+    words = made_up.babble(24.0)
+    lines = []
+    for who, until in (("caller", 24), ("agent", 1)):
+        said = np.where(np.arange(len(words)) < until * TICKS, words, 0)
+        sound, stops = calls.broken_off(said, random.Random(1), singles=10)
+        lines.append(made_up.Line(who, sound, stops=stops, bits=96_000))
+    made = calls.make(calls.Scene("one process", tuple(lines)), tmp_path)
+
+    assert not [finding.words for finding in judge(listen(made.claim)).faults]
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 2.5, 9.0])
