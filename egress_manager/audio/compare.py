@@ -275,11 +275,10 @@ def _levels(e: Levels, m: Levels, voices: NDArray[np.int8]) -> tuple[float | Non
     """
     alone = voices[: len(e) * COARSE].reshape(-1, COARSE).max(axis=1) <= 1
     frames = alone & (e > max(SILENCE + AGREES, float(e.max(initial=FLOOR)) - 25)) & (m > e - HOLE)
+    frames &= _has_sounded(e, SILENCE, SETTLED)
     if frames.sum() < ENOUGH:
         return None, None
-    level = round(float(np.median((m - e)[frames])), 2)
-    settled = frames & _has_sounded(e, SILENCE, SETTLED)
-    return level, _bent(e[settled], m[settled]) if settled.sum() >= ENOUGH else None
+    return round(float(np.median((m - e)[frames])), 2), _bent(e[frames], m[frames])
 
 
 def _has_sounded(levels: Levels, above: float, count: int) -> Flags:

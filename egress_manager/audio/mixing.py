@@ -5,6 +5,7 @@ many calls in turn.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +62,7 @@ class Mixing:
         pieces: Pieces | None = None,
     ) -> None:
         self.plan = plan
-        self._is_final = is_final
+        self._is_final = self._is_over = is_final
         self._captures = captures
         self._pieces = pieces
         self._weaves: dict[str, Weave] = {}
@@ -86,10 +87,8 @@ class Mixing:
     def finish(self) -> Iterator[None]:
         """Mix to the end of the call, and close the file. Raises `Doubt`, `Late`."""
         assert self.plan.ends_at is not None
+        self._is_over = True
         yield from self.advance(self.plan.ends_at)
-        for weave in self._weaves.values():
-            for strand in weave.strands:
-                strand.refresh(fully=True)
         self._compare()
         self._encoder.close()
 
@@ -104,12 +103,13 @@ class Mixing:
     def _look(self) -> None:
         """Take in what is new: tracks, stretches, better placements."""
         stories = [capture.story for capture in self._captures]
+        now = inf if self._is_over else max((story.last_at for story in stories), default=inf)
         for track_sid in usable(stories):
             self._weaves.setdefault(track_sid, Weave(track_sid))
         for weave in self._weaves.values():
-            weave.look(self._captures)
+            weave.look(self._captures, now)
         strands = [strand for weave in self._weaves.values() for strand in weave.strands]
-        is_refreshed = [strand for strand in strands if strand.refresh()]
+        is_refreshed = [strand for strand in strands if strand.refresh(now)]
         if is_refreshed and self._sum.done < EARLY * TICKS:
             self._compare()
 

@@ -9,13 +9,14 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from egress_manager.audio import opus
 from egress_manager.audio.source import CaptureFiles, SoundPage
 from egress_manager.domain.captures import TICKS, Stretch
 from egress_manager.domain.holes import Covered
-from egress_manager.domain.timeline import place
+from egress_manager.domain.timeline import LONG_STEP, place
 
 #: Stretches may overlap by so much without a packet being cut: no placement is exact. Seconds.
 TOLERANCE: Final = 0.005
@@ -57,30 +58,31 @@ class Piece:
 class Strand:
     """One stretch of the track that is being read, and where it belongs by now."""
 
-    def __init__(self, capture: CaptureFiles, stretch: Stretch) -> None:
+    def __init__(self, capture: CaptureFiles, stretch: Stretch, now: float) -> None:
         self.stretch = stretch
-        self.placement = place(stretch)
+        self.placement = place(stretch, now)
         self._placed_until = stretch.until
         self._file = capture.file_of(stretch)
         self._pages: deque[SoundPage] = deque()
         self._lost_before: dict[int, int] = {}
         self._journaled = 0
 
-    def refresh(self, *, fully: bool = False) -> bool:
-        """Place it again if enough has come since; whether it was."""
+    def refresh(self, now: float) -> bool:
+        """Place it again if enough has come since; whether it was. `now` as in `place`."""
         grown = (self.stretch.until - self._placed_until) / TICKS
-        enough = max(SHORTEST_GROWTH, GROWTH * self._placed_until / TICKS)
-        if not grown or not (fully or grown >= enough or self._comes_later()):
+        enough = max(SHORTEST_GROWTH, GROWTH * self._placed_until / TICKS) if now < inf else 0.0
+        has_grown = grown > 0 and (grown >= enough or self._comes_later())
+        if not (has_grown or self.placement.open_from < inf):
             return False
-        self.placement = place(self.stretch)
+        self.placement = place(self.stretch, now)
         self._placed_until = self.stretch.until
         return True
 
     def _comes_later(self) -> bool:
         """Whether what came last is more delayed: the publisher may have stopped counting."""
         last = self.stretch.pages[-LAST_PAGES:]
-        delay = min(page.arrived - self.placement.at(page.granule) for page in last)
-        return delay > LATER
+        delays = [page.arrived - self.placement.at(page.granule) for page in last]
+        return min(delays) > LATER or delays[-1] > LONG_STEP / 2
 
     def read(self) -> None:
         """Take in what the journal says of pages that are new."""
@@ -93,7 +95,9 @@ class Strand:
         while True:
             if not self._pages:
                 self._pages.extend(self._file.read())
-            if not self._pages or self.ends_at(self._pages[0].end) > until:
+            if not self._pages or self._pages[0].end > self.placement.open_from:
+                return
+            if self.ends_at(self._pages[0].end) > until:
                 return
             yield self._pages.popleft()
 
@@ -121,14 +125,14 @@ class Weave:
         self.covered: list[Covered] = []
         self._known: set[tuple[int, int]] = set()
 
-    def look(self, captures: Sequence[CaptureFiles]) -> None:
-        """Take in the stretches and pages that are new."""
+    def look(self, captures: Sequence[CaptureFiles], now: float = inf) -> None:
+        """Take in the stretches and pages that are new. `now` as in `place`."""
         for n, capture in enumerate(captures):
             for stretch in capture.story.stretches_of(self.track_sid):
                 key = (n, stretch.began.stretch)
                 if key not in self._known:
                     self._known.add(key)
-                    self.strands.append(Strand(capture, stretch))
+                    self.strands.append(Strand(capture, stretch, now))
         self.strands.sort(key=lambda strand: strand.stretch.began.at)
         for strand in self.strands:
             strand.read()

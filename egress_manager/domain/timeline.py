@@ -62,6 +62,11 @@ SMALL_STEP: Final = 0.03
 #: So many packets have to come after it, so that it is not just a few that were late.
 STEP_PACKETS: Final = 40
 
+#: A longer one is a step however few packets come after it: a word before the hang-up. What a
+#: network held up comes all at once, its last packet in time, and for that it has so long. Seconds.
+LONG_STEP: Final = 0.25
+SETTLED: Final = 1.0
+
 #: A report that fits the one before it so well was made up from the same one of the publisher
 #: (measured: 20 us; others are 100 us to 5 ms off). Seconds.
 REPEATED: Final = 50e-6
@@ -80,13 +85,15 @@ class Placement:
 
     `drift_ppm` is how much longer the stretch lasts than its samples say: positive where the
     publisher's clock is slow. `basis` says what gave it: `reports`, `arrivals`, or `nominal`.
-    `steps`: from each of these granules on, everything is so many seconds later in all.
+    `steps`: from each of these granules on, everything is so many seconds later in all. From the
+    granule `open_from` on nobody knows yet whether packets are late or the publisher had stopped.
     """
 
     origin_at: float
     drift_ppm: float = 0.0
     basis: str = "nominal"
     steps: "tuple[Step, ...]" = ()
+    open_from: float = inf
 
     def at(self, granule: float) -> float:
         """The moment at which the sample of that granule was to be heard."""
@@ -125,8 +132,8 @@ class Point(NamedTuple):
     y: float
 
 
-def place(stretch: Stretch) -> Placement:
-    """Where a stretch belongs, by what is known of it so far.
+def place(stretch: Stretch, now: float = inf) -> Placement:
+    """Where a stretch belongs, by what is known of it by now; else, nothing more comes.
 
     Every moment of it is right to some milliseconds, as long as there was ever a time at which
     packets were not delayed, and the publisher's clock runs evenly.
@@ -134,12 +141,12 @@ def place(stretch: Stretch) -> Placement:
     began = stretch.began.at
     published = [page for page in stretch.pages if not _is_of_livekit(page)]
     pages = sorted(published or stretch.pages, key=lambda page: page.granule)
-    steps = _steps(pages, stretch.reports)
+    steps, open_from = _steps(pages, stretch.reports, now)
     late = [Point(0.0, 0.0)]
     late += [_point(page.granule, page.arrived - began, steps) for page in pages]
     floor = _lowest(sorted(late))
     slope, basis = _pace(floor, stretch.reports, steps)
-    return Placement(began + _height(floor, slope), slope * 1e6, basis, steps)
+    return Placement(began + _height(floor, slope), slope * 1e6, basis, steps, open_from)
 
 
 def _is_of_livekit(page: PageKept) -> bool:
@@ -148,8 +155,10 @@ def _is_of_livekit(page: PageKept) -> bool:
     return few and page.octets == page.packets * LIVEKIT_SILENCE
 
 
-def _steps(pages: Sequence[PageKept], reports: Sequence[SenderReport]) -> tuple[Step, ...]:
-    """Where the delay of a stretch grew for good.
+def _steps(
+    pages: Sequence[PageKept], reports: Sequence[SenderReport], now: float
+) -> tuple[tuple[Step, ...], float]:
+    """Where the delay of a stretch grew for good, and from which granule on that is not known yet.
 
     `rest` is the least delay of all that comes later; it only grows, and where it grows at once,
     nothing was ever in time again.
@@ -160,17 +169,19 @@ def _steps(pages: Sequence[PageKept], reports: Sequence[SenderReport]) -> tuple[
     for n in range(len(pages) - 1, 0, -1):
         rest = min(rest, delays[n])
         packets += pages[n].packets
-        if packets >= STEP_PACKETS and rest - delays[n - 1] >= SMALL_STEP:
+        if rest - delays[n - 1] >= (SMALL_STEP if packets >= STEP_PACKETS else LONG_STEP):
             edges.append(n)
     clock = list(_news(reports))
     steps: list[Step] = []
     start, later = 0, 0.0
     for edge in reversed(edges):
         rise = _least(islice(pages, edge, None)) - _least(reversed(pages[start:edge]))
+        if rise >= LONG_STEP and pages[edge].arrived > now - SETTLED:
+            return tuple(steps), pages[edge - 1].until
         if rise >= _least_step(rise, pages[edge].arrived, clock):
             start, later = edge, later + rise
             steps.append(Step(pages[edge - 1].until, later))
-    return tuple(steps)
+    return tuple(steps), inf
 
 
 def _least(pages: Iterator[PageKept]) -> float:

@@ -322,6 +322,37 @@ def test_an_agent_whose_timestamps_stand_still_between_its_sentences(tmp_path, r
     assert off(made_up.decoded(tmp_path / made.tracks[1].filepath)[0], marks) < 0.020
 
 
+def test_a_word_before_the_hang_up_is_heard_when_it_was_said(tmp_path):
+    """Half a second, after a pause in which the caller's line sent nothing and did not count."""
+    marks = [2.0, 15.0]
+    bye = chirping("caller", 20.0, marks, stops=[(8.0, 14.9), (15.4, 20.0)], jitter=0.02)
+
+    made, mix = rendered(tmp_path, [bye], 20.0)
+
+    assert off(mix[LEFT], marks) < 0.020
+    assert off(made_up.decoded(tmp_path / made.tracks[0].filepath)[0], marks) < 0.020
+
+
+def test_a_line_that_pauses_long_is_mixed_once(tmp_path):
+    """What comes after each pause waits until it is known where it belongs."""
+    marks = [2.0, 21.0, 38.0, 55.0]
+    stops = [(4.0, 20.0), (22.5, 37.0), (38.2, 41.0), (42.0, 54.0)]
+    line = chirping("caller", 60.0, marks, stops=stops, jitter=0.02)
+    render = Render(tmp_path, plan(None))
+    written = made_up.capture([line], ends_at=60.0)
+    mixings = set()
+    for at in range(62):
+        written.write(tmp_path / "cap_1", after=at - 1, until=at)
+        follow(render)
+        mixings.add(render._mixing)
+    render.replan(plan(60.0))
+
+    made = finished(render)
+
+    assert mixings - {None} == {render._mixing}
+    assert off(made_up.decoded(tmp_path / made.filepath)[LEFT], marks) < 0.020
+
+
 def test_a_capture_that_turns_up_late_is_mixed_in(tmp_path):
     """Another recorder had the first half; its files come when the call is over."""
     marks = [2.0, 8.0, 14.0]

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -128,6 +129,30 @@ def test_a_publisher_that_stops_counting_while_it_is_silent(jitter, clock_error)
     first_stop = placed.steps[0]
     in_the_pause = placed.at(first_stop.granule) - first_stop.later / 2
     assert placed.granule(in_the_pause) == pytest.approx(first_stop.granule, abs=1)
+
+
+@pytest.mark.parametrize("packets", [1, 10, 39])
+def test_few_packets_after_a_long_stop_are_enough(packets):
+    """A last word before the hang-up."""
+    stretch = made(60.0, jitter=0.02)
+    came, end = AT + 63.0, 60 * TICKS
+    stretch.pages.append(PageKept(came, 1, end, came, end + packets * 960, packets, 2000))
+
+    assert place(stretch).at(end) == pytest.approx(came, abs=0.03)
+
+
+def test_what_a_network_held_up_is_no_stop():
+    """While it comes nobody can tell; nothing is placed until it is known."""
+    stretch = made(60.0, jitter=0.02)
+    freed = AT + 63.0
+    for n in range(6):
+        end = 60 * TICKS + (n + 1) * TICKS // 2
+        stretch.pages.append(PageKept(freed, 1, end - 960, freed, end, 25, 2000))
+        some = place(stretch, now=freed + 0.1)
+        assert (some.open_from < inf) == (n < 5)
+        assert some.at(60 * TICKS) == pytest.approx(AT + 60, abs=0.03)
+
+    assert not place(stretch).steps
 
 
 def test_reports_that_are_made_up_from_an_older_one_deny_no_stop():
