@@ -100,8 +100,8 @@ class Placed:
 class Expected:
     """What the tracks of one side have, by the rows of the mix.
 
-    `tops` as in `Listened`; `voices` is how many tracks have a voice; `wakes` is where one of them
-    comes out of silence, and may be too quiet.
+    `tops` as in `Listened`; `voices` is how many tracks have a voice; `wakes` is near where one of
+    them comes out of silence, and may be too quiet.
     """
 
     power: Levels
@@ -126,7 +126,7 @@ def expected(placed: Sequence[Placed], side: str, count: int) -> Expected:
         tops[is_there] = np.maximum(tops[is_there], track.tops[rows[is_there]])
         voices[is_there] += levels > VOICE
         wakes[is_there] |= (levels > STILL) & ~_has_sounded(levels, STILL, SETTLED * COARSE)
-    return Expected(power, tops, voices, wakes)
+    return Expected(power, tops, voices, _near(wakes))
 
 
 def sides(mix: Listened, placed: Sequence[Placed], count: int) -> tuple[SideEvidence, ...]:
@@ -242,7 +242,7 @@ def leaks(side: int, mix: Listened, wanted: Expected | None) -> tuple[Span, ...]
     part = 10 ** (-LEAK_APART / 10) if wanted is not None else 0.5
     looked_at = (other > 10 ** (LEAK_FROM / 10)) & (_spread(quiet) < other * part)
     if wanted is not None:
-        looked_at &= ~_to(_near(wanted.wakes), len(mine), False)
+        looked_at &= ~_to(wanted.wakes, len(mine), False)
     size = round(LEAK_SPAN * RATE)
     found = []
     for start in range(0, len(mine), size):
@@ -304,7 +304,7 @@ def _bent(e: Levels, m: Levels) -> float | None:
 
 def _clipped(tops: Tops, wanted: Expected) -> tuple[Span, ...]:
     """Where the mix has reached full scale, and no track of that side has; amounts in seconds."""
-    beyond = (_spread(wanted.tops.astype(np.float32)) >= TOPPED / 2) | _near(wanted.wakes)
+    beyond = (_spread(wanted.tops.astype(np.float32)) >= TOPPED / 2) | wanted.wakes
     rows = np.flatnonzero((tops >= TOPPED) & ~beyond & (wanted.voices <= 1))
     if not len(rows):
         return ()
@@ -324,7 +324,10 @@ def _spread(values: Levels) -> Levels:
 
 def _near(flags: Flags) -> Flags:
     """What is within 40 ms of one."""
-    near: Flags = _spread(flags.astype(np.float32)) > 0
+    near = flags.copy()
+    for n in range(1, 2 * COARSE + 1):
+        near[n:] |= flags[:-n]
+        near[:-n] |= flags[n:]
     return near
 
 
