@@ -123,11 +123,16 @@ class Microphone:
         self.open()
         return await said
 
-    async def close(self) -> None:
-        """Stop sending; whoever still waits to have said something gets a ConnectionError."""
+    async def shut(self) -> None:
+        """Send nothing more until it is opened again: the track's timestamps stand still."""
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.wait({self._pump})
+            self._pump = None
+
+    async def close(self) -> None:
+        """Stop sending; whoever still waits to have said something gets a ConnectionError."""
+        await self.shut()
         await self.source.aclose()
 
     async def _send(self) -> None:

@@ -154,6 +154,11 @@ class Participant(Actor):
             raise RuntimeError(f"{self.identity} has no microphone")
         self._microphone.open()
 
+    async def shut_line(self) -> None:
+        """Send nothing until something is said: lines do that to spare silence."""
+        if self._microphone is not None:
+            await self._microphone.shut()
+
     async def say(self, pcm: PCM) -> Utterance:
         """Say it in real time; returns when the last of it was pushed."""
         if self._microphone is None:

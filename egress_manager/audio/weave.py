@@ -66,12 +66,14 @@ class Strand:
         self._pages: deque[SoundPage] = deque()
         self._lost_before: dict[int, int] = {}
         self._journaled = 0
+        self._is_over = now == inf
 
     def refresh(self, now: float) -> bool:
         """Place it again if enough has come since; whether it was. `now` as in `place`."""
+        self._is_over = now == inf
         grown = (self.stretch.until - self._placed_until) / TICKS
-        enough = max(SHORTEST_GROWTH, GROWTH * self._placed_until / TICKS) if now < inf else 0.0
-        has_grown = grown > 0 and (grown >= enough or self._comes_later())
+        enough = max(SHORTEST_GROWTH, GROWTH * self._placed_until / TICKS)
+        has_grown = grown > 0 and (self._is_over or grown >= enough or self._comes_later())
         if not (has_grown or self.placement.open_from < inf):
             return False
         self.placement = place(self.stretch, now)
@@ -91,11 +93,12 @@ class Strand:
         self._journaled = len(self.stretch.pages)
 
     def take(self, until: float) -> Iterator[SoundPage]:
-        """The pages that end before a moment, once each."""
+        """The pages that end before a moment, once each, as far as their place is known."""
+        known = inf if self._is_over else min(self.stretch.until, self.placement.open_from)
         while True:
             if not self._pages:
                 self._pages.extend(self._file.read())
-            if not self._pages or self._pages[0].end > self.placement.open_from:
+            if not self._pages or self._pages[0].end > known:
                 return
             if self.ends_at(self._pages[0].end) > until:
                 return

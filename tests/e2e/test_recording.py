@@ -1,5 +1,6 @@
 """Phone calls on a real livekit-server, recorded by the service, and listened to."""
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,30 @@ async def test_a_call_that_its_agent_ends_by_deleting_the_room_is_whole(
 
     assert recording["verdict"] == "verified", recording["findings"]
     assert sounds.locate(heard(recording).left, sounds.chirp(2)).score > 0.6
+
+
+@pytest.mark.builtin_only
+async def test_a_last_word_after_a_pause_without_packets_has_its_place(
+    home: House, room_name: str
+) -> None:
+    """The caller's line sends nothing while it says nothing, and its timestamps stand still."""
+    question, bye = sounds.chirp(2, 500, 1800), sounds.chirp(0.6, 3400, 1900)
+    async with SipParticipant(
+        home.livekit, room_name, number="+15550109", answer=Answer.AT_ONCE
+    ) as phone:
+        await home.hears(phone)
+        asked = await phone.say(question)
+        await phone.shut_line()
+        await asyncio.sleep(4)  # nobody says anything for so long
+        ended = await phone.say(bye)
+    recording = await home.finished(phone)
+    mix = heard(recording).left
+
+    assert recording["verdict"] == "verified", recording["findings"]
+    first, last = sounds.locate(mix, question), sounds.locate(mix, bye)
+    assert min(first.score, last.score) > 0.6
+    apart = ended.started_at - asked.started_at
+    assert last.at - first.at == pytest.approx(apart, abs=ON_ITS_WAY)
 
 
 async def test_sides_do_not_leak_into_each_other(home: House, room_name: str) -> None:
