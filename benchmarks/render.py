@@ -17,7 +17,7 @@ from egress_manager.audio.render import Render
 from egress_manager.audio.source import CaptureFiles
 from egress_manager.audio.tracks import TrackRender, tracks_of
 from egress_manager.domain.recordings import RenderPlan
-from egress_manager.domain.timeline import sides
+from egress_manager.domain.sides import sides
 from tests.unit.audio import made_up
 from tests.unit.audio.made_up import BEGINS_AT, Line
 

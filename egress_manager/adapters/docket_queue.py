@@ -24,8 +24,9 @@ log = logging.getLogger(__name__)
 WORKERS: Final = 4
 #: How often a worker looks for more while it is busy: pydocket's default of 250 ms caps its rate.
 LOOK_EVERY: Final = timedelta(milliseconds=20)
-#: A worker that died is believed dead after this; its work begins again elsewhere.
-REDELIVER_AFTER: Final = timedelta(minutes=5)
+#: Work of which its worker told nothing for so long begins again, here or elsewhere: the worker
+#: died, or lost Redis just as it had been given it.
+REDELIVER_AFTER: Final = timedelta(seconds=30)
 #: Redis that is away is tried again after this long. Seconds.
 TRY_AGAIN: Final = 2.0
 #: How long handing over one id may take. Seconds.
@@ -92,6 +93,7 @@ class DocketQueue:
                     concurrency=WORKERS,
                     minimum_check_interval=LOOK_EVERY,
                     redelivery_timeout=REDELIVER_AFTER,
+                    reconnection_delay=timedelta(seconds=TRY_AGAIN),
                 ) as worker:
                     await worker.run_forever()
             finally:

@@ -16,7 +16,7 @@ from egress_manager.audio.source import CaptureFiles
 from egress_manager.audio.weave import Piece, Strand, Weave
 from egress_manager.domain.captures import TICKS, Story, TrackChanged
 from egress_manager.domain.recordings import RenderPlan
-from egress_manager.domain.timeline import sides
+from egress_manager.domain.sides import sides
 
 #: Packets are taken so long before the mix takes their sound, because two stretches of a track are
 #: read one behind the other. Seconds.

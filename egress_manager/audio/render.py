@@ -18,7 +18,7 @@ from egress_manager.domain.captures import Story
 from egress_manager.domain.holes import NOT_RECORDED, Covered, captured, patched, was_away
 from egress_manager.domain.limits import LATE
 from egress_manager.domain.recordings import Channel, Hole, Rendered, RenderPlan, TrackFile
-from egress_manager.domain.timeline import Sides, sides
+from egress_manager.domain.sides import Sides, sides
 from egress_manager.errors import RenderFailed
 
 #: The mix is so far behind the newest thing that the journals tell: pages take half a second to

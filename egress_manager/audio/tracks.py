@@ -14,7 +14,7 @@ from egress_manager.audio.weave import Piece, Weave
 from egress_manager.domain.captures import ParticipantChanged, Story, TrackChanged
 from egress_manager.domain.holes import holes, obstacles
 from egress_manager.domain.recordings import RenderPlan, TrackFile
-from egress_manager.domain.timeline import Sides
+from egress_manager.domain.sides import Sides
 
 
 class Tally:

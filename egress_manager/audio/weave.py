@@ -61,23 +61,23 @@ class Strand:
     def __init__(self, capture: CaptureFiles, stretch: Stretch, now: float) -> None:
         self.stretch = stretch
         self.placement = place(stretch, now)
-        self._placed_until = stretch.until
+        self._placed_at, self._placed_until = now, stretch.until
         self._file = capture.file_of(stretch)
         self._pages: deque[SoundPage] = deque()
         self._lost_before: dict[int, int] = {}
         self._journaled = 0
-        self._is_over = now == inf
+        self._story = capture.story
 
     def refresh(self, now: float) -> bool:
         """Place it again if enough has come since; whether it was. `now` as in `place`."""
-        self._is_over = now == inf
+        is_last = now == inf > self._placed_at
         grown = (self.stretch.until - self._placed_until) / TICKS
         enough = max(SHORTEST_GROWTH, GROWTH * self._placed_until / TICKS)
-        has_grown = grown > 0 and (self._is_over or grown >= enough or self._comes_later())
-        if not (has_grown or self.placement.open_from < inf):
+        has_grown = grown > 0 and (grown >= enough or self._comes_later())
+        if not (is_last or has_grown or self.placement.open_from < inf):
             return False
         self.placement = place(self.stretch, now)
-        self._placed_until = self.stretch.until
+        self._placed_at, self._placed_until = now, self.stretch.until
         return True
 
     def _comes_later(self) -> bool:
@@ -94,7 +94,7 @@ class Strand:
 
     def take(self, until: float) -> Iterator[SoundPage]:
         """The pages that end before a moment, once each, as far as their place is known."""
-        known = inf if self._is_over else min(self.stretch.until, self.placement.open_from)
+        known = self._known_until()
         while True:
             if not self._pages:
                 self._pages.extend(self._file.read())
@@ -103,6 +103,16 @@ class Strand:
             if self.ends_at(self._pages[0].end) > until:
                 return
             yield self._pages.popleft()
+
+    def _known_until(self) -> float:
+        """The granule up to which the places of its pages are known.
+
+        The journal tells when a page came, so it waits for its line: it may be of another call. The
+        last line of a process that died is lost, and nothing comes after it.
+        """
+        if self.stretch.ended or self._story.ended:
+            return inf
+        return min(self.stretch.until, self.placement.open_from)
 
     def ends_at(self, granule: int) -> float:
         """When the last sample before a granule is heard, which may be well before the next one."""

@@ -117,10 +117,10 @@ class PageKept:
     """A page of a stretch is complete and was given to the kernel.
 
     `granule` and `arrived` are those of the page's least-delayed packet: the start of its first
-    sample, and when it came. `until` is the granule at which the page ends. Counts are of this
-    page: packets kept, octets of Opus in them, packets that never came, that came after asking
-    again, that came when their place was passed (too late, or once more), and of those that were
-    asked for again how many came more than once.
+    sample, and when it came; `came` is when the first packet did (0: not told). `until` is the
+    granule at which the page ends. Counts are of this page: packets kept, octets of Opus in them,
+    packets that never came, that came after asking again, that came when their place was passed
+    (too late, or once more), and of those that were asked for again how many came more than once.
     """
 
     at: float
@@ -134,6 +134,7 @@ class PageKept:
     recovered: int = 0
     late: int = 0
     duplicate: int = 0
+    came: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Where a stretch belongs on the one clock, and on which side of the mix.
+"""Where a stretch belongs on the one clock.
 
 A packet can't come before it was sent, only later. So the least-delayed arrivals lie along a line,
 and everything else lies above it: that line's height says where the stretch belongs, and its slope
@@ -13,24 +13,14 @@ Pure. Moments are seconds since 1970, granules are ticks of 1/48000 s.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import takewhile
 from math import inf
 from statistics import fmean, median
 from typing import Final, NamedTuple
 
-from egress_manager.domain.calls import is_caller
-from egress_manager.domain.captures import (
-    TICKS,
-    PageKept,
-    ParticipantChanged,
-    SenderReport,
-    Story,
-    Stretch,
-)
-from egress_manager.domain.recordings import RenderPlan
-from egress_manager.domain.retelling import participant_of
+from egress_manager.domain.captures import TICKS, PageKept, SenderReport, Stretch
 
 #: Sound cards are off by at most some hundred parts in a million; more is a change of the route.
 MOST_DRIFT: Final = 500e-6
@@ -62,14 +52,17 @@ SMALL_STEP: Final = 0.03
 #: So many packets have to come after it, so that it is not just a few that were late.
 STEP_PACKETS: Final = 40
 
-#: A longer one is a step however few packets come after it: a word before the hang-up. What a
-#: network held up comes all at once, its last packet in time, and for that it has so long. Seconds.
+#: A longer one is a step however few packets come after it: a word before the hang-up. While a call
+#: goes on, what comes within so long may still show that these were only late. Seconds.
 LONG_STEP: Final = 0.25
 SETTLED: Final = 1.0
 
 #: A report that fits the one before it so well was made up from the same one of the publisher
 #: (measured: 20 us; others are 100 us to 5 ms off). Seconds.
 REPEATED: Final = 50e-6
+
+#: Less than this may come all at once, as it was spoken: jitter. Seconds.
+SHORTEST_BURST: Final = 0.1
 
 #: What is looked at on both sides of a step to know how high it is. Seconds.
 STEP_VIEW: Final = 15.0
@@ -139,14 +132,16 @@ def place(stretch: Stretch, now: float = inf) -> Placement:
     packets were not delayed, and the publisher's clock runs evenly.
     """
     began = stretch.began.at
-    published = [page for page in stretch.pages if not _is_of_livekit(page)]
-    pages = sorted(published or stretch.pages, key=lambda page: page.granule)
-    steps, open_from = _steps(pages, stretch.reports, now)
+    every = sorted(stretch.pages, key=lambda page: page.granule)
+    pages = [page for page in every if not _is_of_livekit(page)] or every
+    steps, open_from = _steps(pages, stretch.reports, inf if stretch.ended else now)
+    if len(pages) < len(every):
+        steps = [Step(_end_before(step.granule, every), step.later) for step in steps]
     late = [Point(0.0, 0.0)]
     late += [_point(page.granule, page.arrived - began, steps) for page in pages]
     floor = _lowest(sorted(late))
     slope, basis = _pace(floor, stretch.reports, steps)
-    return Placement(began + _height(floor, slope), slope * 1e6, basis, steps, open_from)
+    return Placement(began + _height(floor, slope), slope * 1e6, basis, tuple(steps), open_from)
 
 
 def _is_of_livekit(page: PageKept) -> bool:
@@ -157,13 +152,13 @@ def _is_of_livekit(page: PageKept) -> bool:
 
 def _steps(
     pages: Sequence[PageKept], reports: Sequence[SenderReport], now: float
-) -> tuple[tuple[Step, ...], float]:
+) -> tuple[list[Step], float]:
     """Where the delay of a stretch grew for good, and from which granule on that is not known yet.
 
     `rest` is the least delay of all that comes later; it only grows, and where it grows at once,
     nothing was ever in time again.
     """
-    delays = [page.arrived - page.granule / TICKS for page in pages]
+    delays = [_delay(page) for page in pages]
     rest, packets = inf, 0
     edges: list[int] = []
     for n in range(len(pages) - 1, 0, -1):
@@ -175,20 +170,51 @@ def _steps(
     steps: list[Step] = []
     start, later = 0, 0.0
     for edge in reversed(edges):
-        rise = _least(islice(pages, edge, None)) - _least(reversed(pages[start:edge]))
+        stopped_at = pages[edge - 1].until
+        before = _in_view(pages[n] for n in range(edge - 1, start - 1, -1))
+        after = _in_view(pages[n] for n in range(edge, len(pages)))
+        rise = min(map(_delay, after)) - min(map(_delay, before))
+        if _were_held_up(stopped_at, after):
+            continue
         if rise >= LONG_STEP and pages[edge].arrived > now - SETTLED:
-            return tuple(steps), pages[edge - 1].until
+            return steps, stopped_at
         if rise >= _least_step(rise, pages[edge].arrived, clock):
             start, later = edge, later + rise
-            steps.append(Step(pages[edge - 1].until, later))
-    return tuple(steps), inf
+            steps.append(Step(stopped_at, later))
+    return steps, inf
 
 
-def _least(pages: Iterator[PageKept]) -> float:
-    """The least delay of the first pages of some, as far as `STEP_VIEW` reaches. Seconds."""
+def _delay(page: PageKept) -> float:
+    """How long after its samples' time a page's least-delayed packet came. Seconds."""
+    return page.arrived - page.granule / TICKS
+
+
+def _in_view(pages: Iterator[PageKept]) -> list[PageKept]:
+    """The first of some pages, as far as `STEP_VIEW` reaches."""
     first = next(pages)
     near = takewhile(lambda page: abs(page.granule - first.granule) < STEP_VIEW * TICKS, pages)
-    return min(page.arrived - page.granule / TICKS for page in (first, *near))
+    return [first, *near]
+
+
+def _were_held_up(stopped_at: int, pages: Sequence[PageKept]) -> bool:
+    """Whether what comes after a stop came all at once: a network had it, the publisher went on.
+
+    What comes as it is spoken takes as long as it lasts.
+    """
+    first, last = pages[0], pages[-1]
+    lasts = (last.granule - stopped_at) / TICKS
+    return lasts >= SHORTEST_BURST and last.arrived - (first.came or first.arrived) < lasts / 2
+
+
+def _end_before(granule: float, pages: Sequence[PageKept]) -> int:
+    """Where the last of all pages ends that begins before the first one after a step.
+
+    LiveKit's own silence comes between, and belongs before it.
+    """
+    n = bisect_right(pages, granule, key=lambda page: page.granule)
+    while n < len(pages) and _is_of_livekit(pages[n]):
+        n += 1
+    return pages[n - 1].until
 
 
 def _news(reports: Sequence[SenderReport]) -> Iterator[tuple[float, float]]:
@@ -329,65 +355,3 @@ def _height(floor: Sequence[Point], slope: float) -> float:
     """How high the line lies: by its lowest points, for nothing comes before it is sent."""
     heights = _heights(floor, slope)
     return median(heights[: bisect_right(heights, heights[0] + NEAR / 2)])
-
-
-@dataclass(frozen=True, slots=True)
-class Sides:
-    """Who is heard where in the mix, as participant sids, and why anybody is not.
-
-    Reasons: `recorder`, `other_caller`, `not_there` (left before the call began, or came after it).
-    """
-
-    left: tuple[str, ...]
-    right: tuple[str, ...]
-    left_out: Mapping[str, str]
-
-    def of(self, participant_sid: str) -> str | None:
-        """`left`, `right`, `both`, or None."""
-        if participant_sid in self.left:
-            return "both" if participant_sid in self.right else "left"
-        return "right" if participant_sid in self.right else None
-
-
-def sides(stories: Sequence[Story], plan: RenderPlan) -> Sides:
-    """The caller's stays left, everyone else right who was there during the call."""
-    left: list[str] = []
-    right: list[str] = []
-    left_out: dict[str, str] = {}
-    for sid, participant in _everyone(stories).items():
-        reason = _why_not(sid, participant, stories, plan)
-        if reason:
-            left_out[sid] = reason
-        else:
-            (left if _is_left(participant, plan) else right).append(sid)
-    if plan.of_room and not (left and right):
-        left = right = left or right
-    return Sides(tuple(left), tuple(right), left_out)
-
-
-def _is_left(participant: ParticipantChanged, plan: RenderPlan) -> bool:
-    if plan.of_room:
-        return is_caller(participant_of(participant))
-    by_name = plan.left_identity and participant.identity == plan.left_identity
-    return bool(by_name) or participant.participant_sid in plan.caller_sids
-
-
-def _everyone(stories: Sequence[Story]) -> dict[str, ParticipantChanged]:
-    """Everybody who was seen, by sid, in the order of their coming."""
-    seen = {sid: one for story in stories for sid, one in story.participants.items()}
-    return dict(sorted(seen.items(), key=lambda item: item[1].joined_at or item[1].at))
-
-
-def _why_not(
-    sid: str, participant: ParticipantChanged, stories: Sequence[Story], plan: RenderPlan
-) -> str | None:
-    """Why a participant is not in the mix; None where it is."""
-    if participant.is_recorder:
-        return "recorder"
-    if sid in plan.caller_sids:
-        return None
-    if sid in plan.other_caller_sids and not plan.include_other_callers:
-        return "other_caller"
-    gone = [story.gone[sid].at for story in stories if sid in story.gone]
-    came_after = (participant.joined_at or participant.at) > (plan.ends_at or inf)
-    return "not_there" if came_after or (gone and max(gone) <= plan.begins_at) else None

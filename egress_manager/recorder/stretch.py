@@ -46,6 +46,7 @@ class StretchWriter:
         self._packets: list[bytes] = []
         self._segments = 0
         self._page_start = 0
+        self._came = began.at
         self._end = 0
         self._arrived = began.at
         self._least: tuple[float, int, float] = (float("inf"), 0, 0.0)
@@ -69,7 +70,7 @@ class StretchWriter:
         if granule != self._end or stalled or self._segments + segments > ogg.MAX_SEGMENTS:
             self.flush()
         if not self._packets:
-            self._page_start = granule
+            self._page_start, self._came = granule, kept.arrived
         self._packets.append(kept.payload)
         self._segments += segments
         self._end = granule + ticks
@@ -135,4 +136,5 @@ class StretchWriter:
             recovered=self._counts.recovered,
             late=self._counts.late,
             duplicate=self._counts.duplicate,
+            came=self._came,
         )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from livekit import api
+
 from lab import sounds
 from lab.egress import Egress
 from lab.livekit_sip import LiveKitSip, real_livekit_sip
@@ -54,6 +56,17 @@ class House:
                 group.create_task(breathe(phone))
             await self._all_recorded(phones)
             heard.set()
+
+    async def recorder_is_in(self, room_name: str) -> None:
+        """Wait until the room says that its recorder is in it."""
+        key = next(iter(self.livekit.keys.items()))
+        async with api.LiveKitAPI(self.livekit.http_url, *key) as livekit, asyncio.timeout(60):
+            asked = api.ListRoomsRequest(names=[room_name])
+            while True:
+                found = await livekit.room.list_rooms(asked)
+                if any(room.active_recording for room in found.rooms):
+                    return
+                await asyncio.sleep(0.05)
 
     async def _all_recorded(self, phones: Sequence[Phone]) -> None:
         numbers = {phone.number for phone in phones}

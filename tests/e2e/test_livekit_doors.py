@@ -135,7 +135,7 @@ async def test_a_fixed_room_of_a_dispatch_rule_gets_a_standing_capture(
         with_sip(mongod_server, mongo_database, tmp_path, fixed) as home,
         Agent(home.livekit, fixed, identity="agent") as agent,
     ):
-        await _until_recorder_is_there(home, fixed)
+        await home.recorder_is_in(fixed)
         assert not await home.manager.recordings_of()
         async with Phone(home.livekit, fixed, number="+15550400") as phone:
             await phone.answered()
@@ -146,16 +146,6 @@ async def test_a_fixed_room_of_a_dispatch_rule_gets_a_standing_capture(
 
     assert sounds.locate(heard(recording).left, sounds.chirp(1)).score > 0.9
     assert recording["holes"] == []
-
-
-async def _until_recorder_is_there(home: House, room_name: str) -> None:
-    """A room whose recorder is in it says so."""
-    async with api.LiveKitAPI(home.livekit.http_url, *_key(home.livekit)) as livekit:
-        for _ in range(600):
-            rooms = await livekit.room.list_rooms(api.ListRoomsRequest(names=[room_name]))
-            if any(room.active_recording for room in rooms.rooms):
-                return
-        raise AssertionError("no recorder came")
 
 
 async def test_webhooks_are_taken_only_when_livekit_signed_them(

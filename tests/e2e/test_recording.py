@@ -1,6 +1,7 @@
 """Phone calls on a real livekit-server, recorded by the service, and listened to."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import numpy as np
@@ -160,15 +161,17 @@ async def test_ogg_is_mixed_by_setting(
 @pytest.mark.builtin_only("LiveKit Egress is ready after a second; see test_livekit_egress.py")
 async def test_edge_case_1_a_call_of_two_seconds_is_recorded(home: House, room_name: str) -> None:
     """A caller who joins and leaves quickly is kept, whatever was said."""
+    began = time.monotonic()
     async with (
         Agent(home.livekit, room_name, identity="agent"),
         Phone(home.livekit, room_name, number="+15550103", says=sounds.chirp(1.5)) as phone,
     ):
         await phone.said()
         await phone.hang_up()
+    there = time.monotonic() - began
     recording = await home.finished(phone)
 
-    assert 1.4 < recording["duration_sec"] < 6
+    assert 1.4 < recording["duration_sec"] < there + 2
     assert sounds.locate(heard(recording).left, sounds.chirp(1.5)).score > 0.6
 
 
@@ -329,6 +332,7 @@ async def test_ten_callers_one_after_another_are_all_recorded_in_a_fixed_room(
         house(mongod_server, mongo_database, tmp_path, settings=wanted) as home,
         Agent(home.livekit, fixed, identity="agent"),
     ):
+        await home.recorder_is_in(fixed)
         for number in range(10):
             async with Phone(home.livekit, fixed, number=f"+155502{number:02}") as phone:
                 await phone.answered()

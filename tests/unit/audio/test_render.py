@@ -1,5 +1,6 @@
 """Whole calls: made-up packets in, finished files decoded and judged by what is to be heard."""
 
+from collections.abc import Generator
 from dataclasses import replace
 
 import av
@@ -34,7 +35,11 @@ def plan(ends_at: float | None, begins_at: float = 0.0, **more) -> RenderPlan:
 
 def finished(render: Render) -> Rendered:
     """What comes of a render that is worked on until it is done."""
-    work = render.finish()
+    return made_to_end(render.finish())
+
+
+def made_to_end(work: Generator[None, None, Rendered]) -> Rendered:
+    """What comes of work that was begun."""
     while True:
         try:
             next(work)
@@ -331,6 +336,38 @@ def test_a_word_before_the_hang_up_is_heard_when_it_was_said(tmp_path):
 
     assert off(mix[LEFT], marks) < 0.020
     assert off(made_up.decoded(tmp_path / made.tracks[0].filepath)[0], marks) < 0.020
+
+
+@pytest.mark.parametrize("freed", [20.0, 20.5])
+def test_last_words_that_a_network_held_up_are_heard_when_they_were_said(tmp_path, freed):
+    """The caller hangs up while nothing comes through; then all of it does."""
+    marks, packets = [2.0, 15.0, 19.2], range(945, 1000)
+    late = [(n / 50 - 0.001, n / 50 + 0.019, freed - n / 50) for n in packets]
+
+    caller = chirping("caller", 20.0, marks, late=late)
+    made_up.capture([caller], ends_at=21.0).write(tmp_path / "cap_1")
+
+    made = finished(Render(tmp_path, plan(20.2)))
+
+    assert off(made_up.decoded(tmp_path / made.filepath)[LEFT], marks) < 0.010
+    assert off(made_up.decoded(tmp_path / made.tracks[0].filepath)[0], marks) < 0.010
+
+
+def test_what_is_said_to_the_next_caller_is_not_in_the_files_of_the_last(tmp_path):
+    """An agent whose line did not count for a while speaks again while the files are made."""
+    agent = chirping("agent", 34.0, [2.0, 30.5], stops=[(12.0, 30.0)], jitter=0.01)
+    lines = [chirping("caller", 20.0, [1.0]), agent]
+    written = made_up.capture(lines, ends_at=34.0, ended=False)
+    written.write(tmp_path / "cap_1", until=25.0)
+    render = Render(tmp_path, plan(20.0))
+    work = render.finish()
+    next(work)
+    written.write(tmp_path / "cap_1", after=25.0)
+
+    made = made_to_end(work)
+
+    assert level(made_up.decoded(tmp_path / made.filepath)[RIGHT], 12.2, 19.9) < -80
+    assert level(made_up.decoded(tmp_path / made.tracks[1].filepath)[0], 12.2, 19.9) < -80
 
 
 def test_a_line_that_pauses_long_is_mixed_once(tmp_path):

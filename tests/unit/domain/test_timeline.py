@@ -11,15 +11,11 @@ from hypothesis import strategies as st
 from egress_manager.domain.captures import (
     TICKS,
     PageKept,
-    ParticipantChanged,
-    ParticipantGone,
     SenderReport,
-    Story,
     Stretch,
     StretchBegan,
 )
-from egress_manager.domain.recordings import RenderPlan
-from egress_manager.domain.timeline import Placement, place, sides
+from egress_manager.domain.timeline import Placement, place
 
 AT = 1_790_000_000.0
 HOUR = 3600.0
@@ -141,18 +137,32 @@ def test_few_packets_after_a_long_stop_are_enough(packets):
     assert place(stretch).at(end) == pytest.approx(came, abs=0.03)
 
 
-def test_what_a_network_held_up_is_no_stop():
-    """While it comes nobody can tell; nothing is placed until it is known."""
+@pytest.mark.parametrize("freed", [63.0, 65.0])
+@pytest.mark.parametrize("packets", [8, 25])
+def test_what_a_network_held_up_is_no_stop(freed, packets):
+    """All comes at once, the last of it in time; or late, for the caller hung up meanwhile."""
     stretch = made(60.0, jitter=0.02)
-    freed = AT + 63.0
+    came = AT + freed
     for n in range(6):
-        end = 60 * TICKS + (n + 1) * TICKS // 2
-        stretch.pages.append(PageKept(freed, 1, end - 960, freed, end, 25, 2000))
-        some = place(stretch, now=freed + 0.1)
-        assert (some.open_from < inf) == (n < 5)
-        assert some.at(60 * TICKS) == pytest.approx(AT + 60, abs=0.03)
+        end = 60 * TICKS + (n + 1) * packets * 960
+        stretch.pages.append(PageKept(came, 1, end - 960, came, end, packets, 2000, came=came))
 
-    assert not place(stretch).steps
+        for known in (place(stretch, now=came + 0.1), place(stretch)):
+            assert known.open_from == inf
+            assert known.at(60 * TICKS) == pytest.approx(AT + 60, abs=0.03)
+
+
+def test_what_is_only_late_has_its_place_when_that_is_known():
+    """What comes after a pause may be late or not; a second later it is not."""
+    stretch = made(60.0, jitter=0.02)
+    for n in range(3):
+        end = 60 * TICKS + (n + 1) * TICKS // 2
+        came = AT + 63.0 + n / 2
+        page = PageKept(came + 0.48, 1, end - TICKS // 2, came, end, 25, 2000, came=came)
+        stretch.pages.append(page)
+        assert (place(stretch, now=came + 0.5).open_from < inf) == (n < 1)
+
+    assert place(stretch).at(60 * TICKS) == pytest.approx(AT + 63, abs=0.03)
 
 
 def test_reports_that_are_made_up_from_an_older_one_deny_no_stop():
@@ -249,86 +259,3 @@ def test_a_placement_can_be_asked_both_ways(ppm, granule):
     placed = Placement(AT, ppm)
 
     assert placed.granule(placed.at(granule)) == pytest.approx(granule, abs=0.1)
-
-
-PLAN = RenderPlan("rec_1", ("c",), ("PA_1", "PA_1b"), AT, AT + 60, "m.mp4", "{track_id}.ogg")
-
-
-def story(*entries) -> Story:
-    """A story of those entries."""
-    told = Story()
-    told.tell(entries)
-    return told
-
-
-def someone(sid: str, at: float = AT, **more) -> ParticipantChanged:
-    """A participant, who is called like its sid."""
-    return ParticipantChanged(at, sid, sid.lower(), **more)
-
-
-def test_the_caller_is_left_and_everyone_else_right():
-    """A caller who comes back has two stays; a recorder is nowhere."""
-    told = story(
-        someone("PA_1"),
-        someone("PA_2"),
-        someone("PA_1b", AT + 9),
-        someone("PA_r", is_recorder=True),
-    )
-
-    seats = sides([told], PLAN)
-
-    assert (seats.left, seats.right) == (("PA_1", "PA_1b"), ("PA_2",))
-    assert seats.left_out == {"PA_r": "recorder"}
-    assert [seats.of(sid) for sid in ("PA_1b", "PA_2", "PA_r")] == ["left", "right", None]
-
-
-def test_another_caller_in_the_room_is_right_unless_the_plan_says_no():
-    """A setting leaves other callers of a shared room out."""
-    told = story(someone("PA_1"), someone("PA_9"))
-    plan = replace(PLAN, other_caller_sids=("PA_9",))
-
-    assert sides([told], plan).right == ("PA_9",)
-    without = sides([told], replace(plan, include_other_callers=False))
-    assert (without.right, without.left_out) == ((), {"PA_9": "other_caller"})
-
-
-def test_who_left_before_or_came_after_is_not_in_the_mix():
-    """One capture may serve several calls."""
-    told = story(
-        someone("PA_1"),
-        someone("PA_early", AT - 50),
-        ParticipantGone(AT - 1, "PA_early", "pa_early"),
-        someone("PA_late", AT + 61),
-    )
-
-    assert sides([told], PLAN).left_out == {"PA_early": "not_there", "PA_late": "not_there"}
-
-
-PHONE, BROWSER = {"kind": "SIP"}, {"kind": "STANDARD"}
-
-
-def test_without_a_call_whoever_has_the_identity_is_left():
-    """In every stay; everybody else is right, callers too."""
-    plan = replace(PLAN, caller_sids=(), left_identity="pa_2")
-    back = ParticipantChanged(AT + 9, "PA_2b", "pa_2")
-    seats = sides([story(someone("PA_1", **PHONE), someone("PA_2"), back)], plan)
-
-    assert (seats.left, seats.right) == (("PA_2", "PA_2b"), ("PA_1",))
-
-
-def test_of_a_room_all_callers_are_left():
-    """Agents and people in browsers right."""
-    people = (someone("PA_1", **PHONE), someone("PA_2", **BROWSER), someone("PA_3", kind="AGENT"))
-    seats = sides([story(*people)], replace(PLAN, caller_sids=(), of_room=True))
-
-    assert (seats.left, seats.right) == (("PA_1",), ("PA_2", "PA_3"))
-
-
-@pytest.mark.parametrize("kind", [PHONE, BROWSER])
-def test_of_a_room_where_one_side_would_have_nobody_everybody_is_on_both(kind):
-    """Nobody should have to listen with one ear."""
-    people = (someone("PA_1", **kind), someone("PA_2", **kind))
-    seats = sides([story(*people)], replace(PLAN, caller_sids=(), of_room=True))
-
-    assert (seats.left, seats.right) == (("PA_1", "PA_2"), ("PA_1", "PA_2"))
-    assert seats.of("PA_2") == "both"
