@@ -6,7 +6,7 @@ be held against them when its process has ended.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 #: Fields with this mark may be about people, see `egress_manager/telemetry.py`.
@@ -46,20 +46,24 @@ def hold(log: str, whose: str) -> None:
 def told(log: str) -> Iterator[str]:
     """What it tells that it must not, with the line."""
     for line in log.splitlines():
-        if hidden := _first(_secrets, line) or _TOKENS.search(line):
+        if hidden := _first(_secrets, line, _holds) or _TOKENS.search(line):
             yield f"a secret, {hidden}: {line[:2000]}"
         open_part = _without_marked(line)
-        if personal := _first(_people, open_part) or _NUMBER.search(open_part):
+        if personal := _first(_people, open_part, _names) or _NUMBER.search(open_part):
             yield f"about people, {personal}: {line[:2000]}"
 
 
-def _first(words: set[str], text: str) -> str | None:
-    return next((word for word in words if word in text and _ends(word, text)), None)
+def _first(words: set[str], text: str, tells: Callable[[str, str], bool]) -> str | None:
+    return next((word for word in words if tells(text, word)), None)
 
 
-def _ends(word: str, text: str) -> bool:
-    """Whether it is a word of its own: a room `call_1` is not told by a call `call_15b7`."""
-    return re.search(re.escape(word) + r"(?![^\W_])", text) is not None
+def _holds(text: str, secret: str) -> bool:
+    return secret in text
+
+
+def _names(text: str, name: str) -> bool:
+    """Whether it stands there whole: a room `call_1` is not named by a call `call_15b7`."""
+    return name in text and re.search(re.escape(name) + r"(?![^\W_])", text) is not None
 
 
 def _without_marked(line: str) -> str:

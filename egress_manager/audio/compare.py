@@ -40,11 +40,16 @@ ENOUGH: Final = 25
 #: A decoder that was in silence has the right level after so many frames: 0.3 s. A packet that was
 #: made for what came before the silence is up to 38 dB too quiet (measured).
 SETTLED: Final = 15
-#: Below this level a track is still: what rings on in its decoder is at -90 to -120. dBFS.
+#: Below this level a track is still: what rings on in its decoder is at -90 to -120. It is awake
+#: again well above that, or it would never be where a line hisses at that level. dBFS.
 STILL: Final = -90.0
+AWAKE: Final = -80.0
 
-#: Of fewer loud moments a median is chance.
+#: The loudest moments are this part of all, and at least so many frames: of fewer a median is
+#: chance. What is shorter than this has none: frames, 0.8 s.
+LOUDEST: Final = 0.05
 FEWEST_LOUD: Final = 8
+SHORTEST_BENT: Final = 40
 
 #: What is quieter by this is no level, but a hole. Decibels.
 HOLE: Final = 40.0
@@ -125,7 +130,7 @@ def expected(placed: Sequence[Placed], side: str, count: int) -> Expected:
         power[is_there] += power_of(levels)
         tops[is_there] = np.maximum(tops[is_there], track.tops[rows[is_there]])
         voices[is_there] += levels > VOICE
-        wakes[is_there] |= (levels > STILL) & ~_has_sounded(levels, STILL, SETTLED * COARSE)
+        wakes[is_there] |= (levels > AWAKE) & ~_has_sounded(levels, STILL, SETTLED * COARSE)
     return Expected(power, tops, voices, _near(wakes))
 
 
@@ -177,7 +182,7 @@ def _side(
         bent_db=bent,
         missing=spans(missing, agrees, e, pause=np.inf),
         foreign=spans(foreign, agrees, m, pause=PAUSE),
-        clipped=_clipped(tops, wanted),
+        clipped=_clipped(tops, channel, wanted),
         leaks=leaked,
     )
 
@@ -295,16 +300,20 @@ def _bent(e: Levels, m: Levels) -> float | None:
     What is loud in the track alone does not count: a decoder that comes out of a hole may be too
     loud as well, and whatever bends the mix leaves its loudest moments the loudest.
     """
-    loud = (e >= np.quantile(e, 0.95)) & (m >= np.quantile(m, 0.75))
-    if loud.sum() < FEWEST_LOUD:
+    if len(e) < SHORTEST_BENT:
+        return None
+    part = max(LOUDEST, FEWEST_LOUD / len(e))
+    loud = (e >= np.quantile(e, 1 - part)) & (m >= np.quantile(m, 0.75))
+    if not loud.any():
         return None
     usual = e <= np.quantile(e, 0.7)
     return round(float(np.median((m - e)[loud]) - np.median((m - e)[usual])), 2)
 
 
-def _clipped(tops: Tops, wanted: Expected) -> tuple[Span, ...]:
+def _clipped(tops: Tops, channel: Levels, wanted: Expected) -> tuple[Span, ...]:
     """Where the mix has reached full scale, and no track of that side has; amounts in seconds."""
-    beyond = (_spread(wanted.tops.astype(np.float32)) >= TOPPED / 2) | wanted.wakes
+    too_quiet = wanted.wakes & (dbfs(wanted.power) < channel - AGREES)
+    beyond = (_spread(wanted.tops.astype(np.float32)) >= TOPPED / 2) | too_quiet
     rows = np.flatnonzero((tops >= TOPPED) & ~beyond & (wanted.voices <= 1))
     if not len(rows):
         return ()

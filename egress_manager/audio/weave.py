@@ -107,8 +107,8 @@ class Strand:
     def _known_until(self) -> float:
         """The granule up to which the places of its pages are known.
 
-        The journal tells when a page came, so it waits for its line: it may be of another call. The
-        last line of a process that died is lost, and nothing comes after it.
+        A page waits for its line in the journal, which tells when it came: perhaps long after this
+        call. The last one of a process that died may have none, and nothing comes after it.
         """
         if self.stretch.ended or self._story.ended:
             return inf

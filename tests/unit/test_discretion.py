@@ -38,6 +38,7 @@ def obelix(monkeypatch: pytest.MonkeyPatch) -> None:
         {"why": "first\nobelix-50_2.ogg\nlast"},
         {"told": {"deep": ["+15550100"]}},
         {"pii.why": "the-recipe-of-the-potion"},
+        {"why": "what he drinks is the-recipe-of-the-potions"},
         {"token": "eyJhbGciOiJI.eyJpc3MiOiJk.c2lnbmF0dXJl"},
         {"uri": "mongodb://abraracourcix:secret@village/"},
     ],

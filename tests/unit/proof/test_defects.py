@@ -69,6 +69,26 @@ def test_a_defect_is_found_by_its_name(defect, mix_format, made, tmp_path):
     assert faults(defect.spoil(clean)) == {defect.name}
 
 
+IN_SHORT_CALLS = (
+    "silent: left, digital silence",
+    "swapped: all along",
+    "leak: -20 dB both ways",
+    "hole: 1 s, both",
+    "clipped: 24 dB too loud",
+    "clipped: cut at 0.25 of the peak",
+    "level: left -6 dB",
+)
+
+
+@pytest.mark.parametrize("name", IN_SHORT_CALLS)
+def test_a_defect_is_found_in_a_call_of_some_seconds(name, made, tmp_path):
+    """There is little sound to tell it by."""
+    (defect,) = (defect for defect in DEFECTS if str(defect) == name)
+    clean = Clean(made.made(1, "mp4", 8.0), made.made(2, "mp4", 8.0), tmp_path)
+
+    assert faults(defect.spoil(clean)) == {defect.name}
+
+
 @pytest.mark.parametrize("mix_format", FORMATS)
 def test_what_is_only_encoded_again_is_not_spoilt(mix_format, made, tmp_path):
     """So it is the defects that are found, and not what was done to make them."""
