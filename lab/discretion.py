@@ -62,7 +62,7 @@ def _holds(text: str, secret: str) -> bool:
 
 
 def _names(text: str, name: str) -> bool:
-    """Whether it stands there whole: a room `call_1` is not named by a call `call_15b7`."""
+    """Whether it ends where it stands: a room `call_1` is not named by a call `call_15b7`."""
     return name in text and re.search(re.escape(name) + r"(?![^\W_])", text) is not None
 
 

@@ -45,10 +45,11 @@ SETTLED: Final = 15
 STILL: Final = -90.0
 AWAKE: Final = -80.0
 
-#: The loudest moments are this part of all, and at least so many frames: of fewer a median is
-#: chance. What is shorter than this has none: frames, 0.8 s.
+#: The loudest moments of a track are this part of all, and at least so many frames; of fewer that
+#: are loud in the mix too a median is chance. What is shorter has none: frames, 0.8 s.
 LOUDEST: Final = 0.05
 FEWEST_LOUD: Final = 8
+FEWEST_LOUD_IN_BOTH: Final = 4
 SHORTEST_BENT: Final = 40
 
 #: What is quieter by this is no level, but a hole. Decibels.
@@ -304,7 +305,7 @@ def _bent(e: Levels, m: Levels) -> float | None:
         return None
     part = max(LOUDEST, FEWEST_LOUD / len(e))
     loud = (e >= np.quantile(e, 1 - part)) & (m >= np.quantile(m, 0.75))
-    if not loud.any():
+    if loud.sum() < FEWEST_LOUD_IN_BOTH:
         return None
     usual = e <= np.quantile(e, 0.7)
     return round(float(np.median((m - e)[loud]) - np.median((m - e)[usual])), 2)

@@ -108,7 +108,7 @@ class Strand:
         """The granule up to which the places of its pages are known.
 
         A page waits for its line in the journal, which tells when it came: perhaps long after this
-        call. The last one of a process that died may have none, and nothing comes after it.
+        call. The last one of a process that died may have none; its journal was ended for it.
         """
         if self.stretch.ended or self._story.ended:
             return inf

@@ -117,10 +117,11 @@ class PageKept:
     """A page of a stretch is complete and was given to the kernel.
 
     `granule` and `arrived` are those of the page's least-delayed packet: the start of its first
-    sample, and when it came; `came` is when the first packet did (0: not told). `until` is the
-    granule at which the page ends. Counts are of this page: packets kept, octets of Opus in them,
-    packets that never came, that came after asking again, that came when their place was passed
-    (too late, or once more), and of those that were asked for again how many came more than once.
+    sample, and when it came; `came` is when any of its packets came first (0: not told). `until` is
+    the granule at which the page ends. Counts are of this page: packets kept, octets of Opus in
+    them, packets that never came, that came after asking again, that came when their place was
+    passed (too late, or once more), and of those that were asked for again how many came more than
+    once.
     """
 
     at: float

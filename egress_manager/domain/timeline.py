@@ -61,8 +61,10 @@ SETTLED: Final = 1.0
 #: (measured: 20 us; others are 100 us to 5 ms off). Seconds.
 REPEATED: Final = 50e-6
 
-#: Less than this may come all at once, as it was spoken: jitter. Seconds.
-SHORTEST_BURST: Final = 0.1
+#: How long a packet is, as all of LiveKit's SDKs send them. Ticks.
+PACKET: Final = TICKS // 50
+#: So much may come at once although it was not held up for long: jitter. Seconds.
+SHORTEST_HOLD: Final = 0.4
 
 #: What is looked at on both sides of a step to know how high it is. Seconds.
 STEP_VIEW: Final = 15.0
@@ -133,15 +135,16 @@ def place(stretch: Stretch, now: float = inf) -> Placement:
     """
     began = stretch.began.at
     every = sorted(stretch.pages, key=lambda page: page.granule)
-    pages = [page for page in every if not _is_of_livekit(page)] or every
-    steps, open_from = _steps(pages, stretch.reports, inf if stretch.ended else now)
-    if len(pages) < len(every):
-        steps = [Step(_end_before(step.granule, every), step.later) for step in steps]
+    after = list(zip(every, [0, *(page.until for page in every)], strict=False))
+    published = [(page, end) for page, end in after if not _is_of_livekit(page)] or after
+    pages = [page for page, _ in published]
+    ends = [end for _, end in published]
+    steps, open_from = _steps(pages, ends, stretch.reports, inf if stretch.ended else now)
     late = [Point(0.0, 0.0)]
     late += [_point(page.granule, page.arrived - began, steps) for page in pages]
     floor = _lowest(sorted(late))
     slope, basis = _pace(floor, stretch.reports, steps)
-    return Placement(began + _height(floor, slope), slope * 1e6, basis, tuple(steps), open_from)
+    return Placement(began + _height(floor, slope), slope * 1e6, basis, steps, open_from)
 
 
 def _is_of_livekit(page: PageKept) -> bool:
@@ -151,12 +154,12 @@ def _is_of_livekit(page: PageKept) -> bool:
 
 
 def _steps(
-    pages: Sequence[PageKept], reports: Sequence[SenderReport], now: float
-) -> tuple[list[Step], float]:
+    pages: Sequence[PageKept], ends: Sequence[int], reports: Sequence[SenderReport], now: float
+) -> tuple[tuple[Step, ...], float]:
     """Where the delay of a stretch grew for good, and from which granule on that is not known yet.
 
-    `rest` is the least delay of all that comes later; it only grows, and where it grows at once,
-    nothing was ever in time again.
+    `ends`: where the page before each ends. `rest` is the least delay of all that comes later; it
+    only grows, and where it grows at once, nothing was ever in time again.
     """
     delays = [_delay(page) for page in pages]
     rest, packets = inf, 0
@@ -170,18 +173,16 @@ def _steps(
     steps: list[Step] = []
     start, later = 0, 0.0
     for edge in reversed(edges):
-        stopped_at = pages[edge - 1].until
         before = _in_view(pages[n] for n in range(edge - 1, start - 1, -1))
         after = _in_view(pages[n] for n in range(edge, len(pages)))
         rise = min(map(_delay, after)) - min(map(_delay, before))
-        if _were_held_up(stopped_at, after):
-            continue
         if rise >= LONG_STEP and pages[edge].arrived > now - SETTLED:
-            return steps, stopped_at
-        if rise >= _least_step(rise, pages[edge].arrived, clock):
+            return tuple(steps), ends[edge]
+        is_step = rise >= _least_step(rise, pages[edge].arrived, clock)
+        if is_step and not _were_held_up(after, ends[edge]):
             start, later = edge, later + rise
-            steps.append(Step(stopped_at, later))
-    return steps, inf
+            steps.append(Step(ends[edge], later))
+    return tuple(steps), inf
 
 
 def _delay(page: PageKept) -> float:
@@ -196,25 +197,15 @@ def _in_view(pages: Iterator[PageKept]) -> list[PageKept]:
     return [first, *near]
 
 
-def _were_held_up(stopped_at: int, pages: Sequence[PageKept]) -> bool:
+def _were_held_up(pages: Sequence[PageKept], stopped_at: int) -> bool:
     """Whether what comes after a stop came all at once: a network had it, the publisher went on.
 
     What comes as it is spoken takes as long as it lasts.
     """
     first, last = pages[0], pages[-1]
-    lasts = (last.granule - stopped_at) / TICKS
-    return lasts >= SHORTEST_BURST and last.arrived - (first.came or first.arrived) < lasts / 2
-
-
-def _end_before(granule: float, pages: Sequence[PageKept]) -> int:
-    """Where the last of all pages ends that begins before the first one after a step.
-
-    LiveKit's own silence comes between, and belongs before it.
-    """
-    n = bisect_right(pages, granule, key=lambda page: page.granule)
-    while n < len(pages) and _is_of_livekit(pages[n]):
-        n += 1
-    return pages[n - 1].until
+    begins = max(stopped_at, first.until - first.packets * PACKET)
+    lasts, took = (last.granule - begins) / TICKS, last.arrived - first.came
+    return first.came > 0 and took < min(lasts / 2, lasts - SHORTEST_HOLD)
 
 
 def _news(reports: Sequence[SenderReport]) -> Iterator[tuple[float, float]]:

@@ -71,6 +71,7 @@ class StretchWriter:
             self.flush()
         if not self._packets:
             self._page_start, self._came = granule, kept.arrived
+        self._came = min(self._came, kept.arrived)
         self._packets.append(kept.payload)
         self._segments += segments
         self._end = granule + ticks

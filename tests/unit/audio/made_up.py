@@ -275,7 +275,7 @@ def _stretch(line: Line, number: int, packets: list[Sent]) -> tuple[list[Entry],
                 packets=len(page),
                 octets=sum(len(p.payload) for p in page),
                 lost=sum(p.lost_before for p in page),
-                came=page[0].arrived,
+                came=min(p.arrived for p in page),
             )
         )
         data = ogg.page([p.payload for p in page], until, number, sequence)
