@@ -158,21 +158,12 @@ def _steps(
 ) -> tuple[tuple[Step, ...], float]:
     """Where the delay of a stretch grew for good, and from which granule on that is not known yet.
 
-    `ends`: where the page before each ends. `rest` is the least delay of all that comes later; it
-    only grows, and where it grows at once, nothing was ever in time again.
+    `ends`: where the page before each ends.
     """
-    delays = [_delay(page) for page in pages]
-    rest, packets = inf, 0
-    edges: list[int] = []
-    for n in range(len(pages) - 1, 0, -1):
-        rest = min(rest, delays[n])
-        packets += pages[n].packets
-        if rest - delays[n - 1] >= (SMALL_STEP if packets >= STEP_PACKETS else LONG_STEP):
-            edges.append(n)
     clock = list(_news(reports))
     steps: list[Step] = []
     start, later = 0, 0.0
-    for edge in reversed(edges):
+    for edge in _edges(pages):
         before = _in_view(pages[n] for n in range(edge - 1, start - 1, -1))
         after = _in_view(pages[n] for n in range(edge, len(pages)))
         rise = min(map(_delay, after)) - min(map(_delay, before))
@@ -183,6 +174,21 @@ def _steps(
             start, later = edge, later + rise
             steps.append(Step(ends[edge], later))
     return tuple(steps), inf
+
+
+def _edges(pages: Sequence[PageKept]) -> list[int]:
+    """From which pages on nothing ever came as promptly as before.
+
+    `rest` is the least delay of all that comes later; it only grows.
+    """
+    rest, packets = inf, 0
+    edges: list[int] = []
+    for n in range(len(pages) - 1, 0, -1):
+        rest = min(rest, _delay(pages[n]))
+        packets += pages[n].packets
+        if rest - _delay(pages[n - 1]) >= (SMALL_STEP if packets >= STEP_PACKETS else LONG_STEP):
+            edges.append(n)
+    return edges[::-1]
 
 
 def _delay(page: PageKept) -> float:
