@@ -15,7 +15,7 @@ Pure. Moments are seconds since 1970, granules are ticks of 1/48000 s.
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from math import inf
 from statistics import fmean, median
 from typing import Final, NamedTuple
@@ -63,8 +63,10 @@ REPEATED: Final = 50e-6
 
 #: How long a packet is, as all of LiveKit's SDKs send them. Ticks.
 PACKET: Final = TICKS // 50
-#: So much may come at once although it was not held up for long: jitter. Seconds.
+#: So much may come at once although it was not held up for long: jitter. And nothing is held up for
+#: longer than this, or the connection is given up. Seconds.
 SHORTEST_HOLD: Final = 0.4
+LONGEST_HOLD: Final = 10.0
 
 #: What is looked at on both sides of a step to know how high it is. Seconds.
 STEP_VIEW: Final = 15.0
@@ -139,7 +141,10 @@ def place(stretch: Stretch, now: float = inf) -> Placement:
     published = [(page, end) for page, end in after if not _is_of_livekit(page)] or after
     pages = [page for page, _ in published]
     ends = [end for _, end in published]
-    steps, open_from = _steps(pages, ends, stretch.reports, inf if stretch.ended else now)
+    edges = _edges(pages)
+    if stretch.ended:
+        now, edges = inf, _without_holds(edges, pages, ends)
+    steps, open_from = _steps(edges, pages, ends, stretch.reports, now)
     late = [Point(0.0, 0.0)]
     late += [_point(page.granule, page.arrived - began, steps) for page in pages]
     floor = _lowest(sorted(late))
@@ -154,7 +159,11 @@ def _is_of_livekit(page: PageKept) -> bool:
 
 
 def _steps(
-    pages: Sequence[PageKept], ends: Sequence[int], reports: Sequence[SenderReport], now: float
+    edges: Sequence[int],
+    pages: Sequence[PageKept],
+    ends: Sequence[int],
+    reports: Sequence[SenderReport],
+    now: float,
 ) -> tuple[tuple[Step, ...], float]:
     """Where the delay of a stretch grew for good, and from which granule on that is not known yet.
 
@@ -163,14 +172,13 @@ def _steps(
     clock = list(_news(reports))
     steps: list[Step] = []
     start, later = 0, 0.0
-    for edge in _edges(pages):
+    for edge in edges:
         before = _in_view(pages[n] for n in range(edge - 1, start - 1, -1))
         after = _in_view(pages[n] for n in range(edge, len(pages)))
         rise = min(map(_delay, after)) - min(map(_delay, before))
         if rise >= LONG_STEP and pages[edge].arrived > now - SETTLED:
             return tuple(steps), ends[edge]
-        is_step = rise >= _least_step(rise, pages[edge].arrived, clock)
-        if is_step and not _were_held_up(after, ends[edge]):
+        if rise >= _least_step(rise, pages[edge].arrived, clock):
             start, later = edge, later + rise
             steps.append(Step(ends[edge], later))
     return tuple(steps), inf
@@ -191,6 +199,30 @@ def _edges(pages: Sequence[PageKept]) -> list[int]:
     return edges[::-1]
 
 
+def _without_holds(
+    edges: Sequence[int], pages: Sequence[PageKept], ends: Sequence[int]
+) -> list[int]:
+    """Those edges at which the publisher may have stopped, and it was not a network that did.
+
+    A publisher that goes on is in time again soon; one that hung up never is.
+    """
+    return [
+        n
+        for n, end in pairwise([*edges, len(pages)])
+        if not _were_held_up(pages[n - 1], pages[n:end], ends[n])
+    ]
+
+
+def _were_held_up(before: PageKept, pages: Sequence[PageKept], begins: int) -> bool:
+    """Whether pages came all at once: what comes as it is spoken takes as long as it lasts."""
+    first, last = pages[0], pages[-1]
+    begins = max(begins, first.until - first.packets * PACKET)
+    came = min(page.came for page in pages)
+    held = came - begins / TICKS - _delay(before)
+    lasts, took = (last.granule - begins) / TICKS, last.arrived - came
+    return came > 0 and held < LONGEST_HOLD and took < min(lasts / 2, lasts - SHORTEST_HOLD)
+
+
 def _delay(page: PageKept) -> float:
     """How long after its samples' time a page's least-delayed packet came. Seconds."""
     return page.arrived - page.granule / TICKS
@@ -201,17 +233,6 @@ def _in_view(pages: Iterator[PageKept]) -> list[PageKept]:
     first = next(pages)
     near = takewhile(lambda page: abs(page.granule - first.granule) < STEP_VIEW * TICKS, pages)
     return [first, *near]
-
-
-def _were_held_up(pages: Sequence[PageKept], stopped_at: int) -> bool:
-    """Whether what comes after a stop came all at once: a network had it, the publisher went on.
-
-    What comes as it is spoken takes as long as it lasts.
-    """
-    first, last = pages[0], pages[-1]
-    begins = max(stopped_at, first.until - first.packets * PACKET)
-    lasts, took = (last.granule - begins) / TICKS, last.arrived - first.came
-    return first.came > 0 and took < min(lasts / 2, lasts - SHORTEST_HOLD)
 
 
 def _news(reports: Sequence[SenderReport]) -> Iterator[tuple[float, float]]:

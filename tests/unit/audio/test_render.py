@@ -371,6 +371,26 @@ def test_what_is_said_to_the_next_caller_is_not_in_the_files_of_the_last(tmp_pat
     assert level(made_up.decoded(tmp_path / made.tracks[1].filepath)[0], 12.2, 19.9) < -80
 
 
+@pytest.mark.parametrize("held", [0.0, 0.45, 2.0])
+@pytest.mark.parametrize("later", [0.15, 1.1])
+def test_what_is_said_to_the_next_caller_is_in_no_other_call_when_it_comes_late(
+    tmp_path, held, later
+):
+    """A network holds up its first words; the files are made when these have just come."""
+    late = [(n / 50 - 0.001, n / 50 + 0.019, 30 + held - n / 50) for n in range(1500, 1600)]
+    late = [(start, end, more) for start, end, more in late if more > 0]
+    marks = [2.0, *(30.4 + n / 2 for n in range(10))]
+    agent = chirping("agent", 36.0, marks, stops=[(12.0, 30.0)], jitter=0.01, late=late)
+    lines = [chirping("caller", 20.0, [1.0]), agent]
+    written = made_up.capture(lines, ends_at=36.0, ended=False)
+    written.write(tmp_path / "cap_1", until=30.0 + held + later)
+
+    made = finished(Render(tmp_path, plan(20.0)))
+
+    assert level(made_up.decoded(tmp_path / made.filepath)[RIGHT], 12.2, 19.9) < -80
+    assert level(made_up.decoded(tmp_path / made.tracks[1].filepath)[0], 12.2, 19.9) < -80
+
+
 def test_a_line_that_pauses_long_is_mixed_once(tmp_path):
     """What comes after each pause waits until it is known where it belongs."""
     marks = [2.0, 21.0, 38.0, 55.0]

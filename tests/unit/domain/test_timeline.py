@@ -14,6 +14,7 @@ from egress_manager.domain.captures import (
     SenderReport,
     Stretch,
     StretchBegan,
+    StretchEnded,
 )
 from egress_manager.domain.timeline import Placement, place
 
@@ -158,21 +159,43 @@ def test_few_packets_after_a_long_stop_are_enough(packets, late, counted, tells)
     stretch.pages.append(spoken(60 + counted, AT + 63.0, packets, late, tells=tells))
 
     least = min(late[:packets], default=0.0) if packets <= len(late) else 0.0
-    assert place(stretch).at((60 + counted) * TICKS) == pytest.approx(AT + 63 + least, abs=0.03)
+    for ended in (None, StretchEnded(AT + 64, 1, stretch.until, "unpublished")):
+        stretch.ended = ended
+        placed = place(stretch)
+        assert placed.at((60 + counted) * TICKS) == pytest.approx(AT + 63 + least, abs=0.03)
 
 
 @pytest.mark.parametrize("freed", [63.0, 65.0])
 @pytest.mark.parametrize("count", [1, 6])
 def test_what_a_network_held_up_is_no_stop(freed, count):
-    """All comes at once, the last of it in time; or late, for the caller hung up meanwhile."""
+    """All comes at once, the last of it in time; or late, for the caller hung up meanwhile.
+
+    Who is still there will be in time again.
+    """
     stretch = made(60.0, jitter=0.02)
     for n in range(count):
         waited = [freed - 60 - n / 2 - k / 50 for k in range(25)]
         stretch.pages.append(spoken(60 + n / 2, AT + 60 + n / 2, 25, waited))
         early = place(stretch, now=AT + freed + 0.1)
         assert early.at(60 * TICKS) == pytest.approx(AT + 60, abs=0.03)
+    stretch.ended = StretchEnded(AT + freed, 1, stretch.until, "unpublished")
 
     assert place(stretch).at(60 * TICKS) == pytest.approx(AT + 60, abs=0.03)
+
+
+def test_what_a_network_held_up_before_a_pause_has_its_place():
+    """A second of words comes late, then the publisher stops, and speaks once more."""
+    stretch = made(60.0, jitter=0.02)
+    for n in range(2):
+        waited = [3.0 - n / 2 - k / 50 for k in range(25)]
+        stretch.pages.append(spoken(60 + n / 2, AT + 60 + n / 2, 25, waited))
+    stretch.pages += [spoken(61 + n / 2, AT + 69 + n / 2, 25) for n in range(8)]
+    stretch.ended = StretchEnded(AT + 73, 1, stretch.until, "unpublished")
+
+    placed = place(stretch)
+
+    assert placed.at(60 * TICKS) == pytest.approx(AT + 60, abs=0.03)
+    assert placed.at(61 * TICKS) == pytest.approx(AT + 69, abs=0.03)
 
 
 def test_what_is_only_late_has_its_place_when_that_is_known():
