@@ -132,7 +132,7 @@ def expected(placed: Sequence[Placed], side: str, count: int) -> Expected:
         tops[is_there] = np.maximum(tops[is_there], track.tops[rows[is_there]])
         voices[is_there] += levels > VOICE
         wakes[is_there] |= (levels > AWAKE) & ~_has_sounded(levels, STILL, SETTLED * COARSE)
-    return Expected(power, tops, voices, _near(wakes))
+    return Expected(power, tops, voices, _spread(wakes))
 
 
 def sides(mix: Listened, placed: Sequence[Placed], count: int) -> tuple[SideEvidence, ...]:
@@ -314,7 +314,7 @@ def _bent(e: Levels, m: Levels) -> float | None:
 def _clipped(tops: Tops, channel: Levels, wanted: Expected) -> tuple[Span, ...]:
     """Where the mix has reached full scale, and no track of that side has; amounts in seconds."""
     too_quiet = wanted.wakes & (dbfs(wanted.power) < channel - AGREES)
-    beyond = (_spread(wanted.tops.astype(np.float32)) >= TOPPED / 2) | too_quiet
+    beyond = (_spread(wanted.tops) >= TOPPED / 2) | too_quiet
     rows = np.flatnonzero((tops >= TOPPED) & ~beyond & (wanted.voices <= 1))
     if not len(rows):
         return ()
@@ -323,22 +323,13 @@ def _clipped(tops: Tops, channel: Levels, wanted: Expected) -> tuple[Span, ...]:
     return tuple(sorted(told, key=lambda span: -span.amount)[:MOST_SPANS])
 
 
-def _spread(values: Levels) -> Levels:
+def _spread(values: NDArray[Number]) -> NDArray[Number]:
     """The largest value within 40 ms of each row."""
     found = values.copy()
     for n in range(1, 2 * COARSE + 1):
         np.maximum(found[n:], values[:-n], out=found[n:])
         np.maximum(found[:-n], values[n:], out=found[:-n])
     return found
-
-
-def _near(flags: Flags) -> Flags:
-    """What is within 40 ms of one."""
-    near = flags.copy()
-    for n in range(1, 2 * COARSE + 1):
-        near[n:] |= flags[:-n]
-        near[:-n] |= flags[n:]
-    return near
 
 
 def _to(values: NDArray[Number], count: int, rest: float) -> NDArray[Number]:

@@ -22,6 +22,8 @@ from tests.unit.proof.defects import DEFECTS, Clean, Defect
 #: What is worst of it, and what is least, alternating between the formats.
 FORMATS = ("mp4", "ogg")
 
+DEFECT = {str(defect): defect for defect in DEFECTS}
+
 
 def some() -> Iterator[tuple[Defect, str]]:
     """The first and the last degree of each kind, each in one of the formats."""
@@ -83,7 +85,7 @@ IN_SHORT_CALLS = (
 @pytest.mark.parametrize("name", IN_SHORT_CALLS)
 def test_a_defect_is_found_in_a_call_of_some_seconds(name, made, tmp_path):
     """There is little sound to tell it by."""
-    (defect,) = (defect for defect in DEFECTS if str(defect) == name)
+    defect = DEFECT[name]
     clean = Clean(made.made(1, "mp4", 8.0), made.made(2, "mp4", 8.0), tmp_path)
 
     assert faults(defect.spoil(clean)) == {defect.name}
@@ -146,7 +148,7 @@ THEIRS = (
 @pytest.mark.parametrize("name", THEIRS)
 def test_defects_are_found_in_files_of_livekit_egress_too(name, made, tmp_path):
     """Although they begin at other times, and by other clocks."""
-    (defect,) = (defect for defect in DEFECTS if str(defect) == name)
+    defect = DEFECT[name]
     clean = made.clean("mp4", tmp_path)
     theirs = replace(clean.call, claim=calls.as_theirs(clean.call, tmp_path))
 
