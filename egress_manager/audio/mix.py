@@ -126,7 +126,8 @@ class Voice:
             self._at = piece.start + self._slew.shift
             self._fades_in = True
         sound = self._decoder.decode(piece.packets)
-        self._put(self._slew.follow(sound, wanted))
+        # It may be off at its end by what its clock loses in it.
+        self._put(self._slew.follow(sound, self.wanted(piece.end_at, piece.end - 1)))
         self.used.append((piece.end - 1, self._slew.shift))
         self._next = piece.end
         self.heard_until = piece.end_at

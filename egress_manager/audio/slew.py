@@ -2,14 +2,17 @@
 
 A stretch whose clock is right goes through untouched. One that is off is made longer or shorter by
 single samples, a few in a second, each at the quietest point near it, by a fade from the sound to
-the same sound one sample later or earlier.
+the same sound one sample later or earlier. One that is off by more than that can mend is resampled:
+its publisher sampled, or played, at another rate than it says.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
 from egress_manager.audio.decode import Sound
+from egress_manager.domain.drift import MOST_DRIFT
 
 #: Nothing is done as long as sound is within this of its place; no placement is better. Samples.
 DEAD_BAND: Final = 96
@@ -19,6 +22,12 @@ NEAR: Final = 12
 
 #: At most one sample in so many is put in or taken out: 500 ppm.
 SPACING: Final = 2000
+
+#: Sound that would still be off by this after single samples is resampled: 2.5 ms. Samples.
+RESAMPLED_FROM: Final = 120
+
+#: By at most one sample in this many: the largest drift that is followed, and 10 % to catch up.
+RESAMPLED_SPACING: Final = round(1 / (1.1 * MOST_DRIFT))
 
 #: Length of the fade by which one is put in or taken out. Samples.
 BLEND: Final = 240
@@ -42,11 +51,18 @@ class Slew:
         if not self._is_correcting and abs(off) <= DEAD_BAND:
             return sound
         self._is_correcting = abs(off) > NEAR
-        count = min(abs(off), len(sound) // SPACING)
-        if not count or not self._is_correcting:
-            return sound
-        self.shift += count if off > 0 else -count
-        return stretched(sound, count if off > 0 else -count)
+        most = len(sound) // SPACING
+        if abs(off) - most >= RESAMPLED_FROM:
+            return self._longer(sound, off, len(sound) // RESAMPLED_SPACING, resampled)
+        return self._longer(sound, off, most if self._is_correcting else 0, stretched)
+
+    def _longer(
+        self, sound: Sound, off: int, most: int, by: Callable[[Sound, int], Sound]
+    ) -> Sound:
+        """The sound made longer by `off` samples, `most` at most."""
+        count = max(-most, min(most, off))
+        self.shift += count
+        return by(sound, count) if count else sound
 
 
 def stretched(sound: Sound, samples: int) -> Sound:
@@ -60,6 +76,14 @@ def stretched(sound: Sound, samples: int) -> Sound:
         steps[start : start + BLEND] += ramp
         steps[start + BLEND :] += 1
     read_at = np.arange(length) - np.sign(samples) * steps
+    moved: Sound = np.interp(read_at, np.arange(len(sound)), sound).astype(np.float32)
+    return moved
+
+
+def resampled(sound: Sound, samples: int) -> Sound:
+    """The sound made longer (or shorter) by so many samples, evenly."""
+    length = len(sound) + samples
+    read_at = np.arange(length) * (len(sound) / length)
     moved: Sound = np.interp(read_at, np.arange(len(sound)), sound).astype(np.float32)
     return moved
 

@@ -14,6 +14,7 @@ from egress_manager.audio.decode import LOOKAHEAD
 from egress_manager.audio.mix import CONCEALED, JUMP
 from egress_manager.audio.weave import Piece, Strand
 from egress_manager.domain.captures import TICKS
+from egress_manager.domain.drift import USUAL_DRIFT
 
 #: Packets from so long before the beginning are there for the decoder to settle, and are not played
 #: (RFC 7845, section 4.6). Ticks.
@@ -26,6 +27,9 @@ PAGE: Final = TICKS
 #: word is never further off than that and what a clock loses meanwhile. Ticks.
 OFF_IN_SILENCE: Final = 240
 OFF: Final = 480
+
+#: A track whose clock is far off is put right this often: packets.
+FAR_OFF_SHARE: Final = 5
 
 #: A slice of work is so many pieces.
 SLICE: Final = 1000
@@ -109,13 +113,22 @@ class TrackWriter:
         if not packets:
             return
         pages = self._pages or self._open((piece.strand.placement.at(granule), packets))
+        is_far_off = abs(piece.strand.placement.drift_ppm) > USUAL_DRIFT * 1e6
+        share = FAR_OFF_SHARE if is_far_off else len(packets)
+        for n in range(0, len(packets), share):
+            part = packets[n : n + share]
+            self._append(pages, piece, granule, part)
+            granule += sum(map(opus.duration, part))
+            self._last = (piece.strand, granule)
+
+    def _append(self, pages: PageWriter, piece: Piece, granule: int, packets: list[bytes]) -> None:
+        """Append packets that follow one another, as near to their place as they can be."""
         off = round(self._wanted(piece, granule)) - pages.position
         if self._last == (piece.strand, granule) and off <= JUMP:
             packets = corrected(packets, off, stereo=self._stereo)
         elif off > 0:
             pages.add(self._filling(off, piece.after_loss))
         pages.add(packets)
-        self._last = (piece.strand, piece.end)
         self._likeness = packets[-1]
 
     def _wanted(self, piece: Piece, granule: int) -> float:

@@ -1,5 +1,7 @@
 """One track's packets in the order of time, each moment once, however many stretches hold it.
 
+Packets of a single stretch are all taken: a publisher whose timestamps are odd sent each once.
+
 Two captures may have kept the same track, and so may two connections of one capture that overlap
 while one takes over from the other. The stretch that began earlier wins; a later one fills in
 where the earlier has nothing. The cut is between packets.
@@ -16,7 +18,8 @@ from egress_manager.audio import opus
 from egress_manager.audio.source import CaptureFiles, SoundPage
 from egress_manager.domain.captures import TICKS, Stretch
 from egress_manager.domain.holes import Covered
-from egress_manager.domain.timeline import LONG_STEP, place
+from egress_manager.domain.talkspurts import LONG_STOP
+from egress_manager.domain.timeline import place
 
 #: Stretches may overlap by so much without a packet being cut: no placement is exact. Seconds.
 TOLERANCE: Final = 0.005
@@ -84,7 +87,7 @@ class Strand:
         """Whether what came last is more delayed: the publisher may have stopped counting."""
         last = self.stretch.pages[-LAST_PAGES:]
         delays = [page.arrived - self.placement.at(page.granule) for page in last]
-        return min(delays) > LATER or delays[-1] > LONG_STEP / 2
+        return min(delays) > LATER or delays[-1] > LONG_STOP / 2
 
     def read(self) -> None:
         """Take in what the journal says of pages that are new."""
@@ -166,7 +169,7 @@ class Weave:
         at = strand.placement.at
         lost = strand.lost_before(page)
         start_at, end_at = at(page.start), strand.ends_at(page.end)
-        if not self._overlaps(start_at, end_at):
+        if len(self.strands) == 1 or not self._overlaps(start_at, end_at):
             whole = Piece(strand, page.start, page.end, start_at, end_at, page.packets, lost)
             yield self._cover(whole)
             return

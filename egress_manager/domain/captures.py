@@ -20,6 +20,9 @@ from typing import Any, Final
 #: Opus over RTP counts in this, whatever it carries (RFC 7587, section 4.1). Ticks a second.
 TICKS: Final = 48_000
 
+#: How long a packet is, as all of LiveKit's SDKs send them: 20 ms. Ticks.
+PACKET: Final = TICKS // 50
+
 #: Where captures lie below the recordings directory, out of sight of who lists it.
 FOLDER: Final = ".captures"
 
@@ -117,8 +120,10 @@ class PageKept:
     """A page of a stretch is complete and was given to the kernel.
 
     `granule` and `arrived` are those of the page's least-delayed packet: the start of its first
-    sample, and when it came; `came` is when any of its packets came first (0: not told). `until` is
-    the granule at which the page ends. Counts are of this page: packets kept, octets of Opus in
+    sample, and when it came; `jitter` is by how many seconds the latest one was delayed more (-1:
+    an older journal). `came` is when any of its packets came first (0: an older journal), and
+    `first` the granule of that packet (-1: likewise). The page begins at `start` (-1: likewise) and
+    ends at `until`, both granules. Counts are of this page: packets kept, octets of Opus in
     them, packets that never came, that came after asking again, that came when their place was
     passed (too late, or once more), and of those that were asked for again how many came more than
     once.
@@ -136,6 +141,16 @@ class PageKept:
     late: int = 0
     duplicate: int = 0
     came: float = 0.0
+    start: int = -1
+    first: int = -1
+    jitter: float = -1.0
+
+    @property
+    def begins(self) -> int:
+        """The granule at which it begins; an older journal only tells how many packets it has."""
+        return (
+            self.start if self.start >= 0 else min(self.granule, self.until - self.packets * PACKET)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,9 @@ STALL: Final = 0.08
 #: LiveKit ends a track with frames of silence whose timestamps reach back a little; they are passed
 #: over. A packet is at most this long (RFC 6716, section 3.4). Ticks.
 OVERLAP: Final = opus.LONGEST
+#: Timestamps that leap back in the sound begin a new stretch; not in one that is younger than this,
+#: so that a publisher whose timestamps stand still does not make a file of each packet. Seconds.
+SHORTEST: Final = 1.0
 
 
 class StretchWriter:
@@ -46,18 +49,19 @@ class StretchWriter:
         self._packets: list[bytes] = []
         self._segments = 0
         self._page_start = 0
-        self._came = began.at
+        self._came, self._first = began.at, 0
         self._end = 0
         self._arrived = began.at
         self._least: tuple[float, int, float] = (float("inf"), 0, 0.0)
+        self._latest = float("-inf")
         self._counts = Counts()
 
     def fits(self, kept: Kept) -> bool:
         """Whether a packet goes on where this stretch stands, by its timestamp and arrival."""
         step = kept.timestamp - self._base - self._end
-        if -OVERLAP <= step <= 0:
-            return True
-        return step > 0 and abs(step - (kept.arrived - self._arrived) * TICKS) < LEAP
+        if -OVERLAP <= step < 0:
+            return opus.is_silent(kept.payload) or kept.arrived - self.began.at < SHORTEST
+        return step >= 0 and abs(step - (kept.arrived - self._arrived) * TICKS) < LEAP
 
     def add(self, kept: Kept) -> None:
         """Take the next packet. One that is no Opus, or whose time is taken, is passed over."""
@@ -70,8 +74,10 @@ class StretchWriter:
         if granule != self._end or stalled or self._segments + segments > ogg.MAX_SEGMENTS:
             self.flush()
         if not self._packets:
-            self._page_start, self._came = granule, kept.arrived
-        self._came = min(self._came, kept.arrived)
+            self._page_start = self._first = granule
+            self._came = kept.arrived
+        if kept.arrived < self._came:
+            self._came, self._first = kept.arrived, granule
         self._packets.append(kept.payload)
         self._segments += segments
         self._end = granule + ticks
@@ -79,6 +85,7 @@ class StretchWriter:
         delay = kept.arrived - granule / TICKS
         if delay < self._least[0]:
             self._least = (delay, granule, kept.arrived)
+        self._latest = max(self._latest, delay)
         if self._end - self._page_start >= PAGE:
             self.flush()
 
@@ -111,6 +118,7 @@ class StretchWriter:
         self._tell(self._page_kept())
         self._packets, self._segments = [], 0
         self._least, self._counts = (float("inf"), 0, 0.0), Counts()
+        self._latest = float("-inf")
 
     def flush_older_than(self, moment: float) -> None:
         """Write the page that is being filled if its last packet came before `moment`."""
@@ -124,7 +132,7 @@ class StretchWriter:
         self._tell(StretchEnded(now, self.began.stretch, self._end, reason))
 
     def _page_kept(self) -> PageKept:
-        _, granule, arrived = self._least
+        delay, granule, arrived = self._least
         return PageKept(
             at=arrived,
             stretch=self.began.stretch,
@@ -138,4 +146,7 @@ class StretchWriter:
             late=self._counts.late,
             duplicate=self._counts.duplicate,
             came=self._came,
+            start=self._page_start,
+            first=self._first,
+            jitter=round(self._latest - delay, 6),
         )

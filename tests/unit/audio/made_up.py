@@ -63,7 +63,9 @@ class Line:
     `loss`: this part of packets is lost; `holes`: all packets in these spans. `dtx`: frames of
     digital silence are not sent. `clock_error`: its sender reports' clock is off by so much.
     `stops`: spans, in the time of the room, in which the publisher sends nothing and does not count
-    either; its `sound` has to be silent there, and goes on where it was.
+    either; its `sound` has to be silent there, and goes on where it was. `leaps`: when its
+    timestamps leap, and by how much. `ahead`: so much of each utterance (after a frame of digital
+    silence) is sent at once, and the rest of it as early.
     """
 
     identity: str
@@ -78,6 +80,8 @@ class Line:
     holes: Sequence[tuple[float, float]] = ()
     dtx: bool = False
     stops: Sequence[tuple[float, float]] = ()
+    leaps: Sequence[tuple[float, float]] = ()
+    ahead: float = 0.0
     stereo: bool = False
     clock_error: float = 0.0
     reports: bool = True
@@ -173,7 +177,7 @@ def arrivals(line: Line) -> Iterator[Sent]:
     """The packets of a line as they come, in order."""
     chance = random.Random(line.seed)
     pace = 1 + line.drift_ppm * 1e-6
-    newest, lost, skipped = 0.0, 0, 0
+    newest, lost, skipped, begun = 0.0, 0, 0, 0.0
     for frame, payload in enumerate(payloads(line)):
         n = frame - skipped
         at = frame * FRAME / TICKS * pace
@@ -182,12 +186,16 @@ def arrivals(line: Line) -> Iterator[Sent]:
             continue
         delay = line.delay + chance.random() * line.jitter
         delay += sum(more for start, end, more in line.late if start <= at < end)
+        if payload is None or opus.is_silent(payload):
+            begun = at + FRAME / TICKS
         in_hole = any(start <= at < end for start, end in line.holes)
         if payload is None or in_hole or chance.random() < line.loss:
             lost += payload is not None
             continue
+        at = max(min(begun, at), at - line.ahead)
         newest = max(newest, BEGINS_AT + line.published + at + delay)
-        yield Sent(n * FRAME, at, newest, payload, lost)
+        leapt = sum(more for since, more in line.leaps if since <= frame * FRAME / TICKS)
+        yield Sent(n * FRAME + round(leapt * TICKS), at, newest, payload, lost)
         lost = 0
 
 
@@ -263,7 +271,8 @@ def _stretch(line: Line, number: int, packets: list[Sent]) -> tuple[list[Entry],
     appends = [Append(first.arrived, file, ogg.head_pages(number, 1 + line.stereo))]
     for sequence, page in enumerate(_pages(packets), 2):
         until = page[-1].granule + FRAME - first.granule
-        least = min(page, key=lambda p: p.arrived - p.granule / TICKS)
+        delays = [p.arrived - p.granule / TICKS for p in page]
+        least = page[delays.index(min(delays))]
         at = page[-1].arrived
         entries.append(
             PageKept(
@@ -275,7 +284,10 @@ def _stretch(line: Line, number: int, packets: list[Sent]) -> tuple[list[Entry],
                 packets=len(page),
                 octets=sum(len(p.payload) for p in page),
                 lost=sum(p.lost_before for p in page),
-                came=min(p.arrived for p in page),
+                came=page[0].arrived,
+                start=page[0].granule - first.granule,
+                first=page[0].granule - first.granule,
+                jitter=max(delays) - min(delays),
             )
         )
         data = ogg.page([p.payload for p in page], until, number, sequence)

@@ -1,0 +1,89 @@
+"""Publishers whose timestamps do what no book says: all words lie where they were said."""
+
+import numpy as np
+import pytest
+
+from egress_manager.audio import ogg, opus
+from egress_manager.audio.render import Render
+from tests.unit.audio import made_up
+from tests.unit.audio.made_up import Line
+from tests.unit.audio.test_render import finished, plan
+
+LENGTH = 24.0
+#: Words of a second and a half, made of marks that are found to the sample.
+WORDS = [1.0, 4.0, 6.5, 11.0, 13.0, 18.0, 21.0]
+MARKS = [word + n * 0.2 for word in WORDS for n in range(8)]
+#: How far a mark may lie from where it was said. Seconds.
+PLACE = 0.02
+
+
+def places(directory, length: float = LENGTH, marks=MARKS, **how) -> tuple[float, float]:
+    """How far the worst mark of a call is from its place, in the mix and in the track's file."""
+    line = Line("caller", made_up.with_chirps(length, marks), **how)
+    made_up.capture([line], ends_at=length).write(directory / "cap_1")
+    made = finished(Render(directory, plan(length)))
+    mix = made_up.decoded(directory / made.filepath)[0]
+    track = made_up.decoded(directory / made.tracks[0].filepath)[0]
+    return worst(mix, marks), worst(track, marks)
+
+
+def worst(sound, marks) -> float:
+    return max(abs(made_up.found(sound, mark, within=0.09) - mark) for mark in marks)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.01])
+@pytest.mark.parametrize("dtx", [True, False])
+@pytest.mark.parametrize("ahead", [0.1, 0.32, 1.5])
+def test_a_publisher_that_sends_ahead_of_time(tmp_path, ahead, dtx, jitter):
+    """Nobody could have heard a word before its first packet came."""
+    assert max(places(tmp_path, ahead=ahead, dtx=dtx, jitter=jitter)) < PLACE
+
+
+@pytest.mark.parametrize("leap", [0.05, 0.1, 0.5, 1.9])
+@pytest.mark.parametrize("at", [[10.0], [3.5, 10.0, 16.0]])
+def test_timestamps_that_leap_although_no_time_goes_by(tmp_path, leap, at):
+    """An encoder was restarted, a stream restamped."""
+    assert max(places(tmp_path, leaps=[(moment, leap) for moment in at])) < PLACE
+
+
+def test_timestamps_that_leap_in_the_middle_of_a_word(tmp_path):
+    """Both parts of the word lie where they were said."""
+    assert max(places(tmp_path, leaps=[(4.7, 0.3), (13.7, 0.8)])) < PLACE
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.01])
+def test_timestamps_that_stand_still_and_are_put_right(tmp_path, jitter):
+    """A muted client does not count; at some unmutes the server makes up for it."""
+    stops = [(2.7, 3.7), (8.2, 10.2), (14.8, 17.3)]
+    leaps = [(9.9, 1.3), (17.2, 2.0), (20.5, -0.2)]
+
+    assert max(places(tmp_path, stops=stops, leaps=leaps, jitter=jitter)) < PLACE
+
+
+@pytest.mark.parametrize("dtx", [True, False])
+@pytest.mark.parametrize("share", [-0.019, -0.003, 0.001, 0.003, 0.01, 0.019])
+def test_a_clock_that_is_far_off(tmp_path, share, dtx):
+    """A loop that sleeps too long, a bad sound card: it is followed up to 2 %."""
+    length = 70.0
+    marks = [mark + 22 * n for n in range(3) for mark in MARKS]
+    off = places(tmp_path, length, marks, drift_ppm=share * 1e6, jitter=0.002, dtx=dtx)
+
+    assert max(off) < PLACE
+
+
+@pytest.mark.parametrize("more", [0.04, 1.88, 0.005])
+def test_what_was_kept_is_in_the_files_however_the_timestamps_run_away(tmp_path, more):
+    """A packet every 20 ms, each of which says that more time went by."""
+    leaps = [(n * 0.02, more) for n in range(1, 1200)]
+    line = Line("caller", made_up.babble(LENGTH), leaps=leaps)
+    made_up.capture([line], ends_at=LENGTH).write(tmp_path / "cap_1")
+
+    made = finished(Render(tmp_path, plan(LENGTH)))
+
+    track = (tmp_path / made.tracks[0].filepath).read_bytes()
+    voice = [p for page in ogg.read_pages(track) for p in page.packets if not opus.is_silent(p)]
+    sent = [packet for packet in made_up.payloads(line) if not opus.is_silent(packet)]
+    # Where a clock is put right, a packet may give way to silence.
+    assert len(set(sent) - set(voice)) <= 3
+    mix = made_up.decoded(tmp_path / made.filepath)[0]
+    assert np.sqrt(np.mean(mix**2)) > 0.5 * np.sqrt(np.mean(made_up.babble(LENGTH) ** 2))
