@@ -22,6 +22,7 @@ from egress_manager.audio.compare import Placed
 from egress_manager.audio.hear import Listened, hear
 from egress_manager.audio.levels import FLOOR, RATE, SILENCE, Levels, Tops, dbfs, power_of
 from egress_manager.audio.lineup import Sought
+from egress_manager.audio.playout import playouts
 from egress_manager.audio.source import CaptureFiles
 from egress_manager.domain.evidence import (
     BOTH,
@@ -30,7 +31,6 @@ from egress_manager.domain.evidence import (
     Evidence,
     Heard,
     Lag,
-    Sent,
     SideEvidence,
     TrackClaim,
     TrackEvidence,
@@ -69,8 +69,11 @@ def listening(claim: Claim, directory: Path = HERE) -> Generator[None, None, Evi
     evidence = yield from _heard(claim, directory, exactly=False)
     if _is_amiss(evidence):
         evidence = yield from _heard(claim, directory, exactly=True)
-    told = yield from _sent(claim, directory)
-    return replace(evidence, sent=told)
+    captures = yield from _captures(claim, directory)
+    stories = [capture.story for capture in captures]
+    told = sent(stories, claim.begins_at or 0.0, inf if claim.ends_at is None else claim.ends_at)
+    played = yield from playouts(claim, captures, directory)
+    return replace(evidence, sent=told, playouts=played)
 
 
 def _heard(claim: Claim, directory: Path, *, exactly: bool) -> Generator[None, None, Evidence]:
@@ -93,14 +96,13 @@ def _is_amiss(evidence: Evidence) -> bool:
     return is_clipped or bool(judgement.faults)
 
 
-def _sent(claim: Claim, directory: Path) -> Generator[None, None, tuple[Sent, ...]]:
-    """What senders reported, from the journals of the captures that the files were made of."""
+def _captures(claim: Claim, directory: Path) -> Generator[None, None, list[CaptureFiles]]:
+    """The captures that the files were made of, their journals read."""
     captures = [CaptureFiles(directory / name) for name in claim.captures]
     for capture in captures:
         while capture.read():
             yield
-    stories = [capture.story for capture in captures]
-    return sent(stories, claim.begins_at or 0.0, inf if claim.ends_at is None else claim.ends_at)
+    return captures
 
 
 def _compared(claim: Claim, mix: Listened, tracks: Sequence[Pair]) -> Evidence:

@@ -193,6 +193,21 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class Playout:
+    """When a track's file plays what was captured of it, beside when it came.
+
+    `misplaced_sec`: at `at_sec` a word is played so much before its first packet came (negative),
+    or after it. Of `packets` that were looked for in the file `missing` are not there.
+    """
+
+    track_sid: str
+    at_sec: float = 0.0
+    misplaced_sec: float = 0.0
+    packets: int = 0
+    missing: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """An audio track that the server listed during the call."""
 
@@ -219,4 +234,5 @@ class Evidence:
     last_sec: float | None = None
     tempo_likeness: float | None = None
     sent: tuple[Sent, ...] = ()
+    playouts: tuple[Playout, ...] = ()
     listed: tuple[Listed, ...] | None = None

@@ -96,6 +96,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "track_missing": Kind(Weight.FLAWS, "a track was published, and there is no file of it"),
     "packets_missing": Kind(Weight.FLAWS, "the server sent more than was kept", "packets"),
     "octets_missing": Kind(Weight.FLAWS, "the server sent more in its packets", "octets"),
+    "misplaced": Kind(Weight.FLAWS, "words are played before they came, or long after", "s"),
+    "not_played": Kind(Weight.FLAWS, "packets that were kept are in no file", "%"),
     "late_start": Kind(Weight.FLAWS, "the recorder came late", "s"),
     "not_kept": Kind(Weight.FLAWS, "sound was not kept", "s"),
     "out_of_reach": Kind(Weight.HIDES, "the file lies where it can't be listened to from here"),

@@ -83,6 +83,11 @@ PACKETS_SHARE: Final = 0.005
 #: Of what was sent inside the packets, so much is kept at least (measured: 0.997).
 OCTETS_SHARE: Final = 0.95
 
+#: Of the packets that are looked for in a track's file this many, and this part of all, may be
+#: missing: when a clock is put right, a packet gives way to silence.
+UNPLAYED: Final = 5
+UNPLAYED_SHARE: Final = 0.03
+
 #: Holes by their causes (`holes.CAUSES`): these are ours, all others are what the call was.
 OUR_CAUSES: Final = frozenset(
     {"recorder down", "connection", "disk", "not_recorded", "piece_unreadable"}

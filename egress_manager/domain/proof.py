@@ -12,6 +12,7 @@ from egress_manager.domain.evidence import (
     Claim,
     Evidence,
     Heard,
+    Playout,
     SideEvidence,
     Span,
     TrackClaim,
@@ -36,6 +37,8 @@ from egress_manager.domain.limits import (
     SILENT,
     STRANGE,
     TOO_LITTLE,
+    UNPLAYED,
+    UNPLAYED_SHARE,
     Limits,
 )
 from egress_manager.domain.pace import Pace, pace
@@ -337,8 +340,20 @@ def _of_the_witnesses(evidence: Evidence) -> Iterator[Finding]:
         elif sent.octets_kept < OCTETS_SHARE * sent.octets_sent and sent.packets_sent > PACKETS:
             octets = sent.octets_sent - sent.octets_kept
             yield Finding("octets_missing", side, sent.track_sid, amount=octets)
+    for played in evidence.playouts:
+        yield from _of_a_playout(played, sides.get(played.track_sid, ""))
     for track_sid in _strangers(evidence):
         yield Finding("track_missing", track_sid=track_sid, cause="not known to us")
+
+
+def _of_a_playout(played: Playout, side: str) -> Iterator[Finding]:
+    """What the bytes of a track's file say against when its packets came."""
+    at, seconds = played.at_sec, round(played.misplaced_sec, 2)
+    if seconds:
+        yield Finding("misplaced", side, played.track_sid, start_sec=at, amount=seconds)
+    if played.missing > max(UNPLAYED, UNPLAYED_SHARE * played.packets):
+        share = round(100 * played.missing / played.packets)
+        yield Finding("not_played", side, played.track_sid, amount=share)
 
 
 def _strangers(evidence: Evidence) -> list[str]:

@@ -32,12 +32,11 @@ LIVEKIT_SILENCE: Final = 80
 LIVEKIT_SILENCE_PACKETS: Final = 2
 
 #: Delays that differ by less are the same. Seconds.
-MARGIN: Final = 0.03
+MARGIN: Final = 0.02
 
 #: A delay that grows by this within a talkspurt, and never shrinks again, is a stop of the counter;
-#: by less, only if sender reports show the same. Seconds.
+#: by less (`MARGIN`), if the network is steady or sender reports show the same. Seconds.
 STOP: Final = 0.1
-SMALL_STOP: Final = MARGIN
 
 #: A stop needs this many packets after it: fewer may just have been late.
 STOP_PACKETS: Final = 40
@@ -57,7 +56,7 @@ FEW_PACKETS: Final = 5
 UNLIKELY: Final = 1e-3
 
 #: The jitter of a network of which nothing is known. Seconds.
-UNKNOWN_JITTER: Final = 0.02
+UNKNOWN_JITTER: Final = 0.04
 
 #: A publisher that sends ahead of time by less than this, or than `JITTERS` times the jitter, can't
 #: be told from a network that held its first packets up. Seconds.
@@ -185,7 +184,7 @@ def talkspurts(stretch: Stretch, pages: Sequence[Arrival], slope: float = 0.0) -
     found: list[Talkspurt] = []
     for n, chain in enumerate(chains):
         is_over = stretch.ended is not None or n < len(chains) - 1
-        stops = _stops(chain, clock, may_be_held=is_over and not sends_ahead)
+        stops = _stops(chain, clock, jitter, may_be_held=is_over and not sends_ahead)
         for start, end in pairwise([0, *stops, len(chain)]):
             spurt = _talkspurt(chain[start:end], jitter)
             spurt.is_cut = start > 0 or (n > 0 and _leaps(chains[n - 1][-1], chain[0], jitter))
@@ -292,7 +291,11 @@ def _leaps(before: Arrival, page: Arrival, jitter: float) -> bool:
 
 
 def _stops(
-    pages: Sequence[Arrival], clock: Sequence[tuple[float, float]], *, may_be_held: bool
+    pages: Sequence[Arrival],
+    clock: Sequence[tuple[float, float]],
+    jitter: float,
+    *,
+    may_be_held: bool,
 ) -> list[int]:
     """From which pages of a chain on the publisher's counter had stood still.
 
@@ -310,7 +313,7 @@ def _stops(
         start = stops[-1] if stops else 0
         before, after = _in_view(pages[start:edge][::-1]), _in_view(pages[edge:])
         rise = min(page.least for page in after) - min(page.least for page in before)
-        if rise >= _least_stop(rise, pages[edge].arrived, clock):
+        if rise >= _least_stop(rise, pages[edge].arrived, clock, jitter):
             stops.append(edge)
     return stops
 
@@ -325,7 +328,7 @@ def _edges(pages: Sequence[Arrival]) -> list[int]:
     for n in range(len(pages) - 1, 0, -1):
         rest = min(rest, pages[n].least)
         packets += pages[n].packets
-        if rest - pages[n - 1].least >= (SMALL_STOP if packets >= STOP_PACKETS else LONG_STOP):
+        if rest - pages[n - 1].least >= (MARGIN if packets >= STOP_PACKETS else LONG_STOP):
             edges.append(n)
     return edges[::-1]
 
@@ -362,7 +365,9 @@ def _news(stretch: Stretch, slope: float) -> Iterator[tuple[float, float]]:
         before = ahead
 
 
-def _least_stop(rise: float, at: float, clock: Sequence[tuple[float, float]]) -> float:
+def _least_stop(
+    rise: float, at: float, clock: Sequence[tuple[float, float]], jitter: float
+) -> float:
     """How high a rise has to be at a moment, by what the publisher's clock did beside its samples.
 
     A clock that went on while the samples stopped proves a small one; one that did not, that the
@@ -371,9 +376,10 @@ def _least_stop(rise: float, at: float, clock: Sequence[tuple[float, float]]) ->
     """
     n = bisect_right(clock, at, key=lambda report: report[0])
     before, after = clock[max(0, n - 2) : n], clock[n : n + 2]
+    unproven = min(STOP, MARGIN + JITTERS * jitter)
     if not before or not after:
-        return STOP
+        return unproven
     shown = max(ahead for _, ahead in after) - min(ahead for _, ahead in before)
     if shown >= rise * 2 / 3:
-        return SMALL_STOP
-    return STOP if shown >= rise / 3 or len(after) < 2 else inf
+        return MARGIN
+    return unproven if shown >= rise / 3 or len(after) < 2 else STOP

@@ -55,7 +55,10 @@ HEARD_ON: Final[Mapping[Sides, tuple[str, str]]] = {
 
 #: Faults that no mix is without that is made of the same captures or tracks.
 BEYOND_MENDING: Final = frozenset(
-    {"late_start", "not_kept", "packets_missing", "octets_missing", "track_missing"}
+    {
+        *("late_start", "not_kept", "packets_missing", "octets_missing", "track_missing"),
+        *("misplaced", "not_played"),
+    }
 )
 
 #: Those of them that say for how long there is nothing; what is less apart is the same. Seconds.

@@ -1,0 +1,127 @@
+"""When a track's file plays its packets, held against when they came.
+
+A witness against the timeline: it does not ask where packets were placed, or by which rule. It
+knows when packets came (the journal) and at which position the same bytes lie in the finished file.
+Nobody could have heard a word before its first packet came, or waited long for one that is there.
+
+Pure. Times are seconds.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import inf
+from statistics import median
+from typing import Final, NamedTuple
+
+from egress_manager.domain.evidence import Playout
+
+#: What comes so long after the page before it begins an utterance. Seconds.
+PAUSE_SEC: Final = 0.3
+
+#: A word may be played this much before its first packet came, and what the network's jitter adds:
+#: the jitter of the utterance's pages, this many times. Seconds.
+EARLY_SEC: Final = 0.1
+JITTERS: Final = 3
+
+#: A word may be played this much after its first packet came. Seconds.
+LATE_SEC: Final = 0.25
+
+#: Pages that came in less than this part of the time that they last were held up by the network, or
+#: sent ahead of time: how late they are tells nothing.
+AT_ONCE: Final = 0.5
+
+
+class PlayedPage(NamedTuple):
+    """A page of a capture whose packets are looked for in the track's file.
+
+    `starts_at` and `ends_at` are moments: when its first packet came, and when its last one would
+    have come had none been late. `first_sec` is how long after it came the packet that came first
+    is played, `least_sec` the same of the least-delayed one (None: not found, or silent). `lasts`
+    is how much sound it has, `jitter` how much its delays differ. `packets` of those that carry
+    sound are looked for, `missing` are not in the file.
+    """
+
+    starts_at: float
+    ends_at: float
+    lasts: float
+    jitter: float
+    first_sec: float | None
+    least_sec: float | None
+    packets: int
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """Pages that came without a pause between them."""
+
+    pages: Sequence[PlayedPage]
+
+    @property
+    def starts_at(self) -> float:
+        """When its first packet came."""
+        return self.pages[0].starts_at
+
+    @property
+    def first_sec(self) -> float | None:
+        """How long after it came its first packet is played."""
+        return self.pages[0].first_sec
+
+    @property
+    def wrong_sec(self) -> float:
+        """By how much it is certainly played too early (negative) or too late; else 0.
+
+        The network may have held its first packets up, so its least-delayed one tells whether it is
+        too early. Its publisher may have sent most of it ahead of time, so its first one tells
+        whether it is too late.
+        """
+        least = [page.least_sec for page in self.pages if page.least_sec is not None]
+        if least and max(least) < -self.patience_sec and not self._came_at_once:
+            return max(least)
+        if self.first_sec is not None and self.first_sec > LATE_SEC:
+            return self.first_sec
+        return 0.0
+
+    @property
+    def patience_sec(self) -> float:
+        """How early it may be played, by the jitter of its network."""
+        return EARLY_SEC + JITTERS * median(page.jitter for page in self.pages)
+
+    @property
+    def _came_at_once(self) -> bool:
+        took = max(page.ends_at for page in self.pages) - self.starts_at
+        return took < AT_ONCE * sum(page.lasts for page in self.pages)
+
+
+def utterances(pages: Sequence[PlayedPage]) -> Iterator[Utterance]:
+    """The pages of one stretch, cut at every pause."""
+    start, ends_at = 0, -inf
+    for n, page in enumerate(pages):
+        if page.starts_at - ends_at > PAUSE_SEC and n > start:
+            yield Utterance(pages[start:n])
+            start = n
+        ends_at = page.ends_at
+    if pages:
+        yield Utterance(pages[start:])
+
+
+def playout(track_sid: str, found: Sequence[Utterance], begins_at: float) -> Playout:
+    """What is to be said of a track: the utterance that is farthest from its place.
+
+    If most utterances are played before their first packets came, that is no network's doing.
+    """
+    wrong = max(found, key=lambda one: abs(one.wrong_sec), default=None)
+    misplaced = wrong.wrong_sec if wrong else 0.0
+    usual = [one for one in found if one.first_sec is not None]
+    if not misplaced and usual:
+        middle = median(one.first_sec for one in usual if one.first_sec is not None)
+        if middle < -median(one.patience_sec for one in usual):
+            misplaced, wrong = middle, usual[0]
+    pages = [page for one in found for page in one.pages]
+    return Playout(
+        track_sid=track_sid,
+        at_sec=round(max(0.0, wrong.starts_at - begins_at), 3) if wrong and misplaced else 0.0,
+        misplaced_sec=round(misplaced, 3),
+        packets=sum(page.packets for page in pages),
+        missing=sum(page.missing for page in pages),
+    )
