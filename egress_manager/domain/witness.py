@@ -55,10 +55,11 @@ def sent(stories: Sequence[Story], begins_at: float, ends_at: float) -> tuple[Se
     """
     told: dict[str, list[list[Count]]] = defaultdict(list)
     for story in stories:
-        for track_sid, counts in counted(story):
-            within = [c for c in counts if begins_at - NEAR <= c.at <= ends_at]
-            if len(within) > 1:
-                told[track_sid].append(within)
+        for track_sid in {stretch.began.track_sid for stretch in story.stretches.values()}:
+            for _, counts in counted(story, track_sid):
+                within = [c for c in counts if begins_at - NEAR <= c.at <= ends_at]
+                if len(within) > 1:
+                    told[track_sid].append(within)
     return tuple(
         one
         for track_sid, runs in told.items()
@@ -68,16 +69,19 @@ def sent(stories: Sequence[Story], begins_at: float, ends_at: float) -> tuple[Se
     )
 
 
-def counted(story: Story) -> Iterator[tuple[str, list[Count]]]:
-    """For each subscription its track, and what was sent and kept of it by each report.
+def counted(story: Story, track_sid: str) -> Iterator[tuple[int, list[Count]]]:
+    """For each SSRC that brought a track, what was sent and kept of it by each report.
 
     The first count is where counting began, if that is known.
     """
-    for stretches in _by_ssrc(story).values():
+    by_ssrc: dict[int, list[Stretch]] = defaultdict(list)
+    for stretch in story.stretches_of(track_sid):
+        by_ssrc[stretch.began.ssrc].append(stretch)
+    for ssrc, stretches in by_ssrc.items():
         began = stretches[0].began
         zero = Count(began.at, began.packets_before or 0, 0, began.octets_before or 0, 0)
         reports = list(_counts(stretches))
-        yield began.track_sid, [zero, *reports] if _is_zero(zero, reports) else reports
+        yield ssrc, [zero, *reports] if _is_zero(zero, reports) else reports
 
 
 def _is_zero(zero: Count, reports: Sequence[Count]) -> bool:
@@ -115,14 +119,6 @@ def _told(track_sid: str, counts: Sequence[Count], begins_at: float) -> Iterator
     explained = sum(missing(*burst) for burst in bursts)
     if not bursts or missing(counts[0], counts[-1]) - explained > BURST:
         yield _between(track_sid, counts[0], counts[-1], begins_at)
-
-
-def _by_ssrc(story: Story) -> dict[tuple[str, int], list[Stretch]]:
-    """A capture's stretches, those together that one count runs through."""
-    found: dict[tuple[str, int], list[Stretch]] = defaultdict(list)
-    for stretch in story.stretches.values():
-        found[stretch.began.track_sid, stretch.began.ssrc].append(stretch)
-    return found
 
 
 def _counts(stretches: Sequence[Stretch]) -> Iterator[Count]:
