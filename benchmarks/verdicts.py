@@ -31,6 +31,8 @@ APART = 0.5
 #: Short calls last so long, and one begins so long after another. Seconds.
 SHORT, SHORT_APART = (3.0, 6.0), 1.0
 MUTES = 40
+#: What was recorded of one kind is listened to within this, on a machine that has no time. Seconds.
+JUDGED = 600.0
 #: How long a word is, and a mute after it. Seconds.
 WORD, MUTE = (0.3, 0.6), (0.1, 0.5)
 #: From when the recorder stands, the agent waits so long for the first caller. Seconds.
@@ -91,7 +93,7 @@ async def _verdicts(kind: Kind, seed: int) -> list[Document]:
         async with Stage(here.livekit, parts) as stage:
             beside = kind.beside(here, kind.calls) if kind.beside else asyncio.sleep(0)
             await asyncio.gather(stage.over(ends_at + 2 * SECONDS), beside)
-        found = await here.judged(kind.calls * kind.each)
+        found = await here.judged(kind.calls * kind.each, timeout=JUDGED)
     alarms = [one["reason"] for one in found if one["verdict"] != "verified"]
     say(f"{kind.name}, round {seed + 1} of {kind.rounds}: {len(found)} calls, alarms: {alarms}")
     return found
@@ -177,7 +179,10 @@ def _muting(calls: int, seed: int) -> list[Part]:
 
 
 def _standing(rooms: int, calls: int, seed: int) -> list[Part]:
-    """An agent a room who waits and answers; callers one after another."""
+    """An agent a room who waits and answers; callers one after another.
+
+    LiveKit closes a room that only an agent is in: somebody keeps it open.
+    """
     parts, begins_at = [], _begins_at(calls)
     for room in range(rooms):
         chance, at = random.Random(f"{room} {seed}"), begins_at + STANDS + APART * room
@@ -186,10 +191,12 @@ def _standing(rooms: int, calls: int, seed: int) -> list[Part]:
             ends_at = at + RINGS + FIXED
             lines = tuple(_lines(chance, at + RINGS, ends_at - 1, 0))
             phone = _part("phone", call, _fixed(room), at, lines, ends_at)
-            parts.append(phone)
+            parts.append(replace(phone, answers_at=at + RINGS))
             answers += _lines(chance, at + RINGS + 1, ends_at - 2, 1)
             at = ends_at + chance.uniform(*NEXT)
-        parts.append(_part("agent", 0, _fixed(room), begins_at, tuple(answers), at))
+        agent = _part("agent", 0, _fixed(room), begins_at, tuple(answers), at)
+        keeper = replace(agent, kind="browser", identity=f"keeper-{room}", lines=())
+        parts += [agent, replace(keeper, publishes=False)]
     return parts
 
 
