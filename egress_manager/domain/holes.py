@@ -4,7 +4,7 @@ Pure. Moments are seconds since 1970.
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from math import inf
 from typing import Final, NamedTuple
@@ -40,13 +40,19 @@ PAUSE: Final = "pause"
 LOSS: Final = "loss"
 JOINING: Final = "joining"
 DOWN: Final = "recorder down"
+CONNECTION: Final = "connection"
 CAUSES: Final = (
     UNREADABLE,
-    *(DOWN, "connection", "disk", JOINING, "unpublished", "mute", LOSS, NOT_RECORDED, PAUSE, ""),
+    *(DOWN, CONNECTION, "disk", JOINING, "unpublished", "mute", LOSS, NOT_RECORDED, PAUSE, ""),
 )
 
+#: An obstacle that is none: the packets of one subscription have their numbers then. Where none is
+#: missing, the server sent nothing, whatever else happened: a recorder that stood still lost none.
+NUMBERED: Final = "numbered"
+DISPROVED: Final = frozenset({DOWN, CONNECTION, JOINING})
+
 #: Why nothing reached the disk although it was sent: what came just before is as good as lost too.
-AWAY: Final = frozenset({DOWN, "connection", "disk"})
+AWAY: Final = frozenset({DOWN, CONNECTION, "disk"})
 #: A server that was asked for a track takes so long at most to send it. Seconds (measured: 0.13).
 SENDS_WITHIN: Final = 0.5
 
@@ -106,11 +112,19 @@ def _explained(gap: Covered, obstacles: Sequence[Obstacle]) -> list[Obstacle]:
     ordered = sorted(edges)
     told: list[Obstacle] = []
     for start, end in pairwise(ordered):
-        causes = [o.cause for o in across if o.start <= start and o.end >= end]
-        cause = min(causes, key=CAUSES.index, default="")
-        is_lost = gap.after_loss and cause in ("", PAUSE)
-        told.append(Obstacle(start, end, LOSS if is_lost else cause))
-    return _merged(told)
+        causes = {o.cause for o in across if o.start <= start and o.end >= end}
+        told.append(Obstacle(start, end, _strongest(causes, after_loss=gap.after_loss)))
+    return merged(told)
+
+
+def _strongest(causes: set[str], *, after_loss: bool) -> str:
+    """Of what may explain a part of a gap, what does; `after_loss`: packets are missing in it."""
+    if NUMBERED in causes:
+        causes = causes - {NUMBERED} | {PAUSE}
+        if not after_loss:
+            causes -= DISPROVED
+    cause = min(causes, key=CAUSES.index, default="")
+    return LOSS if after_loss and cause in ("", PAUSE) else cause
 
 
 def _named(parts: Sequence[Obstacle]) -> list[Obstacle]:
@@ -129,7 +143,7 @@ def _named(parts: Sequence[Obstacle]) -> list[Obstacle]:
             named[n] = part._replace(cause=before.cause)
         elif part.cause == "":
             named[n] = part._replace(cause=_cause_behind(before, _lasts(part)))
-    return _merged(named)
+    return merged(named)
 
 
 def _is_away(part: Obstacle) -> bool:
@@ -144,7 +158,7 @@ def _cause_behind(before: Obstacle | None, seconds: float) -> str:
 
 def _joined(parts: Sequence[Obstacle]) -> list[Obstacle]:
     """The same, where each part that is too short belongs to its neighbour, the graver one."""
-    if all(map(_is_short, parts)):
+    if parts and all(map(_is_short, parts)):
         return [Obstacle(parts[0].start, parts[-1].end, max(parts, key=_lasts).cause)]
     joined = list(parts)
     for _ in parts:
@@ -155,7 +169,7 @@ def _joined(parts: Sequence[Obstacle]) -> list[Obstacle]:
             break
         n, beside = found
         joined[n] = joined[n]._replace(cause=min(beside, key=CAUSES.index))
-        joined = _merged(joined)
+        joined = merged(joined)
     return joined
 
 
@@ -171,15 +185,15 @@ def _is_short(part: Obstacle) -> bool:
     return _lasts(part) < SHORTEST_PART.get(part.cause, SHORTEST_HOLE)
 
 
-def _merged(parts: Sequence[Obstacle]) -> list[Obstacle]:
+def merged(parts: Iterable[Obstacle]) -> list[Obstacle]:
     """The same, where neighbours of one cause are one."""
-    merged: list[Obstacle] = []
+    found: list[Obstacle] = []
     for part in parts:
-        if merged and merged[-1].cause == part.cause:
-            merged[-1] = merged[-1]._replace(end=part.end)
+        if found and found[-1].cause == part.cause and found[-1].end == part.start:
+            found[-1] = found[-1]._replace(end=part.end)
         else:
-            merged.append(part)
-    return merged
+            found.append(part)
+    return found
 
 
 def patched(
@@ -306,7 +320,7 @@ def _disconnected(stories: Sequence[Story], ends_at: float) -> Iterator[Obstacle
         for change, carries in _carrying(story.connections):
             if carries:
                 yield Obstacle(at, change.at, cause)
-            at, cause = (inf, "") if carries else (change.at, "connection")
+            at, cause = (inf, "") if carries else (change.at, CONNECTION)
         if at < ends_at and not story.ended:
             yield Obstacle(at, ends_at, cause)
 

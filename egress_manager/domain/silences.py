@@ -14,7 +14,7 @@ from math import inf
 from typing import Final, NamedTuple
 
 from egress_manager.domain.captures import Story
-from egress_manager.domain.holes import LOSS, PAUSE, Obstacle
+from egress_manager.domain.holes import LOSS, NUMBERED, PAUSE, Obstacle, merged
 from egress_manager.domain.witness import BURST, Count, counted, missing
 
 #: Counts of the server and ours agree if they differ by no more: what is on its way. Packets.
@@ -41,8 +41,8 @@ def silences(
     """The pauses and losses that are known of; of what else is `known`, nothing is said again."""
     subscriptions = sorted(one for story in stories for one in _subscriptions(story, track_sid))
     return [
-        *(Obstacle(one.first, one.last, PAUSE) for one in subscriptions),
-        *(each for one in subscriptions for each in _counted(one.counts)),
+        *(Obstacle(one.first, one.last, NUMBERED) for one in subscriptions),
+        *(each for one in subscriptions for each in merged(_counted(one.counts))),
         *_between(subscriptions, known),
         *_unreported(subscriptions, known, ends_at),
     ]

@@ -12,6 +12,7 @@ from egress_manager.domain.captures import (
     Story,
     StretchBegan,
     TrackChanged,
+    Trouble,
 )
 from egress_manager.domain.holes import Covered, holes, obstacles
 from egress_manager.domain.silences import REPORTS, silences
@@ -136,6 +137,16 @@ def test_packets_that_are_missing_by_their_numbers_are_lost():
     journal = Journal(-1.0, -1.0).hear(-0.5, 10.0).hear(14.0, 60.5, lost=200).end()
 
     assert told(journal) == [(10.0, 14.0, "loss")]
+
+
+@pytest.mark.parametrize(("lost", "cause"), [(0, "pause"), (75, "recorder down")])
+def test_a_recorder_that_stood_still_is_to_blame_for_what_is_missing_by_its_number(lost, cause):
+    """What waited for it in the kernel came after all: then the publisher stood still, too."""
+    journal = Journal(-1.0, -1.0).hear(-0.5, 10.0)
+    journal.story.tell([Trouble(AT + 11.5, "stalled", detail="1.500")])
+    journal.hear(11.5, 60.5, lost=lost).end()
+
+    assert told(journal) == [(10.0, 11.5, cause)]
 
 
 def test_what_the_server_counts_and_we_do_not_have_is_no_pause():
