@@ -26,12 +26,18 @@ class Line:
     """Something to say: at a time, else `pause` seconds after the line before (or the answer).
 
     `sound` is one of `chirp:SECONDS`, `beeps:SECONDS`, `speech:SECONDS:SEED`,
-    `tone:SECONDS:HERTZ`, `silence:SECONDS`, `sentence:NAME`.
+    `tone:SECONDS:HERTZ`, `silence:SECONDS`, `sentence:NAME`; `mute:SECONDS` is none: the track is
+    muted for so long.
     """
 
     sound: str
     at: float | None = None
     pause: float = 0.0
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether nothing is said, but the track is muted."""
+        return self.sound.startswith("mute:")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +74,8 @@ class Part:
     @property
     def is_plain(self) -> bool:
         """Whether a telephone can play it: it has nothing that only a participant can have."""
+        if any(line.is_mute for line in self.lines):
+            return False
         plain = Part(
             room=self.room,
             number=self.number,
@@ -109,7 +117,7 @@ def sound(description: str) -> PCM:
             return chirp(float(seconds))
         case "beeps", [seconds]:
             return beeps(float(seconds))
-        case "silence", [seconds]:
+        case "silence" | "mute", [seconds]:
             return silence(float(seconds))
         case "tone", [seconds, hertz]:
             return tone(float(seconds), float(hertz))

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from lab.actors import Actor, Happening
-from lab.participants import Manner
+from lab.participants import Manner, Participant
 from lab.phones import Agent, Answer, Browser, Phone, SipParticipant
 from lab.plans import Address, Line, Part, Plan, sound
-from lab.sounds import PCM
+from lab.sounds import PCM, RATE
 
 _ANSWER_TIMEOUT = 60.0
 Words = tuple[Line, PCM]
@@ -72,7 +72,12 @@ async def _recite(who: Actor, part: Part, words: list[Words], began: float) -> N
         if line.at is not None:
             await _wait_until(line.at, began)
         await asyncio.sleep(line.pause)
-        await who.say(pcm)
+        if line.is_mute and isinstance(who, Participant):
+            who.mute()
+            await asyncio.sleep(len(pcm) / RATE)
+            who.unmute()
+        else:
+            await who.say(pcm)
 
 
 def _cast(part: Part, address: Address) -> Actor:

@@ -15,6 +15,7 @@ from egress_manager.domain.captures import ParticipantChanged, Story, TrackChang
 from egress_manager.domain.holes import holes, obstacles
 from egress_manager.domain.recordings import RenderPlan, TrackFile
 from egress_manager.domain.sides import Sides
+from egress_manager.domain.silences import silences
 
 
 class Tally:
@@ -98,6 +99,7 @@ class TrackRender:
             reason = "" if self.made else _why_nothing(stories)
         kept = [span for span in weave.covered if span.end > begins_at and span.start < ends_at]
         known = obstacles(stories, track_sid, begins_at, ends_at)
+        known += silences(stories, track_sid, known, ends_at)
         first = weave.strands[0].placement if self.made else None
         participant = _participant(stories, self.track.participant_sid)
         return TrackFile(

@@ -103,7 +103,9 @@ class TrackGone:
 class StretchBegan:
     """A file is opened for one uninterrupted run of one track's packets from one SSRC.
 
-    `at` is the arrival of its first packet, whose first sample is granule 0.
+    `at` is the arrival of its first packet, whose first sample is granule 0. `packets_before` and
+    `octets_before` are what the server had sent of this SSRC before that packet: zero where the
+    subscription began with it, more where we had been listening for a while. None: not noted.
     """
 
     at: float
@@ -113,6 +115,8 @@ class StretchBegan:
     participant_sid: str
     ssrc: int
     rtp: int
+    packets_before: int | None = None
+    octets_before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,9 @@ class PageKept:
     ends at `until`, both granules. Counts are of this page: packets kept, octets of Opus in
     them, packets that never came, that came after asking again, that came when their place was
     passed (too late, or once more), and of those that were asked for again how many came more than
-    once.
+    once. `again` is how often these were asked for after the first time: the server may have sent
+    them as often. `skipped` packets came and carry nothing that has a place of its own, such as
+    silence that the server adds to a track that is muted.
     """
 
     at: float
@@ -144,6 +150,9 @@ class PageKept:
     start: int = -1
     first: int = -1
     jitter: float = -1.0
+    again: int = 0
+    skipped: int = 0
+    skipped_octets: int = 0
 
     @property
     def begins(self) -> int:
@@ -158,7 +167,8 @@ class SenderReport:
     """An RTCP sender report: the publisher's own clock `ntp` (seconds since 1970) at `granule`.
 
     The publisher's clock can be minutes off; only its pace is of use. `packets` and `octets` are
-    the sender's totals (RFC 3550, section 6.4.1).
+    the sender's totals (RFC 3550, section 6.4.1). `waiting` and `waiting_octets` are what had come
+    by then and is in a page that was written later. None: not noted.
     """
 
     at: float
@@ -167,6 +177,8 @@ class SenderReport:
     ntp: float
     packets: int
     octets: int
+    waiting: int | None = None
+    waiting_octets: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,11 +287,15 @@ def from_json(line: Mapping[str, Any]) -> Entry | None:
 
 @dataclass(slots=True)
 class Stretch:
-    """One stretch as its journal tells it: whose it is, and when its pages came."""
+    """One stretch as its journal tells it: whose it is, and when its pages came.
+
+    `pages_before` has, for each report, how many pages the journal had by then.
+    """
 
     began: StretchBegan
     pages: list[PageKept] = field(default_factory=list)
     reports: list[SenderReport] = field(default_factory=list)
+    pages_before: list[int] = field(default_factory=list)
     ended: StretchEnded | None = None
 
     @property
@@ -348,6 +364,7 @@ class Story:
                 stretch.pages.append(entry)
             case Stretch(), SenderReport():
                 stretch.reports.append(entry)
+                stretch.pages_before.append(len(stretch.pages))
             case Stretch(), StretchEnded():
                 stretch.ended = entry
 

@@ -191,6 +191,16 @@ class Sent:
     octets_sent: int
     octets_kept: int
 
+    @property
+    def packets_missing(self) -> int:
+        """How many of them were not kept."""
+        return self.packets_sent - self.packets_kept
+
+    @property
+    def octets_missing(self) -> int:
+        """How much of what was in them was not kept."""
+        return self.octets_sent - self.octets_kept
+
 
 @dataclass(frozen=True, slots=True)
 class Playout:

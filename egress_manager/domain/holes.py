@@ -4,7 +4,7 @@ Pure. Moments are seconds since 1970.
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from math import inf
 from typing import Final, NamedTuple
@@ -36,16 +36,32 @@ NOT_RECORDED: Final = "not_recorded"
 
 #: What explains a hole, the strongest first. `loss` is known only where nothing else explains it;
 #: a `pause` is no fault: the publisher sent nothing, because there was nothing to say.
+PAUSE: Final = "pause"
+LOSS: Final = "loss"
+JOINING: Final = "joining"
+DOWN: Final = "recorder down"
+CONNECTION: Final = "connection"
 CAUSES: Final = (
     UNREADABLE,
-    *("recorder down", "connection", "disk", "joining", "unpublished", "mute", "loss"),
-    NOT_RECORDED,
+    *(DOWN, CONNECTION, "disk", JOINING, "unpublished", "mute", LOSS, NOT_RECORDED, PAUSE, ""),
 )
-PAUSE: Final = "pause"
+
+#: An obstacle that is none: the packets of one subscription have their numbers then. Where none is
+#: missing, the server sent nothing, whatever else happened: a recorder that stood still lost none.
+NUMBERED: Final = "numbered"
+DISPROVED: Final = frozenset({DOWN, CONNECTION, JOINING})
+
+#: Why nothing reached the disk although it was sent: what came just before is as good as lost too.
+AWAY: Final = frozenset({DOWN, CONNECTION, "disk"})
+#: A server that was asked for a track takes so long at most to send it. Seconds (measured: 0.13).
+SENDS_WITHIN: Final = 0.5
 
 #: Shorter ones are not told, in seconds: lost packets are concealed and counted, people breathe.
 SHORTEST_HOLE: Final = 0.1
 SHORTEST_PAUSE: Final = 1.0
+SHORTEST: Final = {PAUSE: SHORTEST_PAUSE, JOINING: 0.05}
+#: A part of a hole that is shorter belongs to its neighbour. Seconds.
+SHORTEST_PART: Final = {PAUSE: 0.5, JOINING: 0.05}
 
 #: A recorder that is in the room so much later was not there when it was needed. Seconds.
 SLOW_JOIN: Final = 5.0
@@ -59,17 +75,21 @@ def holes(
 ) -> tuple[Hole, ...]:
     """The holes between the covered spans, in seconds since `begins_at`, each with its cause.
 
-    A hole that has one cause and then another is told as two.
+    A hole that has one cause and then another is told as two, and all of it is told, or nothing.
     """
     found: list[Obstacle] = []
     for gap in _gaps(covered, begins_at, ends_at):
-        found += _explained(gap, obstacles)
-    shortest = {PAUSE: SHORTEST_PAUSE}
+        parts = _joined(_named(_explained(gap, obstacles)))
+        if any(_lasts(part) >= SHORTEST.get(part.cause, SHORTEST_HOLE) for part in parts):
+            found += parts
     return tuple(
         Hole(round(hole.start - begins_at, 3), round(hole.end - begins_at, 3), hole.cause)
         for hole in found
-        if hole.end - hole.start >= shortest.get(hole.cause, SHORTEST_HOLE)
     )
+
+
+def _lasts(part: Obstacle) -> float:
+    return part.end - part.start
 
 
 def _gaps(covered: Sequence[Covered], begins_at: float, ends_at: float) -> Iterator[Covered]:
@@ -85,21 +105,95 @@ def _gaps(covered: Sequence[Covered], begins_at: float, ends_at: float) -> Itera
 
 
 def _explained(gap: Covered, obstacles: Sequence[Obstacle]) -> list[Obstacle]:
-    """A gap, cut wherever its strongest cause changes."""
+    """A gap, cut wherever its strongest cause changes; empty where nothing explains it."""
     across = [o for o in obstacles if o.start < gap.end and o.end > gap.start]
     edges = {gap.start, gap.end}
     edges.update(e for o in across for e in (o.start, o.end) if gap.start < e < gap.end)
     ordered = sorted(edges)
     told: list[Obstacle] = []
     for start, end in pairwise(ordered):
-        causes = [o.cause for o in across if o.start <= start and o.end >= end]
-        otherwise = "loss" if gap.after_loss else PAUSE
-        cause = min(causes, key=CAUSES.index, default=otherwise)
-        if told and told[-1].cause == cause:
-            told[-1] = told[-1]._replace(end=end)
+        causes = {o.cause for o in across if o.start <= start and o.end >= end}
+        told.append(Obstacle(start, end, _strongest(causes, after_loss=gap.after_loss)))
+    return merged(told)
+
+
+def _strongest(causes: set[str], *, after_loss: bool) -> str:
+    """Of what may explain a part of a gap, what does; `after_loss`: packets are missing in it."""
+    if NUMBERED in causes:
+        causes = causes - {NUMBERED} | {PAUSE}
+        if not after_loss:
+            causes -= DISPROVED
+    cause = min(causes, key=CAUSES.index, default="")
+    return LOSS if after_loss and cause in ("", PAUSE) else cause
+
+
+def _named(parts: Sequence[Obstacle]) -> list[Obstacle]:
+    """The same, where what nothing explains has the cause of its neighbour, or is a pause.
+
+    What a recorder had not written yet when it was cut off is lost with it, and when it is back
+    the server takes a moment to send. What is known to be lost beside that is lost by that.
+    """
+    named = list(parts)
+    for n, part in enumerate(parts):
+        before = named[n - 1] if n else None
+        after = parts[n + 1] if n + 1 < len(parts) else None
+        if part.cause in ("", LOSS) and after and _is_away(after):
+            named[n] = part._replace(cause=after.cause)
+        elif part.cause == LOSS and before and _is_away(before):
+            named[n] = part._replace(cause=before.cause)
+        elif part.cause == "":
+            named[n] = part._replace(cause=_cause_behind(before, _lasts(part)))
+    return merged(named)
+
+
+def _is_away(part: Obstacle) -> bool:
+    return part.cause in AWAY and _lasts(part) >= SHORTEST_HOLE
+
+
+def _cause_behind(before: Obstacle | None, seconds: float) -> str:
+    """Why nothing came for so long behind a part of a hole."""
+    was_late = before is not None and (before.cause == JOINING or _is_away(before))
+    return before.cause if before and was_late and seconds <= SENDS_WITHIN else PAUSE
+
+
+def _joined(parts: Sequence[Obstacle]) -> list[Obstacle]:
+    """The same, where each part that is too short belongs to its neighbour, the graver one."""
+    if parts and all(map(_is_short, parts)):
+        return [Obstacle(parts[0].start, parts[-1].end, max(parts, key=_lasts).cause)]
+    joined = list(parts)
+    for _ in parts:
+        found = next(
+            ((n, beside) for n in range(len(joined)) if (beside := _beside(joined, n))), None
+        )
+        if found is None:
+            break
+        n, beside = found
+        joined[n] = joined[n]._replace(cause=min(beside, key=CAUSES.index))
+        joined = merged(joined)
+    return joined
+
+
+def _beside(parts: Sequence[Obstacle], n: int) -> list[str]:
+    """The causes of the parts that one may belong to: of none, if it is long enough."""
+    if not _is_short(parts[n]):
+        return []
+    beside = [*parts[max(0, n - 1) : n], *parts[n + 1 : n + 2]]
+    return [part.cause for part in beside if not _is_short(part)]
+
+
+def _is_short(part: Obstacle) -> bool:
+    return _lasts(part) < SHORTEST_PART.get(part.cause, SHORTEST_HOLE)
+
+
+def merged(parts: Iterable[Obstacle]) -> list[Obstacle]:
+    """The same, where neighbours of one cause are one."""
+    found: list[Obstacle] = []
+    for part in parts:
+        if found and found[-1].cause == part.cause and found[-1].end == part.start:
+            found[-1] = found[-1]._replace(end=part.end)
         else:
-            told.append(Obstacle(start, end, cause))
-    return told
+            found.append(part)
+    return found
 
 
 def patched(
@@ -188,11 +282,11 @@ def _out_of_the_room(
     presence = sorted(
         (story.began.at, _stopped_at(story, stories, ends_at)) for story in stories if story.began
     )
-    at, cause = begins_at, "joining"
+    at, cause = begins_at, JOINING
     for start, end in presence:
         if start > at:
             yield Obstacle(at, start, cause)
-        at, cause = max(at, end), "recorder down"
+        at, cause = max(at, end), DOWN
     if at < ends_at:
         yield Obstacle(at, ends_at, cause)
 
@@ -222,11 +316,11 @@ def _disconnected(stories: Sequence[Story], ends_at: float) -> Iterator[Obstacle
         if story.began is None or not story.connections:
             continue
         at = story.began.at
-        cause = "joining" if at == first_at else "recorder down"
+        cause = JOINING if at == first_at else DOWN
         for change, carries in _carrying(story.connections):
             if carries:
                 yield Obstacle(at, change.at, cause)
-            at, cause = (inf, "") if carries else (change.at, "connection")
+            at, cause = (inf, "") if carries else (change.at, CONNECTION)
         if at < ends_at and not story.ended:
             yield Obstacle(at, ends_at, cause)
 
@@ -259,7 +353,7 @@ def _troubled(stories: Sequence[Story]) -> Iterator[Obstacle]:
                 end = kept[after] if after < len(kept) else story.last_at
                 yield Obstacle(trouble.at - QUIET_FOR / 5, end, "disk")
             elif trouble.what == "stalled":
-                yield Obstacle(trouble.at - float(trouble.detail), trouble.at, "recorder down")
+                yield Obstacle(trouble.at - float(trouble.detail), trouble.at, DOWN)
 
 
 def _unpublished(

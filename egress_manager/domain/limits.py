@@ -80,8 +80,11 @@ LATE: Final = 1.0
 PACKETS: Final = 25
 PACKETS_SHARE: Final = 0.005
 
-#: Of what was sent inside the packets, so much is kept at least (measured: 0.997).
+#: Of what was sent inside the packets, so much is kept at least (measured: 0.997), or all but so
+#: many octets: `PACKETS` of 64 kbit/s. Some are on their way when they are counted, and one second
+#: of speech may be as much as ten of silence.
 OCTETS_SHARE: Final = 0.95
+OCTETS: Final = 4000
 
 #: Of the packets that are looked for in a track's file this many, and this part of all, may be
 #: missing: when a clock is put right, a packet gives way to silence.

@@ -26,6 +26,7 @@ from egress_manager.domain.limits import (
     GONE,
     LATE,
     NO_FAULT,
+    OCTETS,
     OCTETS_SHARE,
     OTHERS,
     OUR_CAUSES,
@@ -332,14 +333,13 @@ def _of_the_witnesses(evidence: Evidence) -> Iterator[Finding]:
     sides = {claim.track_sid: claim.side for claim in evidence.claim.tracks}
     for sent in evidence.sent:
         side = sides.get(sent.track_sid, "")
-        lost = sent.packets_sent - sent.packets_kept
+        lost = sent.packets_missing
         if lost > max(PACKETS, PACKETS_SHARE * sent.packets_sent):
             yield Finding(
                 "packets_missing", side, sent.track_sid, sent.start_sec, sent.end_sec, lost
             )
-        elif sent.octets_kept < OCTETS_SHARE * sent.octets_sent and sent.packets_sent > PACKETS:
-            octets = sent.octets_sent - sent.octets_kept
-            yield Finding("octets_missing", side, sent.track_sid, amount=octets)
+        elif sent.octets_missing > max(OCTETS, (1 - OCTETS_SHARE) * sent.octets_sent):
+            yield Finding("octets_missing", side, sent.track_sid, amount=sent.octets_missing)
     for played in evidence.playouts:
         yield from _of_a_playout(played, sides.get(played.track_sid, ""))
     for track_sid in _strangers(evidence):

@@ -13,45 +13,50 @@ from itertools import accumulate, pairwise
 from math import inf
 from typing import Final, NamedTuple
 
-from egress_manager.domain.captures import TICKS, PageKept, Story, Stretch
+from egress_manager.domain.captures import PACKET, TICKS, PageKept, SenderReport, Story, Stretch
 from egress_manager.domain.evidence import Sent
-
-#: A packet lasts so long, where nothing else is known: 20 ms. Ticks.
-PACKET: Final = 960
 
 #: More packets than these, missing at once, are told of by themselves: half a second.
 BURST: Final = 25
+
+#: A report that came so long before a recording began is its beginning: a `BURST` can't be lost
+#: in so short a time. Seconds.
+NEAR: Final = 0.5
 
 #: Octets that LiveKit counts with every packet, beside what is in it: the header of RTP.
 HEADER: Final = 12
 
 
 class Count(NamedTuple):
-    """So many packets and octets, sent or kept, up to a moment."""
+    """So many packets and octets, sent or kept, up to a moment.
+
+    `lost` packets never came, as their numbers tell. `again` packets may have been sent once more
+    and lost on the way, although they were kept.
+    """
 
     at: float
     sent: int
     kept: int
     octets_sent: int
     octets_kept: int
+    lost: int = 0
+    again: int = 0
 
 
 def sent(stories: Sequence[Story], begins_at: float, ends_at: float) -> tuple[Sent, ...]:
     """What was sent and kept of each track, between the first and the last report of a call.
 
-    Beside the whole, each time between two reports in which more than `BURST` packets are missing.
-    Where two captures kept a track at the same time, what one lacks the other may have: of these
-    nothing is told.
+    Each time between two reports in which more than `BURST` packets are missing is told by itself;
+    the whole, too, unless these explain what is missing of it. Where two captures kept a track at
+    the same time, what one lacks the other may have: of these nothing is told.
     """
     told: dict[str, list[list[Count]]] = defaultdict(list)
     for story in stories:
-        for stretches in _by_ssrc(story).values():
-            began = stretches[0].began
-            counts = [Count(began.at, 0, 0, 0, 0), *_counts(stretches)]
-            before = [n for n, count in enumerate(counts) if count.at < begins_at]
-            within = [c for c in counts[before[-1] if before else 0 :] if c.at <= ends_at]
-            if len(within) > 1:
-                told[began.track_sid].append(within)
+        for track_sid in {stretch.began.track_sid for stretch in story.stretches.values()}:
+            for _, counts in counted(story, track_sid):
+                within = [c for c in counts if begins_at - NEAR <= c.at <= ends_at]
+                if len(within) > 1:
+                    told[track_sid].append(within)
     return tuple(
         one
         for track_sid, runs in told.items()
@@ -61,41 +66,81 @@ def sent(stories: Sequence[Story], begins_at: float, ends_at: float) -> tuple[Se
     )
 
 
+def counted(story: Story, track_sid: str) -> Iterator[tuple[int, list[Count]]]:
+    """For each SSRC that brought a track, what was sent and kept of it by each report.
+
+    The first count is where counting began, if that is known.
+    """
+    by_ssrc: dict[int, list[Stretch]] = defaultdict(list)
+    for stretch in story.stretches_of(track_sid):
+        by_ssrc[stretch.began.ssrc].append(stretch)
+    for ssrc, stretches in by_ssrc.items():
+        began = stretches[0].began
+        zero = Count(began.at, began.packets_before or 0, 0, began.octets_before or 0, 0)
+        reports = list(_counts(stretches))
+        yield ssrc, [zero, *reports] if _is_zero(zero, reports) else reports
+
+
+def _is_zero(zero: Count, reports: Sequence[Count]) -> bool:
+    """Whether the server can have sent what is missing at the first report since a beginning.
+
+    If it can't, it counts from an earlier one. Older journals do not say what was sent before.
+    """
+    if not reports or missing(zero, reports[0]) <= BURST:
+        return True
+    seconds = reports[0].at - zero.at
+    return reports[0].sent - zero.sent <= seconds * TICKS / PACKET + BURST
+
+
+def missing(first: Count, last: Count) -> int:
+    """How many of the packets that were sent between two counts were not kept.
+
+    One that was asked for more than once may have been sent as often, and some of these lost: so
+    far this explains more than what never came.
+    """
+    lacks = (last.sent - first.sent) - (last.kept - first.kept)
+    unexplained = max(0, lacks - (last.lost - first.lost))
+    return lacks - min(unexplained, last.again - first.again)
+
+
 def _told(track_sid: str, counts: Sequence[Count], begins_at: float) -> Iterator[Sent]:
-    """The whole of it, then where much is missing."""
-    yield _between(track_sid, counts[0], counts[-1], begins_at)
-    if len(counts) > 2:
-        for first, last in pairwise(counts):
-            part = _between(track_sid, first, last, begins_at)
-            if part.packets_sent - part.packets_kept > BURST:
-                yield part
-
-
-def _by_ssrc(story: Story) -> dict[tuple[str, int], list[Stretch]]:
-    """A capture's stretches, those together that one count runs through."""
-    found: dict[tuple[str, int], list[Stretch]] = defaultdict(list)
-    for stretch in story.stretches.values():
-        found[stretch.began.track_sid, stretch.began.ssrc].append(stretch)
-    return found
+    """The whole of it, and where much is missing."""
+    bursts: list[tuple[Count, Count]] = []
+    for first, last in pairwise(counts):
+        if missing(first, last) <= BURST:
+            continue
+        if bursts and bursts[-1][1] is first:
+            first = bursts.pop()[0]
+        bursts.append((first, last))
+    yield from (_between(track_sid, *burst, begins_at) for burst in bursts)
+    explained = sum(missing(*burst) for burst in bursts)
+    if not bursts or missing(counts[0], counts[-1]) - explained > BURST:
+        yield _between(track_sid, counts[0], counts[-1], begins_at)
 
 
 def _counts(stretches: Sequence[Stretch]) -> Iterator[Count]:
     """What was sent and kept at each report that counts."""
-    kept, octets = 0, 0
+    kept = octets = lost = again = 0
     for stretch in stretches:
         come = _Come(stretch.pages)
-        for report in stretch.reports:
+        more_lost = [0, *accumulate(page.lost for page in stretch.pages)]
+        more_again = [0, *accumulate(page.again for page in stretch.pages)]
+        for report, pages in zip(stretch.reports, stretch.pages_before, strict=True):
             if report.packets:
-                more, more_octets = come.by(report.at)
+                more, more_octets = come.by_report(report, pages)
                 yield Count(
                     report.at,
                     report.packets,
                     kept + more,
                     max(0, report.octets - HEADER * report.packets),
                     octets + more_octets,
+                    lost + more_lost[pages],
+                    again + more_again[pages],
                 )
         kept += come.packets[-1]
         octets += round(come.octets[-1])
+        lost += more_lost[-1]
+        again += more_again[-1]
 
 
 class _Come:
@@ -112,6 +157,18 @@ class _Come:
         self._begun = list(accumulate(_beginnings(pages, self._starts), max))
         self.packets = [0, *accumulate(map(_packets, pages))]
         self.octets = [0.0, *accumulate(map(_octets, pages))]
+
+    def by_report(self, report: SenderReport, pages: int) -> tuple[int, int]:
+        """Packets and octets that had come by a report, which stands behind so many pages.
+
+        Not more than what was kept in the end. Older journals do not say what was in no page yet:
+        then it is found by the time.
+        """
+        if report.waiting is None or report.waiting_octets is None:
+            return self.by(report.at)
+        octets = self.octets[pages] + report.waiting_octets
+        packets = min(self.packets[pages] + report.waiting, self.packets[-1])
+        return packets, round(min(octets, self.octets[-1]))
 
     def by(self, at: float) -> tuple[int, int]:
         """Packets and octets. What was sent twice is counted twice, as the server does."""
@@ -144,30 +201,34 @@ def _starts(pages: Iterable[PageKept]) -> Iterator[int]:
     """The granule at which each page begins."""
     end = 0
     for page in pages:
-        yield max(end, min(page.granule, page.until - page.packets * PACKET))
+        yield max(end, page.begins)
         end = page.until
 
 
 def _packets(page: PageKept) -> int:
-    """How often the server sent what a page holds: what it was asked for again, twice."""
-    return page.packets + page.recovered + page.duplicate
+    """How often the server sent what came with a page: what it was asked for again, twice."""
+    return page.packets + page.recovered + page.duplicate + page.skipped
 
 
 def _octets(page: PageKept) -> float:
     """The octets of all these: one that came twice is as long as the page's others."""
-    return page.octets * _packets(page) / max(1, page.packets)
+    twice = (page.recovered + page.duplicate) / max(1, page.packets)
+    return page.octets * (1 + twice) + page.skipped_octets
 
 
 def _between(track_sid: str, first: Count, last: Count, begins_at: float) -> Sent:
     """What came between two counts; times in seconds since the call's beginning."""
+    packets, kept = last.sent - first.sent, last.kept - first.kept
+    was_there = packets - missing(first, last)
+    octets = (last.octets_kept - first.octets_kept) * was_there / max(1, kept)
     return Sent(
         track_sid,
         round(first.at - begins_at, 3),
         round(last.at - begins_at, 3),
-        last.sent - first.sent,
-        last.kept - first.kept,
+        packets,
+        was_there,
         last.octets_sent - first.octets_sent,
-        last.octets_kept - first.octets_kept,
+        round(octets),
     )
 
 

@@ -26,7 +26,7 @@ from egress_manager.domain.captures import (
 from egress_manager.recorder.append import AppendFile
 from egress_manager.recorder.clock import now
 from egress_manager.recorder.journal import Journal
-from egress_manager.recorder.reception import Kept
+from egress_manager.recorder.reception import Amount, Kept
 from egress_manager.recorder.roster import News
 from egress_manager.recorder.stretch import StretchWriter
 
@@ -136,9 +136,9 @@ class Capture:
         self._write(Trouble(now(), "stalled", detail=f"{seconds:.3f}"))
 
     def open_stretch(
-        self, track_sid: str, participant_sid: str, ssrc: int, first: Kept
+        self, track_sid: str, participant_sid: str, ssrc: int, first: Kept, before: Amount
     ) -> StretchWriter | None:
-        """A writer for a run that begins with this packet.
+        """A writer for a run that begins with this packet; `before` is what was sent before it.
 
         None where the packet can't be understood, or where its track is gone: LiveKit ends a
         track with some frames of silence.
@@ -149,7 +149,14 @@ class Capture:
         self._stretches += 1
         name = f"stretch-{self._stretches:04}.ogg"
         began = StretchBegan(
-            first.arrived, self._stretches, name, track_sid, participant_sid, ssrc, first.timestamp
+            first.arrived,
+            self._stretches,
+            name,
+            track_sid,
+            participant_sid,
+            ssrc,
+            first.timestamp,
+            *before,
         )
         self._write(began)
         writer = StretchWriter(self.directory / name, began, self._write)

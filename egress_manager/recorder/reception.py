@@ -6,8 +6,10 @@ unwrapped to integers that never wrap.
 
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final, NamedTuple
 
+from egress_manager.domain.captures import TICKS
 from egress_manager.recorder.rtp import RtpPacket
 
 #: How long a missing packet is waited for, once it was asked for. Seconds. Half a second is what a
@@ -24,10 +26,22 @@ ASK_FOR: Final = 100
 #: A jump of the sequence number by more than this is another sender's numbering, not loss.
 RESTART: Final = 3000
 
+#: Packets follow each other at least so closely, until it is known how they do: 2.5 ms. Ticks.
+SHORTEST: Final = 120
+#: A packet may come so much earlier than any before it, and be no leap of the timestamps. Ticks.
+EARLIER: Final = TICKS // 2
+
 #: Of so many packets that came after asking it is known that they did, should they come once more.
 REMEMBERED: Final = 256
 
 _SPAN: Final = 1 << 16
+
+
+class Amount(NamedTuple):
+    """So many packets, and the octets in them."""
+
+    packets: int = 0
+    octets: int = 0
 
 
 class Kept(NamedTuple):
@@ -46,25 +60,40 @@ class Counts:
     recovered: int = 0
     late: int = 0
     duplicate: int = 0
+    again: int = 0
+    skipped: int = 0
+    skipped_octets: int = 0
+
+    def add(self, other: "Counts") -> None:
+        """Count what another one has counted, too."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    @property
+    def extra(self) -> Amount:
+        """What came beside the packets that were kept."""
+        return Amount(self.recovered + self.duplicate + self.skipped, self.skipped_octets)
 
 
 @dataclass(slots=True)
 class _Gap:
     """A sequence number that is missing: since when and how long it is waited for.
 
-    One before the first packet may never have been sent: it does not count as lost. `asked_at` is
-    when it was asked for last.
+    One before the first packet may never have been sent: it does not count as lost. `asked` is how
+    often it was asked for, `asked_at` when it was last.
     """
 
     since: float
     patience: float = PATIENCE
     is_certain: bool = True
     asked_at: float = 0.0
+    asked: int = 0
 
     def ask(self, now: float) -> None:
         """It is asked for: what was read late could not be asked for when it came."""
         self.since = self.since if self.asked_at else now
         self.asked_at = now
+        self.asked += 1
 
 
 @dataclass(slots=True)
@@ -78,6 +107,8 @@ class Reception:
     _next: int = -1
     _seen_until: int = 0
     _timestamp: int = 0
+    _step: int = 0
+    _earliest: float = inf
     _held: dict[int, Kept] = field(default_factory=dict)
     _gaps: dict[int, _Gap] = field(default_factory=dict)
     _recovered: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
@@ -85,18 +116,27 @@ class Reception:
     def take(self, packet: RtpPacket, arrived: float) -> list[Kept]:
         """Take one packet as it arrives; the packets that are in order now."""
         if self._next < 0:
+            self._timestamp = packet.timestamp
             self._begin(packet, arrived)
         timestamp = _unwrap(packet.timestamp, self._timestamp, 32)
         if packet.sequence == self._next % _SPAN and not self._held:
             self._next = self._seen_until = self._next + 1
+            step, delay = timestamp - self._timestamp, arrived * TICKS - timestamp
+            if step > 0 and (step < self._step or not self._step):
+                self._step = step
+            if delay < self._earliest:
+                self._earliest = delay
             self._timestamp = timestamp
             return [Kept(timestamp, packet.payload, arrived)]
         sequence = _unwrap(packet.sequence, self._next, 16)
-        if abs(sequence - self._next) > RESTART:
+        kept = Kept(timestamp, packet.payload, arrived)
+        missing = sequence - self._seen_until
+        is_loss = missing <= 0 or self._may_lack(missing, kept)
+        if abs(sequence - self._next) > RESTART or (missing > HEAD and not is_loss):
             released = self.drain()
             self._begin(packet, arrived)
             return [*released, *self.take(packet, arrived)]
-        return self._take_out_of_order(sequence, Kept(timestamp, packet.payload, arrived))
+        return self._take_out_of_order(sequence, kept, is_loss=is_loss)
 
     def give_up(self, now: float) -> list[Kept]:
         """Stop waiting for what is missing too long; the packets that are in order now."""
@@ -111,7 +151,14 @@ class Reception:
 
     def drain(self) -> list[Kept]:
         """Everything that is held back: nothing more will come."""
-        return self.give_up(float("inf")) if self._gaps else []
+        return self.give_up(inf) if self._gaps else []
+
+    @property
+    def waiting(self) -> Amount:
+        """What came and was not let go of."""
+        extra = self._counts.extra if self._counts else Amount()
+        held = sum(len(kept.payload) for kept in self._held.values())
+        return Amount(len(self._held) + extra.packets, held + extra.octets)
 
     @property
     def has_gaps(self) -> bool:
@@ -145,14 +192,27 @@ class Reception:
         """Count from this packet, with room for some that may have been sent before it."""
         self._recovered.clear()
         first = packet.sequence + _SPAN  # so that no number below it is ever negative
-        self._timestamp = packet.timestamp
+        self._earliest = inf
         self._next, self._seen_until = first - HEAD, first
         self._gaps = {
             sequence: _Gap(arrived, HEAD_PATIENCE, is_certain=False)
             for sequence in range(self._next, first)
         }
 
-    def _take_out_of_order(self, sequence: int, kept: Kept) -> list[Kept]:
+    def _may_lack(self, missing: int, kept: Kept) -> bool:
+        """Whether so many packets may be missing before this one, or it is numbered anew.
+
+        They need time: on the publisher's clock since the packet before, and on ours since that
+        one could have come. A publisher who was held up sends much at once, and what it lost
+        meanwhile is missing although hardly any time has gone by since the last one came.
+        """
+        newest = self._held.get(self._seen_until - 1)
+        since = newest.timestamp if newest else self._timestamp
+        by_clock = kept.arrived * TICKS - self._earliest + EARLIER if self._earliest < inf else inf
+        room = min(kept.timestamp, by_clock) - since
+        return missing < room / max(self._step, SHORTEST)
+
+    def _take_out_of_order(self, sequence: int, kept: Kept, *, is_loss: bool) -> list[Kept]:
         if sequence < self._next or sequence in self._held:
             if sequence in self._recovered:
                 self._count.duplicate += 1
@@ -162,9 +222,11 @@ class Reception:
         gap = self._gaps.pop(sequence, None)
         if gap is not None and gap.asked_at and gap.is_certain:
             self._count.recovered += 1
+            self._count.again += gap.asked - 1
             self._recovered.append(sequence)
         for missing in range(self._seen_until, sequence):
-            self._gaps[missing] = _Gap(kept.arrived)
+            patience = PATIENCE if is_loss else HEAD_PATIENCE
+            self._gaps[missing] = _Gap(kept.arrived, patience, is_certain=is_loss)
         self._seen_until = max(self._seen_until, sequence + 1)
         self._held[sequence] = kept
         return self._release()

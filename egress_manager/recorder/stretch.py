@@ -3,6 +3,7 @@
 Nothing is invented: where audio is missing, a page ends and the next one's granule is further on.
 """
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from egress_manager.domain.captures import (
     StretchEnded,
 )
 from egress_manager.recorder.append import AppendFile
-from egress_manager.recorder.reception import Counts, Kept
+from egress_manager.recorder.reception import Amount, Counts, Kept
 from egress_manager.recorder.rtp import Report
 
 #: A page is written when it holds this much: what a kill may cost. Ticks.
@@ -54,7 +55,7 @@ class StretchWriter:
         self._arrived = began.at
         self._least: tuple[float, int, float] = (float("inf"), 0, 0.0)
         self._latest = float("-inf")
-        self._counts = Counts()
+        self.counts = Counts()
 
     def fits(self, kept: Kept) -> bool:
         """Whether a packet goes on where this stretch stands, by its timestamp and arrival."""
@@ -68,6 +69,8 @@ class StretchWriter:
         ticks = opus.duration(kept.payload)
         granule = kept.timestamp - self._base
         if not ticks or granule < self._end:
+            self.counts.skipped += 1
+            self.counts.skipped_octets += len(kept.payload)
             return
         segments = ogg.segments(len(kept.payload))
         stalled = kept.arrived - self._arrived > STALL
@@ -91,17 +94,22 @@ class StretchWriter:
 
     def note(self, counts: Counts) -> None:
         """Add what happened to packets meanwhile; it stands in the next page's entry."""
-        self._counts.lost += counts.lost
-        self._counts.recovered += counts.recovered
-        self._counts.late += counts.late
-        self._counts.duplicate += counts.duplicate
+        self.counts.add(counts)
 
-    def report(self, report: Report, timestamp: int, now: float) -> None:
-        """Journal a sender report whose unwrapped timestamp is given."""
+    def report(self, report: Report, timestamp: int, now: float, held: Amount) -> None:
+        """Journal a sender report whose unwrapped timestamp is given; `held` is yet to be added."""
         granule = timestamp - self._base
+        extra = self.counts.extra
         self._tell(
             SenderReport(
-                now, self.began.stretch, granule, report.ntp, report.packets, report.octets
+                now,
+                self.began.stretch,
+                granule,
+                report.ntp,
+                report.packets,
+                report.octets,
+                waiting=len(self._packets) + extra.packets + held.packets,
+                waiting_octets=sum(map(len, self._packets)) + extra.octets + held.octets,
             )
         )
 
@@ -117,7 +125,7 @@ class StretchWriter:
         self._sequence += 1
         self._tell(self._page_kept())
         self._packets, self._segments = [], 0
-        self._least, self._counts = (float("inf"), 0, 0.0), Counts()
+        self._least, self.counts = (float("inf"), 0, 0.0), Counts()
         self._latest = float("-inf")
 
     def flush_older_than(self, moment: float) -> None:
@@ -141,12 +149,9 @@ class StretchWriter:
             until=self._end,
             packets=len(self._packets),
             octets=sum(map(len, self._packets)),
-            lost=self._counts.lost,
-            recovered=self._counts.recovered,
-            late=self._counts.late,
-            duplicate=self._counts.duplicate,
             came=self._came,
             start=self._page_start,
             first=self._first,
             jitter=round(self._latest - delay, 6),
+            **dataclasses.asdict(self.counts),
         )

@@ -17,7 +17,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
+from itertools import accumulate, compress, pairwise
 from math import inf
 from pathlib import Path
 
@@ -49,6 +49,8 @@ FRAME = 960
 PAGE = 24_000
 #: Octets that LiveKit counts with every packet beside what is in it.
 RTP_HEADER = 12
+#: Octets of a packet of silence.
+SILENT = 3
 #: How often LiveKit reports, and how often its SDK does on average. Seconds (measured).
 REPORT_EVERY = 3.0
 PUBLISHERS_REPORT_EVERY = 5.0
@@ -65,7 +67,9 @@ class Line:
     `stops`: spans, in the time of the room, in which the publisher sends nothing and does not count
     either; its `sound` has to be silent there, and goes on where it was. `leaps`: when its
     timestamps leap, and by how much. `ahead`: so much of each utterance (after a frame of digital
-    silence) is sent at once, and the rest of it as early.
+    silence) is sent at once, and the rest of it as early. `before`: so many packets were sent to
+    the recorder before the call, to which it listened all the time. `skipped`: behind every pause
+    come so many packets that have no place, as the server adds them to a mute.
     """
 
     identity: str
@@ -88,6 +92,8 @@ class Line:
     bits: int = 32_000
     seed: int = 1
     encrypted: bool = False
+    before: int = 0
+    skipped: int = 0
 
     @property
     def track_sid(self) -> str:
@@ -265,11 +271,21 @@ def _stretch(line: Line, number: int, packets: list[Sent]) -> tuple[list[Entry],
     first, file = packets[0], f"stretch-{number:04}.ogg"
     entries: list[Entry] = [
         StretchBegan(
-            first.arrived, number, file, line.track_sid, line.participant_sid, number, 4711
+            first.arrived,
+            number,
+            file,
+            line.track_sid,
+            line.participant_sid,
+            number,
+            4711,
+            line.before,
+            line.before * SILENT,
         )
     ]
+    pages = list(_pages(packets))
+    skipped = list(_skipped(line, pages))
     appends = [Append(first.arrived, file, ogg.head_pages(number, 1 + line.stereo))]
-    for sequence, page in enumerate(_pages(packets), 2):
+    for sequence, page in enumerate(pages, 2):
         until = page[-1].granule + FRAME - first.granule
         delays = [p.arrived - p.granule / TICKS for p in page]
         least = page[delays.index(min(delays))]
@@ -288,11 +304,13 @@ def _stretch(line: Line, number: int, packets: list[Sent]) -> tuple[list[Entry],
                 start=page[0].granule - first.granule,
                 first=page[0].granule - first.granule,
                 jitter=max(delays) - min(delays),
+                skipped=skipped[sequence - 2],
+                skipped_octets=skipped[sequence - 2] * SILENT,
             )
         )
         data = ogg.page([p.payload for p in page], until, number, sequence)
         appends.append(Append(at, file, data))
-    entries += _reports(line, number, packets) if line.reports else []
+    entries += _reports(line, number, pages, skipped) if line.reports else []
     until = packets[-1].granule + FRAME - first.granule
     entries.append(StretchEnded(packets[-1].arrived, number, until, "unpublished"))
     return entries, appends
@@ -313,14 +331,27 @@ def _pages(packets: list[Sent]) -> Iterator[list[Sent]]:
     yield page
 
 
-def _reports(line: Line, number: int, packets: list[Sent]) -> Iterator[SenderReport]:
+def _skipped(line: Line, pages: list[list[Sent]]) -> Iterator[int]:
+    """How many packets without a place came with each page: behind a pause some."""
+    yield 0
+    for before, page in pairwise(pages):
+        yield line.skipped if page[0].granule != before[-1].granule + FRAME else 0
+
+
+def _reports(
+    line: Line, number: int, pages: list[list[Sent]], skipped: list[int]
+) -> Iterator[SenderReport]:
     """The server's reports, one in three seconds.
 
     They count what was sent, and are made up from the publisher's newest one, as LiveKit does it.
     """
-    chance, octets = random.Random(line.seed + 1), [0]
-    for packet in packets:
-        octets.append(octets[-1] + len(packet.payload) + RTP_HEADER)
+    packets = [packet for page in pages for packet in page]
+    chance = random.Random(line.seed + 1)
+    sizes = list(accumulate((len(packet.payload) for packet in packets), initial=0))
+    more = [n for n, page in zip(skipped, pages, strict=True) for n in (n, *[0] * (len(page) - 1))]
+    extra = list(accumulate(more, initial=0))
+    ends = [page[-1].arrived for page in pages]
+    written = list(accumulate(map(len, pages), initial=0))
     sent = [packet.sent for packet in packets]
     publishers = list(_publishers_reports(line, packets, chance))
     newest, at = 0, packets[0].sent + REPORT_EVERY
@@ -329,13 +360,19 @@ def _reports(line: Line, number: int, packets: list[Sent]) -> Iterator[SenderRep
             newest += 1
         since, granule, ntp = publishers[newest]
         count = bisect_right(sent, at)
+        came_at = max(packets[count - 1].arrived, BEGINS_AT + line.published + at + line.delay)
+        before = written[bisect_right(ends, came_at)]
+        come = bisect_right(packets, came_at, key=lambda packet: packet.arrived)
+        total = line.before + count + extra[count]
         yield SenderReport(
-            max(packets[count - 1].arrived, BEGINS_AT + line.published + at + line.delay),
+            came_at,
             number,
             round(granule + (at - since) * TICKS) - packets[0].granule,
             ntp + at - since,
-            count,
-            octets[count],
+            total,
+            sizes[count] + (line.before + extra[count]) * SILENT + total * RTP_HEADER,
+            come - before + extra[come] - extra[before],
+            sizes[come] - sizes[before] + (extra[come] - extra[before]) * SILENT,
         )
         at += REPORT_EVERY
 

@@ -233,3 +233,8 @@ def test_what_is_heard_in_a_hole_makes_it_smaller():
         (12.0, 15.0, "piece_unreadable"),
         (15.0, 20.0, "joining"),
     ]
+
+
+def test_what_lasts_no_time_has_no_holes():
+    """A recording that was stopped as it began."""
+    assert holes([], [], AT, AT) == ()

@@ -26,6 +26,8 @@ from tests.unit.audio import made_up
 from tests.unit.audio.made_up import BEGINS_AT, FRAME, Line
 
 SECONDS: Final = 24.0
+#: How long a short call is.
+SHORT: Final = (3.0, 6.0)
 
 #: Where lines of a made-up telephone end. Hz.
 _BAND: Final = (250.0, 3500.0)
@@ -69,17 +71,20 @@ def make(made_of: Scene, directory: Path, *, written: made_up.Script | None = No
         try:
             next(work)
         except StopIteration as end:
-            return Made(made_of, claim_of(end.value, directory, made_of.mix_format), end.value)
+            claim = claim_of(end.value, directory, made_of.mix_format)
+            return Made(made_of, replace(claim, ends_at=plan.ends_at), end.value)
 
 
 def claim_of(rendered: Rendered, directory: Path, mix_format: str) -> Claim:
-    """What a document says of these files."""
+    """What a document says of these files, and of the capture that they were made of."""
     return Claim(
         path=str(directory / rendered.filepath),
         format=mix_format,
         sample_rate=TICKS,
         duration_sec=rendered.duration_sec,
         size_bytes=rendered.size_bytes,
+        captures=(str(directory / "cap_1"),),
+        begins_at=BEGINS_AT,
         tracks=tuple(
             TrackClaim(
                 track_sid=track.track_sid,
@@ -98,6 +103,7 @@ def claim_of(rendered: Rendered, directory: Path, mix_format: str) -> Claim:
 def scene(name: str, seed: int = 1, seconds: float = SECONDS, **more: object) -> Scene:
     """A call of one kind; each seed has other words at other times, and other levels."""
     chance = random.Random(f"{name} {seed}")
+    seconds = chance.uniform(*SHORT) if name == "short" else seconds
     lines = SCENES[name](chance, seconds)
     return Scene(name, tuple(lines), seconds, **more)  # type: ignore[arg-type]
 
@@ -483,6 +489,29 @@ def _few_words(chance: random.Random, seconds: float) -> Lines:
     return _pair(chance, sides)
 
 
+def _short(chance: random.Random, seconds: float) -> Lines:
+    """One report of the server at most; most is silence, and a word may be loud."""
+    sides = made_up.silence(seconds), made_up.silence(seconds)
+    for side, who in zip(sides, ("caller", "agent"), strict=True):
+        put(side, chance.uniform(0, seconds - 1.2), _said(chance, who)[: round(1.2 * TICKS)])
+    return _pair(chance, sides)
+
+
+def _mutes(chance: random.Random, seconds: float) -> Lines:
+    """Words of half a second; between them both are muted, and the server adds silence."""
+    sides = talk(chance, seconds, overlap=1.0)
+    for side in sides:
+        for n in range(int(seconds)):
+            side[n * TICKS + TICKS // 2 : (n + 1) * TICKS] = 0
+    return _pair(chance, sides, dtx=True, skipped=2)
+
+
+def _standing(chance: random.Random, seconds: float) -> Lines:
+    """A fixed room: the recorder has been listening to the agent for a while."""
+    caller, agent = _pair(chance, talk(chance, seconds))
+    return [caller, replace(agent, before=chance.randint(10, 100_000))]
+
+
 def _lively(chance: random.Random, seconds: float) -> Lines:
     """Hardly a pause: what defects are made of."""
     return _pair(chance, talk(chance, seconds, pause=(0.1, 0.5), overlap=0.3))
@@ -518,5 +547,8 @@ SCENES: Final[dict[str, Callable[[random.Random, float], Lines]]] = {
     "music beside": _music_beside,
     "whispers": _whispers,
     "few words": _few_words,
+    "short": _short,
+    "mutes": _mutes,
+    "standing": _standing,
     "lively": _lively,
 }

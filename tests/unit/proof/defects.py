@@ -4,19 +4,20 @@ Each defect takes a clean call and leaves a file that is wrong in one way, as re
 left them, and says by which name it has to be found.
 """
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import av
 import numpy as np
 
 from egress_manager.audio.encode import RECIPES, Encoder
 from egress_manager.audio.mix import limited
-from egress_manager.domain.captures import TICKS
+from egress_manager.domain.captures import JOURNAL, TICKS
 from egress_manager.domain.evidence import Claim
 from tests.unit.audio import made_up
 from tests.unit.proof import calls
@@ -162,6 +163,7 @@ def decibels(value: float) -> float:
 # --- defects --------------------------------------------------------------------------------------
 
 Spoil = Callable[[Clean], Claim]
+Facts = dict[str, Any]
 
 
 def _silent(sides: tuple[int, ...], level: float | None) -> Spoil:
@@ -415,6 +417,42 @@ def _one_channel(clean: Clean) -> Claim:
     return remixed(clean, clean.sound.mean(axis=0, keepdims=True), fast_start=True)
 
 
+def _pages_dropped(count: int) -> Spoil:
+    """Some pages of the caller never reached the journal, in the middle of the call."""
+
+    def change(pages: list[Facts]) -> list[Facts]:
+        middle = len(pages) // 2
+        return [*pages[:middle], *pages[middle + count :]]
+
+    return lambda clean: _journaled(clean, change)
+
+
+def _octets_lost(part: float) -> Spoil:
+    """Of what was in the caller's packets, so much was not kept."""
+
+    def change(pages: list[Facts]) -> list[Facts]:
+        return [page | {"octets": round(page["octets"] * (1 - part))} for page in pages]
+
+    return lambda clean: _journaled(clean, change)
+
+
+def _journaled(clean: Clean, change: Callable[[list[Facts]], list[Facts]]) -> Claim:
+    """The same files, of a capture whose journal has other pages of the caller."""
+    claim = clean.call.claim
+    lines = (Path(claim.captures[0]) / JOURNAL).read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    pages = [entry for entry in entries if entry["is"] == "page" and entry["stretch"] == 1]
+    kept = {page["until"]: page for page in change(pages)}
+    spoilt = clean.directory / "cap_spoilt"
+    spoilt.mkdir()
+    with (spoilt / JOURNAL).open("w") as journal:
+        for entry in entries:
+            entry = kept.get(entry["until"]) if entry in pages else entry
+            if entry is not None:
+                journal.write(json.dumps(entry) + "\n")
+    return replace(claim, captures=(str(spoilt),))
+
+
 def _other_size(more: int) -> Spoil:
     return lambda clean: replace(
         clean.call.claim, size_bytes=(clean.call.claim.size_bytes or 0) + more
@@ -513,10 +551,19 @@ def _of_the_file() -> Iterator[Defect]:
     yield Defect("size", "a thousand bytes less", _other_size(1000))
 
 
+def _of_the_counts() -> Iterator[Defect]:
+    """What is lost between the wire and the disk: the server has counted it."""
+    for pages in (2, 4, 10):
+        yield Defect("packets_missing", f"{pages} pages", _pages_dropped(pages))
+    for part in (0.5, 0.9):
+        yield Defect("octets_missing", f"{part} of what was in packets", _octets_lost(part))
+
+
 DEFECTS: Final = (
     *_of_one_side(LEFT, "left"),
     *_of_one_side(RIGHT, "right"),
     *_of_both_sides(),
     *_of_time(),
     *_of_the_file(),
+    *_of_the_counts(),
 )

@@ -13,7 +13,7 @@ from egress_manager.domain.captures import (
     StretchBegan,
     StretchEnded,
 )
-from egress_manager.recorder.reception import Counts, Kept
+from egress_manager.recorder.reception import Amount, Counts, Kept
 from egress_manager.recorder.rtp import Report
 from egress_manager.recorder.stretch import LEAP, PAGE, StretchWriter
 
@@ -157,9 +157,9 @@ def test_a_page_ends_before_a_stall(tmp_path):
 def test_a_sender_report_is_journaled_at_its_granule(tmp_path):
     """The publisher's clock at a place in the file."""
     writing = Writing(tmp_path)
-    writing.writer.report(Report(42, 7.5, 0, 3, 300), FIRST + 480, 101.0)
+    writing.writer.report(Report(42, 7.5, 0, 3, 300), FIRST + 480, 101.0, Amount(2, 60))
 
-    assert writing.entries(SenderReport) == [SenderReport(101.0, 1, 480, 7.5, 3, 300)]
+    assert writing.entries(SenderReport) == [SenderReport(101.0, 1, 480, 7.5, 3, 300, 2, 60)]
 
 
 def test_the_end_says_where_the_last_packet_ends(tmp_path):
