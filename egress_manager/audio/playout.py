@@ -7,13 +7,13 @@ from typing import Final, NamedTuple
 
 from egress_manager.audio import ogg, opus
 from egress_manager.audio.decode import LOOKAHEAD
-from egress_manager.audio.source import CaptureFiles
+from egress_manager.audio.source import CaptureFiles, SoundPage
 from egress_manager.domain.captures import TICKS, PageKept, Stretch
 from egress_manager.domain.evidence import Claim, Playout
 from egress_manager.domain.playout import PlayedPage, Utterance, playout, utterances
 
-#: Shorter packets carry silence or comfort noise: many are alike. Bytes.
-SHORTEST: Final = 20
+#: Shorter packets carry silence: they are alike. Bytes.
+SHORTEST: Final = 6
 
 #: Packets nearer to the call's beginning or end than this may rightly be cut off. Seconds.
 EDGE_SEC: Final = 0.3
@@ -26,13 +26,10 @@ Moments = Mapping[bytes, float | None]
 
 
 class Sample(NamedTuple):
-    """A page of a stretch, and of its packets those that came first, least delayed, and in order
-    last (empty: without sound)."""
+    """A page of a stretch, and some of its packets that carry sound, with their granules."""
 
     page: PageKept
-    first: bytes
-    least: bytes
-    last: bytes
+    packets: Sequence[tuple[int, bytes]]
 
 
 def playouts(
@@ -51,13 +48,14 @@ def playouts(
         ]
         if not track.path or not stretches or _overlap([stretch for _, stretch in stretches]):
             continue
-        samples = [_samples(capture, stretch, claim) for capture, stretch in stretches]
+        samples = [_samples(capture, stretch) for capture, stretch in stretches]
         yield
         played = _moments(directory / track.path, claim.begins_at, samples)
         yield
         found: list[Utterance] = []
         for sampled in samples:
-            found += utterances([_page(sample, played) for sample in sampled])
+            pages = [_page(one, played, claim.begins_at, claim.ends_at) for one in sampled]
+            found += utterances(pages)
         made.append(playout(track.track_sid, found, claim.begins_at))
     return tuple(made)
 
@@ -68,35 +66,30 @@ def _overlap(stretches: Sequence[Stretch]) -> bool:
     return any(until > since + OVERLAP_SEC for (_, until), (since, _) in pairwise(spans))
 
 
-def _samples(capture: CaptureFiles, stretch: Stretch, claim: Claim) -> list[Sample]:
-    """The pages of a stretch that came during the call, in order."""
-    assert claim.begins_at is not None
-    assert claim.ends_at is not None
-    wanted = {
-        page.until: page
-        for page in stretch.pages
-        if claim.begins_at + EDGE_SEC < (page.came or page.arrived)
-        and page.arrived + (page.until - page.granule) / TICKS < claim.ends_at - EDGE_SEC
-    }
+def _samples(capture: CaptureFiles, stretch: Stretch) -> list[Sample]:
+    """The pages of a stretch, in order."""
+    kept = {page.until: page for page in stretch.pages}
     file = capture.file_of(stretch)
     found: list[Sample] = []
     while pages := file.read():
-        found += [_sample(wanted[p.end], p.start, p.packets) for p in pages if p.end in wanted]
+        found += [Sample(kept[p.end], _chosen(p)) for p in pages if p.end in kept]
     return found
 
 
-def _sample(page: PageKept, start: int, packets: Sequence[bytes]) -> Sample:
-    by_granule: dict[int, bytes] = {}
-    for packet in packets:
-        by_granule[start] = packet if len(packet) >= SHORTEST else b""
-        start += opus.duration(packet)
-    first, least = by_granule.get(page.first, b""), by_granule.get(page.granule, b"")
-    return Sample(page, first, least, by_granule[max(by_granule)])
+def _chosen(page: SoundPage) -> list[tuple[int, bytes]]:
+    """The first packet of a page that carries sound, the last, and one between."""
+    granule, carrying = page.start, []
+    for packet in page.packets:
+        if len(packet) >= SHORTEST:
+            carrying.append((granule, packet))
+        granule += opus.duration(packet)
+    places = sorted({0, len(carrying) // 2, len(carrying) - 1}) if carrying else []
+    return [carrying[place] for place in places]
 
 
 def _moments(path: Path, begins_at: float, samples: Sequence[Sequence[Sample]]) -> Moments:
-    """When the sampled packets are played that are in a track's file."""
-    wanted = {packet for each in samples for one in each for packet in one[1:] if packet}
+    """When the chosen packets are played that are in a track's file."""
+    wanted = {packet for each in samples for one in each for _, packet in one.packets}
     played: dict[bytes, float | None] = {}
     position, skipped = 0, 0
     for page in ogg.read_pages(path.read_bytes()):
@@ -116,20 +109,27 @@ def _pre_skip(head: bytes) -> int:
     return int.from_bytes(head[10:12], "little") if head.startswith(b"OpusHead") else 0
 
 
-def _page(sample: Sample, played: Moments) -> PlayedPage:
+def _page(sample: Sample, played: Moments, begins_at: float, ends_at: float) -> PlayedPage:
     page = sample.page
-    sound = [packet for packet in sample[1:] if packet]
+    starts_at = page.came or page.arrived
+    would_end_at = page.arrived + (page.until - page.granule) / TICKS
+    is_inside = begins_at + EDGE_SEC < starts_at and would_end_at < ends_at - EDGE_SEC
+    packets = [packet for _, packet in sample.packets] if is_inside else []
+    zero_at = next(
+        (at - granule / TICKS for granule, one in sample.packets if (at := played.get(one))), None
+    )
     return PlayedPage(
-        starts_at=page.came or page.arrived,
-        ends_at=page.arrived + (page.until - page.granule) / TICKS,
+        starts_at=starts_at,
+        ends_at=would_end_at,
         lasts=(page.until - page.begins) / TICKS,
         jitter=max(0.0, page.jitter),
-        first_sec=_after(played.get(sample.first), page.came or None),
-        least_sec=_after(played.get(sample.least), page.arrived),
-        packets=len(sound),
-        missing=sum(packet not in played for packet in sound),
+        first_sec=_after(zero_at, page.first, page.came) if page.first >= 0 else None,
+        least_sec=_after(zero_at, page.granule, page.arrived),
+        packets=len(packets),
+        missing=sum(packet not in played for packet in packets),
     )
 
 
-def _after(played: float | None, came: float | None) -> float | None:
-    return None if played is None or came is None else played - came
+def _after(zero_at: float | None, granule: int, came: float) -> float | None:
+    """How long after it came the packet at a granule is played; granule 0 would be at `zero_at`."""
+    return None if zero_at is None else zero_at + granule / TICKS - came

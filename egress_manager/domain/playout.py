@@ -10,7 +10,7 @@ Pure. Times are seconds.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
-from statistics import median
+from statistics import median, median_high
 from typing import Final, NamedTuple
 
 from egress_manager.domain.evidence import Playout
@@ -26,6 +26,9 @@ JITTERS: Final = 3
 #: A word may be played this much after its first packet came. Seconds.
 LATE_SEC: Final = 0.25
 
+#: A third of an utterance that is judged by itself has at least this many pages.
+FEWEST: Final = 4
+
 #: Pages that came in less than this part of the time that they last were held up by the network, or
 #: sent ahead of time: how late they are tells nothing.
 AT_ONCE: Final = 0.5
@@ -35,10 +38,10 @@ class PlayedPage(NamedTuple):
     """A page of a capture whose packets are looked for in the track's file.
 
     `starts_at` and `ends_at` are moments: when its first packet came, and when its last one would
-    have come had none been late. `first_sec` is how long after it came the packet that came first
-    is played, `least_sec` the same of the least-delayed one (None: not found, or silent). `lasts`
-    is how much sound it has, `jitter` how much its delays differ. `packets` of those that carry
-    sound are looked for, `missing` are not in the file.
+    have ended had none been late. `first_sec` is how long after it came the packet that came first
+    is played, `least_sec` the same of the least-delayed one (None: nothing of the page was found).
+    `lasts` is how much sound it has, `jitter` how much its delays differ. Of its packets that carry
+    sound `packets` were looked for in the file, and `missing` are not there.
     """
 
     starts_at: float
@@ -76,11 +79,25 @@ class Utterance:
         whether it is too late.
         """
         least = [page.least_sec for page in self.pages if page.least_sec is not None]
-        if least and max(least) < -self.patience_sec and not self._came_at_once:
+        if least and max(least) < -self.patience_sec and not self.came_at_once:
             return max(least)
         if self.first_sec is not None and self.first_sec > LATE_SEC:
             return self.first_sec
-        return 0.0
+        return self._drifts_sec
+
+    @property
+    def _drifts_sec(self) -> float:
+        """By how much its end is farther from its place than its beginning, if that grows evenly.
+
+        A network that takes another way for a while is no drift: it changes at once.
+        """
+        least = [page.least_sec for page in self.pages if page.least_sec is not None]
+        third = len(least) // 3
+        if third < FEWEST:
+            return 0.0
+        first, middle, last = (median(least[n * third : (n + 1) * third]) for n in range(3))
+        is_even = abs(middle - (first + last) / 2) < abs(last - first) / 4
+        return last - first if is_even and abs(last - first) > self.patience_sec else 0.0
 
     @property
     def patience_sec(self) -> float:
@@ -88,7 +105,8 @@ class Utterance:
         return EARLY_SEC + JITTERS * median(page.jitter for page in self.pages)
 
     @property
-    def _came_at_once(self) -> bool:
+    def came_at_once(self) -> bool:
+        """Whether it came faster than it was spoken, to its end."""
         took = max(page.ends_at for page in self.pages) - self.starts_at
         return took < AT_ONCE * sum(page.lasts for page in self.pages)
 
@@ -112,9 +130,9 @@ def playout(track_sid: str, found: Sequence[Utterance], begins_at: float) -> Pla
     """
     wrong = max(found, key=lambda one: abs(one.wrong_sec), default=None)
     misplaced = wrong.wrong_sec if wrong else 0.0
-    usual = [one for one in found if one.first_sec is not None]
+    usual = [one for one in found if not one.came_at_once and one.first_sec is not None]
     if not misplaced and usual:
-        middle = median(one.first_sec for one in usual if one.first_sec is not None)
+        middle = median_high(one.first_sec for one in usual if one.first_sec is not None)
         if middle < -median(one.patience_sec for one in usual):
             misplaced, wrong = middle, usual[0]
     pages = [page for one in found for page in one.pages]

@@ -158,7 +158,14 @@ def test_defects_are_found_in_files_of_livekit_egress_too(name, made, tmp_path):
 def test_every_kind_of_finding_about_sound_and_files_has_a_defect():
     """What is told of journals and of the server's counts is tried in `test_trial.py`."""
     told_by_others = {"track_missing", "late_start"}
-    told_by_others |= {"not_kept", "too_short", "out_of_reach", "not_heard"}
+    told_by_others |= {
+        "misplaced",
+        "not_played",
+        "not_kept",
+        "too_short",
+        "out_of_reach",
+        "not_heard",
+    }
     faults_known = {name for name, kind in KINDS.items() if kind.weight != "notes"}
 
     assert {defect.name for defect in DEFECTS} == faults_known - told_by_others

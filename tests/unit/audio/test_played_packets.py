@@ -1,0 +1,69 @@
+"""Where the packets of a capture lie in the files that were made of it."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from egress_manager.audio.listen import listen
+from egress_manager.domain.captures import JOURNAL
+from egress_manager.domain.proof import judge
+from tests.unit.audio import made_up
+from tests.unit.audio.made_up import BEGINS_AT
+from tests.unit.proof import calls
+from tests.unit.proof.calls import Made, Scene
+
+
+def made(directory: Path, **how: object) -> Made:
+    """A call in which two people take turns."""
+    first, second = (made_up.babble(24.0, seed, pitch) for seed, pitch in ((1, 120), (2, 210)))
+    lines = (
+        made_up.Line("caller", first, **{"dtx": True, **how}),  # type: ignore[arg-type]
+        made_up.Line("agent", second, kind="AGENT", dtx=True),
+    )
+    return calls.make(Scene("turns", lines), directory)
+
+
+def faults(call: Made) -> set[str]:
+    """What is found to be wrong."""
+    return {finding.name for finding in judge(listen(call.claim)).faults}
+
+
+@pytest.mark.parametrize("how", [{}, {"ahead": 0.4}, {"leaps": [(9.0, 0.5)]}, {"jitter": 0.05}])
+def test_files_of_today_are_where_their_packets_came(tmp_path, how):
+    """Whatever the publisher does with its timestamps."""
+    assert not faults(made(tmp_path, **how))
+
+
+@pytest.mark.parametrize("seconds", [0.4, -0.4, 1.5])
+def test_words_that_are_played_when_they_had_not_come_are_found(tmp_path, seconds):
+    """The journal says another time of arrival than the one that the files were made by."""
+    call = made(tmp_path)
+    journal = Path(call.claim.captures[0]) / JOURNAL
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    for line in lines:
+        if line["is"] == "page" and line["stretch"] == 1 and line["at"] > BEGINS_AT + 10:
+            line["came"] += seconds
+            line["arrived"] += seconds
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    assert faults(call) == {"misplaced"}
+
+
+@pytest.mark.parametrize("share", [-0.05, 0.03])
+def test_a_clock_that_is_too_far_off_to_be_followed_is_named(tmp_path, share):
+    """More than 2 %: nobody's sound card."""
+    assert "misplaced" in faults(made(tmp_path, drift_ppm=share * 1e6, dtx=False))
+
+
+def test_packets_that_are_in_no_file_are_found(tmp_path):
+    """The capture has more of a voice than the files that are said to be made of it."""
+    call = made(tmp_path / "lacks", holes=[(8.0, 14.0)])
+    whole = made(tmp_path / "whole")
+    shutil.rmtree(call.claim.captures[0])
+    shutil.copytree(whole.claim.captures[0], call.claim.captures[0])
+    claim = replace(call.claim, tracks=tuple(replace(t, holes=()) for t in call.claim.tracks))
+
+    assert "not_played" in faults(replace(call, claim=claim))

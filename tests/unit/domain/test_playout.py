@@ -1,0 +1,104 @@
+"""What is said of a track whose file plays words before they came, or long after."""
+
+from dataclasses import replace
+
+import pytest
+
+from egress_manager.domain.captures import TICKS
+from egress_manager.domain.evidence import Claim, Evidence, Heard, Playout, TrackClaim
+from egress_manager.domain.playout import PlayedPage, playout, utterances
+from egress_manager.domain.proof import judge
+
+AT = 1_790_000_000.0
+
+
+def page(at: float, first: float | None, least: float | None, **more: float) -> PlayedPage:
+    """Half a second of sound that comes as it is spoken."""
+    plain = PlayedPage(AT + at, AT + at + 0.5, 0.5, 0.002, first, least, 3, 0)
+    return plain._replace(**more)
+
+
+def said(*words: tuple[float, float], **more: float) -> list[PlayedPage]:
+    """Words of a second, three seconds apart: how long after they came their packets are played."""
+    return [
+        page(3.0 * n + 0.5 * half, *word, **more) for n, word in enumerate(words) for half in (0, 1)
+    ]
+
+
+def misplaced(pages: list[PlayedPage]) -> float:
+    """By how much a word is out of its place."""
+    return playout("TR_1", list(utterances(pages)), AT).misplaced_sec
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ([(0.0, 0.0), (0.001, 0.002)], 0.0),
+        ([(0.0, 0.0), (-0.32, -0.32)], -0.32),
+        ([(0.0, 0.0), (0.5, 0.9)], 0.5),
+        ([(-0.2, 0.0), (0.0, 0.0), (0.0, 0.0)], 0.0),
+        ([(-0.3, 0.0), (-0.3, 0.0), (-0.3, 0.0)], -0.3),
+        ([(0.0, 0.3), (0.0, 1.5)], 0.0),
+        ([(None, None), (None, -0.05)], 0.0),
+    ],
+    ids=[
+        "in its place",
+        "all of it before it came",
+        "long after it came",
+        "its first packets were held up",
+        "always before its first packet came",
+        "its publisher sent ahead of time",
+        "silence",
+    ],
+)
+def test_a_word_belongs_where_its_first_packet_came(words, seconds):
+    """The network may hold a first packet up, and a publisher send ahead; neither is a fault."""
+    assert misplaced(said(*words)) == seconds
+
+
+def test_what_a_network_held_up_is_not_too_early():
+    """Two seconds of sound that came within half a second."""
+    held = [page(0.1 * n, -1.5, -1.5 + 0.4 * n, ends_at=AT + 0.1 * n + 0.1) for n in range(4)]
+
+    assert misplaced(held) == 0.0
+
+
+def test_jitter_excuses_what_it_explains():
+    """A network whose packets take up to a fifth of a second longer."""
+    assert misplaced(said((-0.3, -0.3), jitter=0.2)) == 0.0
+    assert misplaced(said((-0.9, -0.9), jitter=0.2)) == -0.9
+
+
+def test_a_clock_that_runs_away_is_no_detour():
+    """Both without a pause: half a minute that is played earlier and earlier, or elsewhere."""
+    drifting = [page(0.5 * n, -0.01 * n, -0.01 * n) for n in range(60)]
+    elsewhere = [page(0.5 * n, late, late) for n in range(60) for late in [-0.3 * (20 < n < 40)]]
+
+    assert misplaced(drifting) == pytest.approx(-0.4)
+    assert misplaced(elsewhere) == 0.0
+
+
+def test_a_pause_parts_utterances():
+    """Pages that follow one another are one."""
+    found = list(utterances(said((0.0, 0.0), (0.0, 0.0))))
+
+    assert [len(utterance.pages) for utterance in found] == [2, 2]
+    assert not list(utterances([]))
+
+
+@pytest.mark.parametrize(
+    ("played", "name"),
+    [
+        (Playout("TR_1", 3.0, -0.5, 200, 0), "misplaced"),
+        (Playout("TR_1", 0.0, 0.0, 200, 30), "not_played"),
+        (Playout("TR_1", 0.0, 0.0, 200, 3), ""),
+    ],
+)
+def test_the_verdict_names_it(played, name):
+    """The mix and the tracks agree, for the same rule placed both."""
+    heard = Heard(format="ogg", sample_rate=TICKS, said_sec=5, decoded_sec=5)
+    claim = Claim("mix.ogg", tracks=(TrackClaim("TR_1", "left"),), has_two_sides=False)
+    evidence = replace(Evidence(claim, heard), playouts=(played,))
+
+    faults = {fault.name for fault in judge(evidence).faults} - {"track_missing"}
+    assert faults == ({name} if name else set())
