@@ -30,6 +30,9 @@ STALL: Final = 0.08
 #: LiveKit ends a track with frames of silence whose timestamps reach back a little; they are passed
 #: over. A packet is at most this long (RFC 6716, section 3.4). Ticks.
 OVERLAP: Final = opus.LONGEST
+#: What the head says. An encoder may go over to stereo in any packet; a player makes two channels
+#: of mono, too, and of stereo under a mono head it would lose what is in opposite phase.
+CHANNELS: Final = 2
 
 
 class StretchWriter:
@@ -103,8 +106,7 @@ class StretchWriter:
         if not self._packets:
             return
         if self._sequence == 0:
-            channels = 2 if opus.is_stereo(self._packets[0]) else 1
-            self.file.write(ogg.head_pages(self._serial, channels))
+            self.file.write(ogg.head_pages(self._serial, CHANNELS))
             self._sequence = 2
         self.file.write(ogg.page(self._packets, self._end, self._serial, self._sequence))
         self._sequence += 1
