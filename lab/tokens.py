@@ -40,10 +40,13 @@ def token(
     kind: Kind = "standard",
     name: str = "",
     attributes: Mapping[str, str] | None = None,
+    subscribes: bool = True,
 ) -> str:
     """What lets somebody join `room`, publish, subscribe and change its own attributes."""
     discretion.concerns(room, identity, name, *dict(attributes or {}).values())
-    grants = api.VideoGrants(room_join=True, room=room, can_update_own_metadata=True)
+    grants = api.VideoGrants(
+        room_join=True, room=room, can_subscribe=subscribes, can_update_own_metadata=True
+    )
     made: str = (
         api.AccessToken(rooms.api_key, rooms.api_secret)
         .with_identity(identity)
