@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from egress_manager.audio import opus
+from egress_manager.audio import ogg, opus
 from egress_manager.audio.container import Outside, look
 from egress_manager.audio.levels import RATE, Levels, Tops
 from egress_manager.audio.meter import Meter, sound_of
@@ -32,10 +33,6 @@ MOST_JUMPS: Final = 100
 
 #: Where the head of an Opus stream says how many channels it has (RFC 7845, section 5.1).
 HEAD_CHANNELS: Final = 9
-
-
-class Folded(Exception):
-    """An Opus file whose head says one channel, and whose packets have two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +64,23 @@ def hear(path: Path, *, exactly: bool = True) -> Generator[None, None, Listened]
     if outside.problem:
         return _nothing(outside, outside.problem)
     try:
-        try:
-            return (yield from _heard(path, outside, exactly=exactly))
-        except Folded:
-            return (yield from _heard(path, outside, exactly=exactly, unfolds=True))
+        with av.open(str(path)) as container:
+            known = [stream for stream in container.streams.audio if stream.codec_context]
+            if not known:
+                return _nothing(outside, "unreadable")
+            decoding = Decoding(known[0], exactly=exactly, unfolds=_is_folded(path, known[0]))
+            yield from decoding.run(container)
+            return decoding.listened(outside, container.format.name, container.duration)
     except (av.FFmpegError, ValueError, OverflowError, MemoryError):
         return _nothing(outside, "unreadable")
 
 
-def _heard(
-    path: Path, outside: Outside, *, exactly: bool, unfolds: bool = False
-) -> Generator[None, None, Listened]:
-    """The file in as many channels as its head says, or in two. Raises `Folded`, or as PyAV."""
-    with av.open(str(path)) as container:
-        known = [stream for stream in container.streams.audio if stream.codec_context]
-        if not known:
-            return _nothing(outside, "unreadable")
-        decoding = Decoding(known[0], exactly=exactly, unfolds=unfolds)
-        yield from decoding.run(container)
-        return decoding.listened(outside, container.format.name, container.duration)
+def _is_folded(path: Path, stream: AudioStream) -> bool:
+    """Whether the head of an Opus file says one channel, and a packet of it has two."""
+    if stream.codec_context.name != "opus" or stream.channels != 1:
+        return False
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        return any(map(opus.is_stereo_toc, ogg.first_bytes(data)))
 
 
 def _nothing(outside: Outside, problem: str) -> Listened:
@@ -114,10 +109,9 @@ class Decoding:
     def __init__(self, stream: AudioStream, *, exactly: bool, unfolds: bool = False) -> None:
         self._stream = stream
         self._codec = stream.codec_context.name
-        is_opus = self._codec == "opus"
         self._unfolds = unfolds
-        self._may_be_folded = is_opus and stream.channels == 1 and not unfolds
-        self._opus = libopus(stream, unfolds=unfolds) if is_opus and (exactly or unfolds) else None
+        is_theirs = (exactly or unfolds) and self._codec == "opus"
+        self._opus = libopus(stream, unfolds=unfolds) if is_theirs else None
         self._file_rate = stream.rate
         self._rate = stream.rate if stream.rate % RATE == 0 else USUAL_RATE
         layout = "stereo" if unfolds else stream.layout.name
@@ -165,8 +159,6 @@ class Decoding:
 
     def _decoded(self, packet: "av.Packet[AudioStream]") -> Sequence[av.AudioFrame]:
         """The frames of a packet; what comes before the beginning is cut off by the decoder."""
-        if self._may_be_folded and opus.is_stereo(bytes(packet)):
-            raise Folded
         if self._opus is None:
             return packet.decode()
         frames = self._opus.decode(packet if packet.size else None)
