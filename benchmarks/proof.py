@@ -25,9 +25,10 @@ from tests.unit.proof.defects import DEFECTS, Clean
 
 METHOD = (
     "Calls of every kind that the tests make up (speech in turn and at once, noise, music on hold, "
-    "DTMF, silences, loss, jitter, clocks that drift), each with other words, made by the renderer "
-    "and verified: any fault is a false alarm. Then every defect of the tests in every degree, in "
-    "mp4 and ogg: it is found where its name, and no other fault, is told."
+    "DTMF, silences, loss, jitter, clocks that drift, stereo in every phase), each with other "
+    "words, made by the renderer and verified: any fault is a false alarm. Then every defect of "
+    "the tests in every degree, in mp4 and ogg: it is found where its name, and no other fault, is "
+    "told."
 )
 COST_METHOD = (
     "CPU seconds of listening to a made-up call of three minutes (mix and both tracks), in a "
@@ -36,7 +37,7 @@ COST_METHOD = (
     "Python, for the program ffmpeg need not be there; start-up left out."
 )
 
-#: So many calls of each kind: 224 in all.
+#: So many calls of each kind: 320 in all.
 SEEDS, QUICK_SEEDS = 8, 1
 MINUTES, QUICK_MINUTES = 3.0, 1.0
 FORMATS: Final = ("mp4", "ogg")

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
+from egress_manager.audio import ogg, opus
 from egress_manager.audio.container import Outside, look
 from egress_manager.audio.levels import RATE, Levels, Tops
 from egress_manager.audio.meter import Meter, sound_of
@@ -29,18 +31,23 @@ USUAL_RATE: Final = 48_000
 #: More jumps than these are not told one by one.
 MOST_JUMPS: Final = 100
 
+#: Where the head of an Opus stream says how many channels it has (RFC 7845, section 5.1).
+HEAD_CHANNELS: Final = 9
+
 
 @dataclass(frozen=True, slots=True)
 class Listened:
     """What was heard of a file, and the levels of its channels: (channels, n), dBFS.
 
-    `tops` is the part of the samples that reached full scale, in percent (channels, n). `common` is
-    what the first two channels have in common: the mean product of their samples (n).
+    `tops` is the part of the samples that reached full scale, in percent (channels, n), `sum_tops`
+    the part that can in a sum of the channels (n). `common` is what the first two channels have in
+    common: the mean product of their samples (n).
     """
 
     heard: Heard
     levels: Levels
     tops: Tops
+    sum_tops: Tops
     common: Levels
 
 
@@ -49,6 +56,9 @@ def hear(path: Path, *, exactly: bool = True) -> Generator[None, None, Listened]
 
     `exactly`: Opus as phones and browsers hear it, by libopus. FFmpeg's own decoder takes little
     more than half the time, and now and then makes loud tones much louder (measured).
+
+    Two channels under a head that says one are heard as two: a player makes one of them, in which
+    what is in opposite phase is lost, and nothing can be compared with that.
     """
     outside = look(path)
     if outside.problem:
@@ -58,41 +68,57 @@ def hear(path: Path, *, exactly: bool = True) -> Generator[None, None, Listened]
             known = [stream for stream in container.streams.audio if stream.codec_context]
             if not known:
                 return _nothing(outside, "unreadable")
-            decoding = Decoding(known[0], exactly=exactly)
+            decoding = Decoding(known[0], exactly=exactly, unfolds=_is_folded(path, known[0]))
             yield from decoding.run(container)
             return decoding.listened(outside, container.format.name, container.duration)
     except (av.FFmpegError, ValueError, OverflowError, MemoryError):
         return _nothing(outside, "unreadable")
 
 
+def _is_folded(path: Path, stream: AudioStream) -> bool:
+    """Whether the head of an Opus file says one channel, and a packet of it has two."""
+    if stream.codec_context.name != "opus" or stream.channels != 1:
+        return False
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        return any(map(opus.is_stereo_toc, ogg.first_bytes(data)))
+
+
 def _nothing(outside: Outside, problem: str) -> Listened:
     heard = Heard(problem=problem, size_bytes=outside.size_bytes, sha256=outside.sha256)
     nothing = np.zeros((0, 0), np.float32)
-    return Listened(heard, nothing, nothing.astype(np.uint8), nothing.reshape(-1))
+    tops = nothing.astype(np.uint8)
+    return Listened(heard, nothing, tops, tops.reshape(-1), nothing.reshape(-1))
 
 
-def libopus(stream: AudioStream) -> AudioCodecContext:
-    """The decoder that phones and browsers have."""
+def libopus(stream: AudioStream, *, unfolds: bool = False) -> AudioCodecContext:
+    """The decoder that phones and browsers have; it unfolds what its head says is one channel."""
     context = av.CodecContext.create("libopus", "r")
     assert isinstance(context, AudioCodecContext)
-    context.extradata = stream.codec_context.extradata
-    context.sample_rate, context.layout = stream.rate, stream.layout.name
+    head = bytearray(stream.codec_context.extradata or b"")
+    if unfolds and len(head) > HEAD_CHANNELS:
+        head[HEAD_CHANNELS] = 2
+    context.extradata = bytes(head)
+    context.sample_rate = stream.rate
+    context.layout = "stereo" if unfolds else stream.layout.name
     return context
 
 
 class Decoding:
     """A file on its way through the decoder: what was decoded, and where something is left out."""
 
-    def __init__(self, stream: AudioStream, *, exactly: bool) -> None:
+    def __init__(self, stream: AudioStream, *, exactly: bool, unfolds: bool = False) -> None:
         self._stream = stream
         self._codec = stream.codec_context.name
-        self._opus = libopus(stream) if exactly and self._codec == "opus" else None
+        self._unfolds = unfolds
+        is_theirs = (exactly or unfolds) and self._codec == "opus"
+        self._opus = libopus(stream, unfolds=unfolds) if is_theirs else None
         self._file_rate = stream.rate
         self._rate = stream.rate if stream.rate % RATE == 0 else USUAL_RATE
-        self._resampler = av.AudioResampler("fltp", stream.layout.name, self._rate)
+        layout = "stereo" if unfolds else stream.layout.name
+        self._resampler = av.AudioResampler("fltp", layout, self._rate)
         self._fifo = av.AudioFifo()
         self._end = 0.0  # of what was decoded, in seconds
-        self._meter = Meter(stream.channels, self._rate)
+        self._meter = Meter(2 if unfolds else stream.channels, self._rate)
         self._errors = 0
         self._jumps: list[Span] = []
 
@@ -174,6 +200,7 @@ class Decoding:
             decoded_sec=round(self._end, 3),
             errors=self._errors,
             jumps=tuple(self._jumps[:MOST_JUMPS]),
+            is_folded=self._unfolds,
             channels=tuple(map(sound_of, levels, tops, self._meter.speech_sec)),
         )
-        return Listened(heard, levels, tops, self._meter.common)
+        return Listened(heard, levels, tops, self._meter.sum_tops, self._meter.common)

@@ -174,8 +174,9 @@ def _lags(sought: Sought, claim: Claim) -> tuple[Lag, ...]:
 
 
 def _tops(listened: Listened) -> Tops:
-    """The tops of all channels of a track together."""
-    return listened.tops.max(axis=0) if len(listened.tops) else np.zeros(0, np.uint8)
+    """Where a track reaches full scale: a channel of it, or their sum in the mix."""
+    tops: Tops = np.maximum(listened.tops.max(axis=0, initial=0), listened.sum_tops)
+    return tops
 
 
 def _found(lags: Sequence[Lag]) -> int:

@@ -27,6 +27,9 @@ FULL: Final = 0.95
 #: Full scale is reached only where 5 ms have at least this power (-10 dBFS).
 LOUD: Final = 0.1
 
+#: What a channel has below this power (-20 dBFS) takes no sum to full scale.
+FAINT: Final = 0.01
+
 
 class Meter:
     """Measures sound that comes in pieces, all channels together."""
@@ -35,6 +38,7 @@ class Meter:
         self._step = rate // RATE
         self._ears = [Ear(rate) for _ in range(channels)]
         self._common: list[Levels] = []
+        self._sum_tops: list[tuple[int, Tops]] = []
         self._rows = 0
 
     def add(self, frame: av.AudioFrame) -> None:
@@ -44,6 +48,7 @@ class Meter:
             ear.take(rows)
         if len(sides) > 1:
             self._common.append(np.einsum("ij,ij->i", sides[0], sides[1]))
+            self._add_up(sides)
         self._rows += len(sides[0])
 
     def go_to(self, at: float) -> None:
@@ -63,10 +68,33 @@ class Meter:
     @property
     def tops(self) -> Tops:
         """Which part of them reached full scale, in percent."""
-        tops = np.zeros((len(self._ears), self._rows), np.uint8)
-        for mine, ear in zip(tops, self._ears, strict=True):
-            for at, found in ear.tops:
-                mine[at : at + len(found)] = found
+        return np.stack([self._filled(ear.tops) for ear in self._ears])
+
+    @property
+    def sum_tops(self) -> Tops:
+        """Which part of them can reach full scale in a sum of all channels, in percent.
+
+        What such a sum is: as loud as its channels on average. So two that agree in nothing may
+        reach full scale in it where neither does.
+        """
+        return self._filled(self._sum_tops)
+
+    def _add_up(self, sides: list[NDArray[np.float32]]) -> None:
+        """Note where the sum of a piece's channels can reach full scale."""
+        power = np.stack([ear.power[-1] for ear in self._ears])
+        loud = (power.sum(axis=0) > LOUD) & (power.min(axis=0) > FAINT)
+        if not loud.any():
+            return
+        highest = np.sum([np.abs(rows[loud]) for rows in sides], axis=0) / np.sqrt(len(sides))
+        tops = np.zeros(len(loud), np.uint8)
+        tops[loud] = _percent(highest)
+        self._sum_tops.append((self._rows, tops))
+
+    def _filled(self, found: list[tuple[int, Tops]]) -> Tops:
+        """What was found in some pieces, by the rows of all of them."""
+        tops = np.zeros(self._rows, np.uint8)
+        for at, some in found:
+            tops[at : at + len(some)] = some
         return tops
 
     @property
@@ -150,8 +178,14 @@ def _tops(rows: NDArray[np.float32], power: Levels) -> Tops:
     """The part of each row's samples that reached full scale, in percent."""
     tops = np.zeros(len(rows), np.uint8)
     loud = power > LOUD
-    tops[loud] = np.round((np.abs(rows[loud]) >= FULL).mean(axis=1) * 100)
+    tops[loud] = _percent(np.abs(rows[loud]))
     return tops
+
+
+def _percent(rows: NDArray[np.float32]) -> Tops:
+    """Which part of each row reaches full scale, in percent."""
+    found: Tops = np.round((rows >= FULL).mean(axis=1) * 100).astype(np.uint8)
+    return found
 
 
 def _loudest_part(rows: NDArray[np.float32], width: int) -> NDArray[np.float32]:

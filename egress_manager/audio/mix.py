@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from egress_manager.audio.decode import LOOKAHEAD, Decoder, Sound
+from egress_manager.audio.downmix import Downmix
 from egress_manager.audio.slew import Slew
 from egress_manager.audio.weave import Piece
 from egress_manager.domain.captures import TICKS
@@ -89,7 +90,7 @@ def limited(sound: Sound) -> Sound:
 
 
 class Voice:
-    """One stretch on its way into the sum: decoded, kept at its place, faded at holes.
+    """One stretch on its way into the sum: decoded, in one channel, at its place, faded at holes.
 
     `used` notes which shift was used up to which granule, for comparison with what is known later;
     `heard_until` is the moment at which its last piece ended.
@@ -102,6 +103,7 @@ class Voice:
         self._begins_at = begins_at
         self._sum = into
         self._decoder = Decoder()
+        self._downmix = Downmix()
         self._slew = Slew()
         self._next: int | None = None  # the granule at which the open run goes on
         self._at = 0  # the output position of `_held`
@@ -125,7 +127,7 @@ class Voice:
             self._slew.anchor(wanted)
             self._at = piece.start + self._slew.shift
             self._fades_in = True
-        sound = self._decoder.decode(piece.packets)
+        sound = self._downmix.add(self._decoder.decode(piece.packets))
         # It may be off at its end by what its clock loses in it.
         self._put(self._slew.follow(sound, self.wanted(piece.end_at, piece.end - 1)))
         self.used.append((piece.end - 1, self._slew.shift))
@@ -138,6 +140,8 @@ class Voice:
 
     def rest(self) -> None:
         """The run ends here: nothing follows at once."""
+        if self._downmix.pending:
+            self._put(self._downmix.rest())
         held = self._held * np.linspace(1, 0, len(self._held), dtype=np.float32)
         self._sum.add(self.side, self._at, held)
         self._at += len(held)
@@ -145,8 +149,8 @@ class Voice:
         self._next = None
 
     def rest_before(self, position: int) -> None:
-        """End a run that has not gone on until an output position that is taken now."""
-        if self._next is not None and self._at + len(self._held) <= position:
+        """End a run that has not gone on, before what it holds back is taken at that position."""
+        if self._next is not None and self._at < position:
             self.rest()
 
     def _goes_on(self, piece: Piece, wanted: float) -> bool:
@@ -155,13 +159,13 @@ class Voice:
             return False
         lost = piece.start - self._next
         if piece.after_loss and 0 < lost <= CONCEALED:
-            self._put(self._decoder.conceal(lost))
+            self._put(self._downmix.add(self._decoder.conceal(lost)))
             return True
         return lost == 0
 
     def _put(self, sound: Sound) -> None:
         """Add sound to the run, holding back as much as a fade needs."""
-        if self._fades_in:
+        if self._fades_in and len(sound):
             count = min(FADE, len(sound))
             sound[:count] *= np.linspace(0, 1, count, dtype=np.float32)
             self._fades_in = False

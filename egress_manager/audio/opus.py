@@ -48,7 +48,12 @@ def duration(packet: bytes) -> int:
 
 def is_stereo(packet: bytes) -> bool:
     """Whether two channels are coded in it."""
-    return bool(packet) and bool(packet[0] & _STEREO)
+    return bool(packet) and is_stereo_toc(packet[0])
+
+
+def is_stereo_toc(first: int) -> bool:
+    """Whether a packet with that first byte has two channels coded in it."""
+    return bool(first & _STEREO)
 
 
 def is_dtx(packet: bytes) -> bool:

@@ -17,6 +17,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from egress_manager.audio.decode import Sound
+from egress_manager.audio.downmix import Downmix
 from egress_manager.audio.mix import JUMP
 from egress_manager.domain.captures import TICKS
 from egress_manager.domain.recordings import Layout, Piece
@@ -71,7 +72,9 @@ class PieceFile:
         self.covered: list[Span] = []
         self.broken: list[Span] = []
         self._layout = piece.layout
+        self._downmix = Downmix()
         self._ready: deque[tuple[int, Sound]] = deque()
+        self._ready_until = self.start
         self._blocks = blocks(path, max(0.0, -self.start / TICKS - LEAD))
 
     def read(self, until: int) -> None:
@@ -89,7 +92,7 @@ class PieceFile:
 
     def has_sound(self, before: int) -> bool:
         """Whether there is sound that was read, not let go of, and begins before a position."""
-        return bool(self._ready) and self._ready[0][0] < before
+        return bool(self.runs) and self.runs[0].start < before
 
     def take(self, start: int, stop: int) -> Sound:
         """Both sides (2, n) of a span that was read, once."""
@@ -117,6 +120,9 @@ class PieceFile:
         start = self.start + block.at
         end = start + block.sound.shape[1]
         is_break = start > self.until
+        if is_break:
+            self._draw_rest()
+            self._ready_until = start
         if not self.runs or is_break:
             self.runs.append(Span(start, end))
         else:
@@ -126,20 +132,35 @@ class PieceFile:
         else:
             self.broken += [Span(self.until, start)] if self.covered else []
             self.covered.append(Span(start, end))
-        self._ready.append((start, laid_out(block.sound, self._layout)))
+        self._draw(self._downmix.add(block.sound)[None] if self._is_one else block.sound)
         self.until = end
 
+    @property
+    def _is_one(self) -> bool:
+        """Whether the file is one voice, however many channels it has."""
+        return self._layout in _SHARES
+
+    def _draw(self, sound: Sound) -> None:
+        """Put sound on the sides, behind what is there already."""
+        if sound.shape[1]:
+            self._ready.append((self._ready_until, laid_out(sound, self._layout)))
+            self._ready_until += sound.shape[1]
+
+    def _draw_rest(self) -> None:
+        """Nothing follows at once."""
+        self._draw(self._downmix.rest()[None])
+
     def _end(self, *, is_damaged: bool = False) -> None:
+        self._draw_rest()
         self.is_over = True
         if is_damaged or not self.covered:
             self.broken.append(Span(self.until, UNKNOWN))
 
 
 def laid_out(sound: Sound, layout: Layout) -> Sound:
-    """The channels of a file on the two sides of the mix (2, n)."""
+    """The channels of a file, one where it is one voice, on the two sides of the mix (2, n)."""
     if layout in _SHARES:
-        shares = np.array(_SHARES[layout], np.float32)
-        return np.outer(shares, sound.mean(axis=0))
+        return np.outer(np.array(_SHARES[layout], np.float32), sound[0])
     left, right = sound[0], sound[min(1, len(sound) - 1)]
     return np.stack((right, left) if layout is Layout.SWAPPED else (left, right))
 

@@ -36,11 +36,17 @@ SLICE: Final = 1000
 
 
 class PageWriter:
-    """Gathers packets into pages; `position` is the granule that was reached."""
+    """Gathers packets into pages; `position` is the granule that was reached.
 
-    def __init__(self, path: Path, channels: int, pre_skip: int) -> None:
+    A player makes as many channels as the head says, of any packet: of two it would make one, in
+    which what is in opposite phase is lost. So the head says two if any packet has two.
+    """
+
+    def __init__(self, path: Path, pre_skip: int) -> None:
         self._file = path.open("wb")
-        self._file.write(ogg.head_pages(1, channels, pre_skip))
+        self._pre_skip = pre_skip
+        self._channels = 1
+        self._file.write(self._head())
         self._sequence = 2
         self._packets: list[bytes] = []
         self._segments = 0
@@ -53,6 +59,8 @@ class PageWriter:
             segments = len(packet) // 255 + 1
             if self._segments + segments > ogg.MAX_SEGMENTS or self._is_long:
                 self._flush(self.position)
+            if self._channels == 1 and opus.is_stereo(packet):
+                self._channels = 2
             self._packets.append(packet)
             self._segments += segments
             self.position += opus.duration(packet)
@@ -64,7 +72,14 @@ class PageWriter:
     def close(self, end: int) -> None:
         """Write the last page; a player stops at granule `end`, if that is within it."""
         self._flush(min(end, self.position), last=True)
+        if self._channels > 1:
+            self._file.seek(0)
+            self._file.write(self._head())
         self._file.close()
+
+    def _head(self) -> bytes:
+        """The head, which is as long for one channel as for two."""
+        return ogg.head_pages(1, self._channels, self._pre_skip)
 
     def abandon(self) -> None:
         """Let go of the file as it is; harmless where it is closed."""
@@ -88,7 +103,7 @@ class TrackWriter:
         self._pages: PageWriter | None = None
         self._shift = 0.0  # from the recording's time to the file's granules
         self._end = 0
-        self._stereo = False
+        self._stereo = False  # the packets before, and so what fills a hole behind them
         self._last: tuple[Strand, int] | None = None
         self._likeness = b""
 
@@ -130,6 +145,7 @@ class TrackWriter:
             pages.add(self._filling(off, piece.after_loss))
         pages.add(packets)
         self._likeness = packets[-1]
+        self._stereo = opus.is_stereo(packets[-1])
 
     def _wanted(self, piece: Piece, granule: int) -> float:
         """The position in the file at which a granule of a piece belongs."""
@@ -158,12 +174,12 @@ class TrackWriter:
         before the call; where the track begins later it takes up what silence can't measure out.
         """
         wanted = 0 if first is None else round((first[0] - self._begins_at) * TICKS)
-        self._stereo = first is not None and any(map(opus.is_stereo, first[1]))
+        self._stereo = first is not None and opus.is_stereo(first[1][0])
         filled = max(0, wanted) // opus.SHORTEST * opus.SHORTEST
         self._shift = filled - wanted
         pre_skip = LOOKAHEAD + int(self._shift)
         self._end = self._length + pre_skip
-        self._pages = PageWriter(self._path, 2 if self._stereo else 1, pre_skip)
+        self._pages = PageWriter(self._path, pre_skip)
         return self._pages
 
     def _filling(self, ticks: int, after_loss: bool) -> list[bytes]:

@@ -103,6 +103,7 @@ class Heard:
     `problem` is why it could not be: `missing`, `empty`, `unreadable`, or nothing. `said_sec` is
     how long its container says it lasts, `decoded_sec` how much sound came out; `errors` are the
     packets that could not be decoded, `jumps` the places at which time stamps leave something out.
+    `is_folded`: its packets are stereo under a head that says mono, as which players play it.
     """
 
     problem: str = ""
@@ -118,6 +119,7 @@ class Heard:
     errors: int = 0
     jumps: tuple[Span, ...] = ()
     channels: tuple[Sound, ...] = ()
+    is_folded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

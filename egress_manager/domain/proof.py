@@ -113,6 +113,8 @@ def _of_a_file(
         return
     if size_bytes is not None and heard.size_bytes != size_bytes:
         yield Finding("size", amount=heard.size_bytes - size_bytes)
+    if heard.is_folded:
+        yield Finding("folded")
     lacks = heard.said_sec - heard.decoded_sec
     if heard.has_end is False or (heard.has_end is None and lacks > BREAK):
         yield Finding("truncated", start_sec=heard.decoded_sec, amount=round(max(0.0, lacks), 2))

@@ -34,6 +34,9 @@ OVERLAP: Final = opus.LONGEST
 #: Timestamps that leap back in the sound begin a new stretch; not in one that is younger than this,
 #: so that a publisher whose timestamps stand still does not make a file of each packet. Seconds.
 SHORTEST: Final = 1.0
+#: What the head says. An encoder may go over to stereo in any packet; a player makes two channels
+#: of mono, too, and of stereo under a mono head it would lose what is in opposite phase.
+CHANNELS: Final = 2
 
 
 class StretchWriter:
@@ -118,8 +121,7 @@ class StretchWriter:
         if not self._packets:
             return
         if self._sequence == 0:
-            channels = 2 if opus.is_stereo(self._packets[0]) else 1
-            self.file.write(ogg.head_pages(self._serial, channels))
+            self.file.write(ogg.head_pages(self._serial, CHANNELS))
             self._sequence = 2
         self.file.write(ogg.page(self._packets, self._end, self._serial, self._sequence))
         self._sequence += 1

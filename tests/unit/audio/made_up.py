@@ -40,7 +40,7 @@ from egress_manager.domain.captures import (
     TrackChanged,
     to_json,
 )
-from egress_manager.recorder.stretch import STALL
+from egress_manager.recorder.stretch import CHANNELS, STALL
 
 #: When the made-up calls begin.
 BEGINS_AT = 1_790_000_000.0
@@ -69,7 +69,9 @@ class Line:
     timestamps leap, and by how much. `ahead`: so much of each utterance (after a frame of digital
     silence) is sent at once, and the rest of it as early. `before`: so many packets were sent to
     the recorder before the call, to which it listened all the time. `skipped`: behind every pause
-    come so many packets that have no place, as the server adds them to a mute.
+    come so many packets that have no place, as the server adds them to a mute. `stereo`: its
+    packets have two channels, except in the spans of `mono`; the second is `right`, or the same as
+    the first.
     """
 
     identity: str
@@ -87,6 +89,8 @@ class Line:
     leaps: Sequence[tuple[float, float]] = ()
     ahead: float = 0.0
     stereo: bool = False
+    right: np.ndarray | None = None
+    mono: Sequence[tuple[float, float]] = ()
     clock_error: float = 0.0
     reports: bool = True
     bits: int = 32_000
@@ -213,7 +217,9 @@ def payloads(line: Line) -> Iterator[bytes | None]:
     """
     frames = list(_frames(line))
     stopped = [_is_stopped(line, n) for n in range(len(frames))]
-    coded = _coded(line, list(compress(frames, (not is_stopped for is_stopped in stopped))))
+    stereo = [_is_stereo(line, n) for n in range(len(frames))]
+    given = compress(zip(frames, stereo, strict=True), (not is_stopped for is_stopped in stopped))
+    coded = _coded(line, list(given))
     for is_stopped in stopped:
         yield None if is_stopped else next(coded)
 
@@ -224,30 +230,48 @@ def _is_stopped(line: Line, frame: int) -> bool:
     return any(start <= at < end for start, end in line.stops)
 
 
-def _coded(line: Line, frames: list[np.ndarray | None]) -> Iterator[bytes | None]:
-    """Frames one after the other, coded."""
-    encoder = None
-    for n in range(len(frames)):
-        if all(frame is None for frame in frames[max(0, n - 4) : n + 5]):
+def _is_stereo(line: Line, frame: int) -> bool:
+    """Whether the packet then has two channels."""
+    at = frame * FRAME / TICKS
+    return line.stereo and not any(start <= at < end for start, end in line.mono)
+
+
+def _coded(line: Line, frames: list[tuple[np.ndarray | None, bool]]) -> Iterator[bytes | None]:
+    """Frames one after the other, coded; in one channel or in two."""
+    encoder, was_stereo = None, False
+    for n, (frame, stereo) in enumerate(frames):
+        if all(near is None for near, _ in frames[max(0, n - 4) : n + 5]):
             encoder = None
-            yield None if line.dtx else opus.silent_packet(FRAME, stereo=line.stereo)
+            yield None if line.dtx else opus.silent_packet(FRAME, stereo=stereo)
             continue
-        encoder = encoder or _encoder(line)
-        samples = np.zeros(FRAME, np.float32) if frames[n] is None else frames[n]
-        samples = np.repeat((samples * 32767).astype(np.int16), 2 if line.stereo else 1)
-        layout = "stereo" if line.stereo else "mono"
-        given = av.AudioFrame.from_ndarray(samples[None, :], format="s16", layout=layout)
+        if encoder is None or stereo is not was_stereo:
+            encoder, was_stereo = _encoder(line, stereo=stereo), stereo
+        sound = np.zeros((1, FRAME), np.float32) if frame is None else np.atleast_2d(frame)
+        sound = np.broadcast_to(sound, (2, FRAME)) if stereo else sound.mean(axis=0, keepdims=True)
+        samples = (sound.T.reshape(1, -1) * 32767).astype(np.int16)
+        layout = "stereo" if stereo else "mono"
+        given = av.AudioFrame.from_ndarray(samples, format="s16", layout=layout)
         given.sample_rate = TICKS
         yield from map(bytes, encoder.encode(given))
 
 
 def _frames(line: Line) -> Iterator[np.ndarray | None]:
-    """The line's sound from its publication on, as its own clock samples it; None for silence."""
+    """The line's sound, (n,) or (2, n), from its publication on; None for silence."""
+    if line.right is None:
+        yield from _sampled(line, line.sound)
+        return
+    for sides in zip(_sampled(line, line.sound), _sampled(line, line.right), strict=True):
+        filled = [np.zeros(FRAME, np.float32) if side is None else side for side in sides]
+        yield None if all(side is None for side in sides) else np.stack(filled)
+
+
+def _sampled(line: Line, sound: "np.ndarray | Chirps") -> Iterator[np.ndarray | None]:
+    """A sound as the line's own clock samples it, frame by frame; None for silence."""
     first = round(line.published * TICKS)
     pace = 1 + line.drift_ppm * 1e-6
-    for n in range(int((len(line.sound) - first - 2) / pace) // FRAME):
+    for n in range(int((len(sound) - first - 2) / pace) // FRAME):
         start = int(n * FRAME * pace)
-        part = line.sound[first + start : first + start + FRAME + 3]
+        part = sound[first + start : first + start + FRAME + 3]
         if not part.any():
             yield None
         elif pace == 1:
@@ -257,10 +281,10 @@ def _frames(line: Line) -> Iterator[np.ndarray | None]:
             yield np.interp(moments, np.arange(len(part)), part).astype(np.float32)
 
 
-def _encoder(line: Line) -> av.AudioCodecContext:
+def _encoder(line: Line, *, stereo: bool) -> av.AudioCodecContext:
     encoder = av.CodecContext.create("libopus", "w")
     encoder.sample_rate, encoder.format = TICKS, "s16"
-    encoder.layout = "stereo" if line.stereo else "mono"
+    encoder.layout = "stereo" if stereo else "mono"
     encoder.bit_rate = line.bits
     encoder.options = {"application": "voip", "compression_level": "2"}
     return encoder
@@ -284,7 +308,7 @@ def _stretch(line: Line, number: int, packets: list[Sent]) -> tuple[list[Entry],
     ]
     pages = list(_pages(packets))
     skipped = list(_skipped(line, pages))
-    appends = [Append(first.arrived, file, ogg.head_pages(number, 1 + line.stereo))]
+    appends = [Append(first.arrived, file, ogg.head_pages(number, CHANNELS))]
     for sequence, page in enumerate(pages, 2):
         until = page[-1].granule + FRAME - first.granule
         delays = [p.arrived - p.granule / TICKS for p in page]

@@ -50,13 +50,13 @@ def test_a_finished_file_is_heard_at_its_place(tmp_path, ending, rate, channels)
     [
         (Layout.STEREO, 1.0, 0.0),
         (Layout.SWAPPED, 0.0, 1.0),
-        (Layout.BOTH, 0.5, 0.5),
-        (Layout.LEFT, 0.5, 0.0),
-        (Layout.RIGHT, 0.0, 0.5),
+        (Layout.BOTH, 0.71, 0.71),
+        (Layout.LEFT, 0.71, 0.0),
+        (Layout.RIGHT, 0.0, 0.71),
     ],
 )
 def test_a_layout_says_which_sides_are_filled(tmp_path, layout, left, right):
-    """A tone on the file's left; where the file is one voice, its channels are averaged."""
+    """A tone on the file's left; if the file is one voice, its channels' powers are averaged."""
     file_of(tmp_path / "a.ogg", stereo(tone(5.0)))
 
     _, mix = mixed(tmp_path, [piece("a.ogg", 0.0, layout)], 5.0)

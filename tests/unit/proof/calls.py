@@ -10,9 +10,9 @@ one of these calls is a false alarm.
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import av
 import numpy as np
@@ -253,6 +253,10 @@ def telephone(sound: np.ndarray) -> np.ndarray:
 
 Lines = Sequence[Line]
 
+#: The two channels of a stereo track, and what makes them of a voice.
+Pair = tuple[np.ndarray, np.ndarray]
+Channels = Callable[[random.Random, np.ndarray], Pair]
+
 
 def _pair(chance: random.Random, sides: Sequence[np.ndarray], **more: object) -> list[Line]:
     """A caller and an agent, each with a seed of its own."""
@@ -444,6 +448,81 @@ def _stereo_agent(chance: random.Random, seconds: float) -> Lines:
     return [first, replace(second, stereo=True, bits=48_000)]
 
 
+def _in_stereo(chance: random.Random, seconds: float, channels: Channels, **more: Any) -> Lines:
+    """Either party sends two channels that are made of its voice."""
+    lines = _pair(chance, talk(chance, seconds), bits=64_000)
+    n = chance.randint(0, 1)
+    left, right = channels(chance, lines[n].sound)
+    lines[n] = replace(lines[n], sound=left, right=right, stereo=True, **more)
+    return lines
+
+
+def _opposite(chance: random.Random, sound: np.ndarray) -> Pair:
+    """A balanced microphone whose wires are swapped."""
+    return sound, -sound
+
+
+def _nearly_opposite(chance: random.Random, sound: np.ndarray) -> Pair:
+    """A stereo widener has turned the phase of one channel, which is weaker."""
+    return sound, (-chance.uniform(0.5, 0.95) * sound).astype(np.float32)
+
+
+def _one_sided(chance: random.Random, sound: np.ndarray) -> Pair:
+    """A headset on the second input, or on the first."""
+    return (0 * sound, sound) if chance.random() < 0.5 else (sound, 0 * sound)
+
+
+def _one_late(chance: random.Random, sound: np.ndarray) -> Pair:
+    """Two microphones a step apart: a sum of them lacks every second stripe of the spectrum."""
+    late = round(chance.uniform(0.0002, 0.012) * TICKS)
+    return sound, np.concatenate((np.zeros(late, np.float32), sound[: len(sound) - late]))
+
+
+def _wide(chance: random.Random, sound: np.ndarray) -> Pair:
+    """A voice in the middle, and other music on either side."""
+    seconds = len(sound) / TICKS
+    sides = [music(chance, seconds, chance.uniform(-34, -26)) for _ in range(2)]
+    left, right = (sound + side for side in sides)
+    return left, right
+
+
+def _wandering(chance: random.Random, sound: np.ndarray) -> Pair:
+    """The voice goes from one side to the other, and its phase turns on the way."""
+    angle = 2 * np.pi * chance.uniform(0.05, 0.3) * np.arange(len(sound)) / TICKS
+    return (sound * np.cos(angle)).astype("f4"), (sound * np.sin(angle)).astype("f4")
+
+
+def _turning(chance: random.Random, sound: np.ndarray) -> Pair:
+    """One channel's phase is turned and turned back, all at once."""
+    turns = np.arange(len(sound)) // round(chance.uniform(1, 4) * TICKS) % 2
+    return sound, (sound * (1 - 2 * turns)).astype(np.float32)
+
+
+def _loud_apart(chance: random.Random, sound: np.ndarray) -> Pair:
+    """Two who speak at once close to full scale, each on a channel."""
+    other = np.roll(sound[::-1], chance.randint(0, TICKS))
+    return tuple(np.clip(3 * each, -0.85, 0.85).astype("f4") for each in (sound, other))
+
+
+def _mono_first(chance: random.Random, seconds: float) -> Lines:
+    """The encoder begins in mono, and goes over to stereo when somebody speaks."""
+    lines = _in_stereo(chance, seconds, _opposite)
+    spoken = min(int(np.flatnonzero(line.sound)[0]) for line in lines if line.stereo)
+    return [replace(line, mono=((0.0, spoken / TICKS - 0.1),)) for line in lines]
+
+
+def _back_and_forth(chance: random.Random, seconds: float) -> Lines:
+    """The encoder goes over to mono and back, as bits allow; both channels are the same then."""
+    spans = _spans(chance, seconds, 4, 0.5, 3.0)
+
+    def channels(chance: random.Random, sound: np.ndarray) -> Pair:
+        at = np.arange(len(sound)) // FRAME * FRAME / TICKS
+        is_mono = np.any([(start <= at) & (at < end) for start, end in spans], axis=0)
+        return sound, np.where(is_mono, sound, -sound)
+
+    return _in_stereo(chance, seconds, channels, mono=spans)
+
+
 def _steady(chance: random.Random, seconds: float) -> Lines:
     """A made-up voice on one side that hardly pauses."""
     caller, agent = talk(chance, seconds)
@@ -542,6 +621,16 @@ SCENES: Final[dict[str, Callable[[random.Random, float], Lines]]] = {
     "starved agent": _starved,
     "both starved": _both_starved,
     "stereo agent": _stereo_agent,
+    "opposite phase": partial(_in_stereo, channels=_opposite),
+    "nearly opposite phase": partial(_in_stereo, channels=_nearly_opposite),
+    "one channel only": partial(_in_stereo, channels=_one_sided),
+    "one channel late": partial(_in_stereo, channels=_one_late),
+    "wide stereo": partial(_in_stereo, channels=_wide),
+    "wandering voice": partial(_in_stereo, channels=_wandering),
+    "turning phase": partial(_in_stereo, channels=_turning),
+    "loud apart": partial(_in_stereo, channels=_loud_apart),
+    "mono, then stereo": _mono_first,
+    "mono and stereo": _back_and_forth,
     "steady voice": _steady,
     "bad line": _bad_line,
     "music beside": _music_beside,

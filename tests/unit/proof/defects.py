@@ -15,6 +15,7 @@ from typing import Any, Final
 import av
 import numpy as np
 
+from egress_manager.audio import ogg
 from egress_manager.audio.encode import RECIPES, Encoder
 from egress_manager.audio.mix import limited
 from egress_manager.domain.captures import JOURNAL, TICKS
@@ -357,6 +358,44 @@ def _other_call(sides: tuple[int, ...]) -> Spoil:
     return spoil
 
 
+def in_stereo(clean: Clean, kind: str) -> Clean:
+    """Another clean call, of a kind in which a party is in stereo."""
+    mix_format = clean.call.claim.format or "mp4"
+    scene = calls.scene(kind, 11, 26.0, mix_format=mix_format)
+    return replace(clean, call=calls.make(scene, clean.directory / kind))
+
+
+def averaged(clean: Clean) -> Claim:
+    """A mix for which each track was mixed down by an average, so that phases cancel."""
+    sound = clean.sound
+    for track in clean.call.claim.tracks:
+        one = made_up.decoded(Path(track.path or "")).mean(axis=0)[: sound.shape[1]]
+        sound[("left", "right").index(track.side), : len(one)] = one
+    return remixed(clean, sound)
+
+
+def folded(claim: Claim) -> Claim:
+    """The same tracks in files whose heads say mono, whatever their packets are."""
+    tracks = []
+    for track in claim.tracks:
+        path = Path(track.path or "").with_suffix(".folded.ogg")
+        data = Path(track.path or "").read_bytes()
+        head, *_ = ogg.read_pages(data)
+        pre_skip = int.from_bytes(head.packets[0][10:12], "little")
+        heads = ogg.head_pages(1, 1, pre_skip)
+        path.write_bytes(heads + data[len(heads) :])
+        tracks.append(replace(track, path=str(path)))
+    return replace(claim, tracks=tuple(tracks))
+
+
+def _averaged(kind: str) -> Spoil:
+    return lambda clean: averaged(in_stereo(clean, kind))
+
+
+def _folded(kind: str) -> Spoil:
+    return lambda clean: folded(in_stereo(clean, kind).call.claim)
+
+
 def _truncated(part: float) -> Spoil:
     return lambda clean: rewritten(clean, lambda data: data[: int(len(data) * part)])
 
@@ -497,6 +536,8 @@ def _of_both_sides() -> Iterator[Defect]:
     yield Defect("hole", "1 s, both", _hole(1.0, BOTH))
     yield Defect("hole", "0.3 s, both", _hole(0.3, BOTH))
     yield Defect("foreign_sound", "0.3 s of noise", _noise(-30, 0.3, LEFT))
+    yield Defect("silent", "opposite phase cancelled in the mix", _averaged("opposite phase"))
+    yield Defect("silent", "opposite phase after mono cancelled", _averaged("mono, then stereo"))
     for gain in (12, 16, 24):
         yield Defect("clipped", f"{gain} dB too loud", _overdriven(gain))
     for part in (0.4, 0.25):
@@ -546,6 +587,8 @@ def _of_the_file() -> Iterator[Defect]:
         yield Defect("sample_rate", f"{rate} Hz", _at_rate(rate), only="mp4")
     yield Defect("format", "the other one", _other_format)
     yield Defect("one_channel", "a mono file", _one_channel)
+    yield Defect("folded", "mono, then stereo under a mono head", _folded("mono, then stereo"))
+    yield Defect("folded", "now and then stereo under a mono head", _folded("mono and stereo"))
     yield Defect("index_last", "mp4 as it is written", _index_last, only="mp4")
     yield Defect("size", "one byte more", _other_size(-1))
     yield Defect("size", "a thousand bytes less", _other_size(1000))

@@ -2,6 +2,7 @@
 
 from itertools import accumulate
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -186,10 +187,12 @@ def test_a_packet_fits_where_timestamp_and_clock_agree(tmp_path):
     assert not fits(kept(2 * FRAME, late=LEAP / TICKS + 1.0))
 
 
-def test_a_stereo_track_is_said_to_be_stereo(tmp_path):
-    """The head names as many channels as the first packet has."""
+@pytest.mark.parametrize("begins_in_stereo", [False, True])
+def test_a_head_says_two_channels_whatever_the_first_packet_has(tmp_path, begins_in_stereo):
+    """The encoder may go over to stereo later, and the file has to play up to any cut."""
     writing = Writing(tmp_path)
-    writing.add(kept(0, opus.silent_packet(FRAME, stereo=True)))
+    writing.add(kept(0, opus.silent_packet(FRAME, stereo=begins_in_stereo)))
+    writing.add(kept(FRAME, opus.silent_packet(FRAME, stereo=True)))
     writing.close()
 
     head = ogg.read_pages(writing.writer.file.path.read_bytes())[0]
