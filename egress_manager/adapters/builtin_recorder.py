@@ -158,6 +158,7 @@ class BuiltinRecorder:
         """Leave every room; what has come is on disk, the rest is told by the journals."""
         self._is_draining = True
         for attendance in list(self._attendances.values()):
+            attendance.flush()  # whatever happens to this process now, the kernel has it
             attendance.stop("shutdown")
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=DRAIN_TIMEOUT)

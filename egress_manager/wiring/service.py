@@ -89,7 +89,7 @@ async def open_services(
     async with AsyncExitStack() as stack:
         uri = await stack.enter_async_context(open_mongo(settings.mongo_uri, directory / FOLDER))
         client = mongo_client.connect(uri)
-        stack.push_async_callback(client.close)
+        stack.push_async_callback(mongo_client.close, client)
         rooms = LiveKitRooms(settings.livekit_http_url, *key_of(settings))
         stack.push_async_callback(rooms.aclose)
         renderer = ProcessRenderer(directory)

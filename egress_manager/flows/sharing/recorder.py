@@ -27,9 +27,13 @@ from egress_manager.ports import Order, Recorder, Rooms
 log = logging.getLogger(__name__)
 
 #: Who leaves waits so long for others to be in its rooms. Seconds.
-HAND_OVER: Final = 8.0
+HAND_OVER: Final = 5.0
 #: How often it looks whether they are.
-HAND_OVER_LOOKS: Final = 80
+HAND_OVER_LOOKS: Final = 50
+#: A store that takes longer for one such look tells nobody that rooms are to be had. Seconds.
+LOOK_TIMEOUT: Final = 1.0
+#: What was begun may take this long to end when it is cancelled. Seconds.
+END_TIMEOUT: Final = 0.5
 
 
 class Capturing(Recorder, Protocol):
@@ -149,8 +153,10 @@ class SharedRecorder:
         self.membership.begin_leaving()
         for _ in range(HAND_OVER_LOOKS):
             try:
-                await self.mind()
-            except EgressManagerError:
+                async with asyncio.timeout(LOOK_TIMEOUT):
+                    await self.mind()
+            except (EgressManagerError, TimeoutError) as error:
+                log.warning("not_handed_over", extra={"why": type(error).__name__})
                 return
             if not self.local.rooms:
                 return
@@ -165,7 +171,8 @@ class SharedRecorder:
         """End what was begun."""
         for errand in self._errands.values():
             errand.cancel()
-        await asyncio.gather(*self._errands.values(), return_exceptions=True)
+        if self._errands:
+            await asyncio.wait(self._errands.values(), timeout=END_TIMEOUT)
 
     async def _mind(self, claim: Claim, room_name: str, local: Capturing) -> None:
         if claim.holder == self.membership.me.id:
