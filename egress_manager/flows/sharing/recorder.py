@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from egress_manager.domain.claims import ROOM, Claim
@@ -50,6 +50,10 @@ class Capturing(Recorder, Protocol):
 
     def leave(self, room_name: str, reason: str) -> None:
         """Leave a room soon, keeping all that has come."""
+        ...
+
+    def unattended(self) -> int:
+        """In how many rooms somebody is to be recorded and has not been heard for too long."""
         ...
 
 
@@ -135,6 +139,8 @@ class SharedRecorder:
 
         Raises `StoreUnavailable`.
         """
+        if self.local is not None:
+            self._note(self.local.unattended())
         await self.membership.look()
         if self.local is None:
             return
@@ -145,6 +151,15 @@ class SharedRecorder:
         self._asked = {name: n for name, n in self._asked.items() if name in self.membership.held}
         for room_name in set(self.local.rooms) - {claim.removeprefix(ROOM) for claim in claims}:
             await self.membership.win(ROOM + room_name)  # begun while the store was away
+
+    def _note(self, unattended: int) -> None:
+        """In how many rooms nobody is heard who is to be recorded; the others are shown it too."""
+        before = self.membership.me.unattended
+        if unattended and not before:
+            log.warning("rooms_not_attended", extra={"rooms": unattended})
+        elif before and not unattended:
+            log.info("rooms_attended_again", extra={"rooms": before})
+        self.membership.me = replace(self.membership.me, unattended=unattended)
 
     async def hand_over(self) -> None:
         """Before this process ends: let others be in its rooms first, where there are others."""
