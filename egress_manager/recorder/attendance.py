@@ -65,7 +65,7 @@ class Attendance:
         self._door = door
         self._roster = Roster()
         self._room_sid = ""
-        self._is_in = False
+        self.is_in = False
         self._connections = Connections()
         self._expected_at = now()
         self._caller_seen_at = 0.0
@@ -95,7 +95,7 @@ class Attendance:
     @property
     def can_hear(self) -> bool:
         """Whether we are in the room, and the packets of a capture can reach us now."""
-        return self._is_in if self.capture is None else self.is_capturing
+        return self.is_in if self.capture is None else self.is_capturing
 
     @property
     def hears_all(self) -> bool:
@@ -143,7 +143,7 @@ class Attendance:
 
     def joined(self, connection: Connection, join: rtc.JoinResponse) -> None:
         """We are in: who is there is in the server's welcome."""
-        self._is_in = True
+        self.is_in = True
         self.room_known(join.room.sid)
         self._journal_connection("joined", connection.identity)
         self._tell(self._roster.see_all(join.other_participants, now()))
@@ -206,7 +206,8 @@ class Attendance:
         """One connection, from joining to its end, and why it ended."""
         connection = self._connections.current = Connection(self, use_turn=use_turn)
         door, make_pass = self._door, partial(self._door.make_pass, self.room_name)
-        serving = asyncio.create_task(connection.run(door.session, door.url, make_pass))
+        running = connection.run(door.session, door.url, make_pass, door.turns)
+        serving = asyncio.create_task(running)
         unneeded = asyncio.create_task(self._unneeded.wait())
         reason = "left"
         try:
@@ -242,7 +243,7 @@ class Attendance:
 
     def _part_with(self, connection: Connection, reason: str) -> None:
         """Its signal is gone; its media may go on until another brings what flows."""
-        self._connections.current, self._is_in = None, False
+        self._connections.current, self.is_in = None, False
         if connection.has_media:
             self._connections.fade(connection)
         else:

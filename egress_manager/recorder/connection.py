@@ -20,7 +20,7 @@ from egress_manager.errors import CaptureFailed
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.clock import now
 from egress_manager.recorder.ice_tcp import bridge_candidate
-from egress_manager.recorder.knocking import joined
+from egress_manager.recorder.knocking import Turn, Turns, joined
 from egress_manager.recorder.peer import Peer
 from egress_manager.recorder.rtp import nack, read_packet, read_reports
 from egress_manager.recorder.sdp import read_offer, write_answer
@@ -95,6 +95,7 @@ class Connection:
         self._peer: Peer | None = None
         self._media: asyncio.Task[None] | None = None
         self._signalling: Signalling | None = None
+        self._turn: Turn | None = None
         self._bridges: list[asyncio.DatagramTransport] = []
         self._bridging: list[asyncio.Task[None]] = []
         self._ssrc = random.getrandbits(32)
@@ -102,16 +103,21 @@ class Connection:
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def run(
-        self, session: aiohttp.ClientSession, url: str, make_pass: Callable[[], tuple[str, str]]
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        make_pass: Callable[[], tuple[str, str]],
+        turns: Turns,
     ) -> str:
         """Join and serve until `end`, or until the server or the network end it; says why.
 
-        `make_pass` makes an identity and its token, for each attempt to join.
+        `make_pass` makes an identity and its token, for each attempt to join; see `knocking`.
         Raises `CaptureFailed` where the server can't be reached, `LiveKitRefused`.
         """
-        async with joined(session, url, make_pass) as (self.identity, signalling):
-            self._signalling = signalling
-            listening = asyncio.create_task(self._listen(signalling))
+        async with joined(session, url, make_pass, turns) as welcome:
+            self.identity, self._signalling = welcome.identity, welcome.signalling
+            self._turn = welcome.turn
+            listening = asyncio.create_task(self._listen(welcome.signalling))
             try:
                 return await self._over
             finally:
@@ -264,6 +270,9 @@ class Connection:
             log.exception("media_failed")
             self.end("media_failed")
             return
+        finally:
+            if self._turn is not None:
+                self._turn.end()
         self.has_media, self.media_up_at = True, now()
         self._audience.media_up(self)
 

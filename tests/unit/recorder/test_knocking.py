@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from egress_manager.errors import CaptureFailed, LiveKitRefused
-from egress_manager.recorder.knocking import ATTEMPTS, first_answer
+from egress_manager.recorder.knocking import AT_ONCE, ATTEMPTS, Turn, Turns, first_answer
 
-#: An attempt is given up on at once, so that tests need not wait.
-AT_ONCE = 0.01
+#: The next attempt begins so soon that tests need not wait. Seconds.
+SOON = 0.01
 PATIENCE = 30.0
 
 
@@ -21,7 +21,8 @@ class Attempts:
         self.hanging = 0
         self.dropped: list[str] = []
 
-    async def __call__(self) -> str:
+    async def __call__(self, turn: Turn) -> str:
+        turn.end()
         outcome = self.outcomes[self.begun]
         self.begun += 1
         if outcome is None:
@@ -40,7 +41,7 @@ class Attempts:
 
 async def get_in(attempts: Attempts) -> str:
     async with asyncio.timeout(PATIENCE):
-        return await first_answer(attempts, attempts.drop, AT_ONCE)
+        return await first_answer(attempts, attempts.drop, Turns(), SOON)
 
 
 async def test_the_next_attempt_succeeds_while_the_first_still_hangs():
@@ -93,7 +94,7 @@ async def test_an_answer_that_comes_too_late_is_dropped():
     dropped: list[int] = []
     numbers = iter(range(ATTEMPTS))
 
-    async def attempt() -> int:
+    async def attempt(turn: Turn) -> int:
         number = next(numbers)
         if number == 1:
             answered.set()
@@ -103,6 +104,49 @@ async def test_an_answer_that_comes_too_late_is_dropped():
     async def drop(number: int) -> None:
         dropped.append(number)
 
-    taken = await first_answer(attempt, drop, AT_ONCE)
+    taken = await first_answer(attempt, drop, Turns(), SOON)
 
     assert {taken, *dropped} == {0, 1}
+
+
+async def test_rooms_are_joined_in_turns():
+    """With all turns taken another one waits, until one of them ends."""
+    turns = Turns()
+    taken = [await turns.take() for _ in range(AT_ONCE)]
+    attempts = Attempts("in")
+
+    getting_in = asyncio.create_task(first_answer(attempts, attempts.drop, turns))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    waited = attempts.begun == 0
+    taken[0].end()
+
+    assert waited
+    assert await getting_in == "in"
+    for turn in taken:
+        turn.end()
+
+
+async def test_a_turn_ends_by_itself():
+    """A server that answers nobody holds up no room for long."""
+    turns = Turns()
+    async with asyncio.timeout(PATIENCE):
+        for _ in range(AT_ONCE + 1):
+            await turns.take()
+
+
+async def test_whoever_waits_for_a_turn_and_needs_it_no_more_takes_none():
+    """The turn that comes just then goes to the next one."""
+    turns = Turns()
+    taken = [await turns.take() for _ in range(AT_ONCE)]
+    attempts = Attempts("in")
+    getting_in = asyncio.create_task(first_answer(attempts, attempts.drop, turns))
+    await asyncio.sleep(0)
+    taken[0].end()
+    getting_in.cancel()
+    await asyncio.wait([getting_in])
+
+    async with asyncio.timeout(PATIENCE):
+        (await turns.take()).end()
+    for turn in taken:
+        turn.end()
