@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 PREPARE_AGAIN: Final = 1.0
 #: By when each step of the ending is over, in seconds since it was asked for. All of it is over
 #: before `ending.LIMIT`.
-HANDED_OVER_BY: Final = 5.0
-WRITTEN_OUT_BY: Final = 7.5
-FINISHED_BY: Final = 8.0
+HANDED_OVER_BY: Final = 6.0
+WRITTEN_OUT_BY: Final = 8.0
+FINISHED_BY: Final = 8.5
 #: What is cancelled at the end may take this long to end. Seconds.
 END_TIMEOUT: Final = 0.5
 

@@ -41,7 +41,7 @@ TICK: Final = 0.1
 STALLED: Final = 1.0
 #: From one try to join to the next, the last one again and again: a server that is back has its
 #: recorder back within 1.5 s. Seconds.
-BACKOFF: Final = (0.0, 0.2, 0.5, 1.0)
+BACKOFF: Final = (0.0, 0.2, 0.5, 0.75)
 #: A connection that lived longer was a good one: the next try need not wait. Seconds.
 STABLE: Final = 5.0
 #: After this long without any connection, an attendance gives up; polling finds the room again.

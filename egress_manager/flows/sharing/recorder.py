@@ -27,9 +27,9 @@ from egress_manager.ports import Order, Recorder, Rooms
 log = logging.getLogger(__name__)
 
 #: Who leaves waits so long for others to be in its rooms. Seconds.
-HAND_OVER: Final = 5.0
+HAND_OVER: Final = 6.0
 #: How often it looks whether they are.
-HAND_OVER_LOOKS: Final = 50
+HAND_OVER_LOOKS: Final = 60
 #: A store that takes longer for one such look tells nobody that rooms are to be had. Seconds.
 LOOK_TIMEOUT: Final = 1.0
 #: What was begun may take this long to end when it is cancelled. Seconds.
