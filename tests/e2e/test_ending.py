@@ -173,7 +173,7 @@ async def until_answered(manager: Manager) -> None:
 async def test_it_hands_over_while_its_server_waits_for_a_client(
     mongod_server: Mongod, mongo_database: str, tmp_path: Path, room_name: str
 ) -> None:
-    """uvicorn, set to wait a minute, waits; meanwhile the capture ends and another process has one."""
+    """uvicorn, set to wait a minute, waits; the capture ends and another process has the room."""
     recordings = tmp_path / "recordings"
     patient = {"UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN": "60"}
     async with house(mongod_server, mongo_database, recordings, settings=patient) as home:
