@@ -4,7 +4,8 @@
 #   docker run --network host --env-file egress_manager/.env \
 #     -v /home/livekit/recordings:/home/livekit/recordings egress-manager
 
-FROM python:3.11.14-slim-bookworm AS build
+# Every pinned package has wheels for this Python.
+FROM python:3.13.9-slim-bookworm AS build
 WORKDIR /src
 # The versions that were tested, checked by their hashes.
 COPY requirements.txt ./
@@ -15,7 +16,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY egress_manager egress_manager
 RUN /opt/egress-manager/bin/pip install --no-cache-dir --no-deps .
 
-FROM python:3.11.14-slim-bookworm
+FROM python:3.13.9-slim-bookworm
 COPY --from=build /opt/egress-manager /opt/egress-manager
 # A user of its own. Give the container the user that owns the recordings folder of the host
 # (`user:` in docker-compose.egress.yml), or make the folder writable for this one.
@@ -29,7 +30,8 @@ WORKDIR /var/lib/egress-manager
 USER egress-manager
 VOLUME /home/livekit/recordings
 EXPOSE 5000
-# SIGTERM lets calls that are over be finished, and journals the rest: allow it 30 seconds.
+# SIGTERM hands rooms over, writes out what is captured and finishes calls that are over: allow it
+# 15 seconds. The service ends within 10.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:5000/health', timeout=4)"]

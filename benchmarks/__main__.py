@@ -7,7 +7,19 @@ from typing import Final
 
 import uvloop
 
-from benchmarks import hangup, intake, joining, load, place, proof, soak, storm, takeover, verdicts
+from benchmarks import (
+    comeback,
+    hangup,
+    intake,
+    joining,
+    load,
+    place,
+    proof,
+    soak,
+    storm,
+    takeover,
+    verdicts,
+)
 from benchmarks.figures import Benchmark, Machine, Measured, load_average, today
 from benchmarks.page import keep
 from benchmarks.premises import say
@@ -23,6 +35,8 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "intake": Benchmark(intake.METHOD, intake.measure),
     "storm": Benchmark(storm.METHOD, storm.measure),
     "takeover": Benchmark(takeover.METHOD, takeover.measure),
+    "comeback": Benchmark(comeback.METHOD, comeback.measure),
+    "ending": Benchmark(comeback.ENDING_METHOD, comeback.ending),
     "soak": Benchmark(soak.METHOD, soak.measure),
     "place": Benchmark(place.METHOD, place.measure),
     "proof": Benchmark(proof.METHOD, proof.measure),

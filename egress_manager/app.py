@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from egress_manager import api, telemetry
 from egress_manager.api.services import ApiServices
+from egress_manager.ending import heeded
 from egress_manager.errors import SettingsWrong
 from egress_manager.flows import manual, reconcile, report
 from egress_manager.flows.audit import seal
@@ -54,9 +55,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Work, for as long as the API is served."""
     settings: Settings = app.state.settings
     telemetry.set_up(settings.log_level)
-    async with running(settings, settings.all_roles) as process:
-        app.state.services = _api_services(process)
-        yield
+    with heeded(passing_on=True) as ending:
+        async with running(settings, settings.all_roles, ending) as process:
+            app.state.services = _api_services(process)
+            yield
 
 
 def _api_services(process: Process) -> ApiServices:

@@ -74,6 +74,8 @@ SWEEP_TIMEOUTS: Final[Mapping[str, float]] = {"seal": STEP_TIMEOUT}
 #: When the service is asked to end, recordings whose calls are over may take this long. Seconds.
 FINISH_TIMEOUT: Final = 8.0
 FINISH_LOOKS: Final = 80
+#: A store that takes longer for one such look is away: the next start does the rest. Seconds.
+LOOK_TIMEOUT: Final = 2.0
 #: A sweep that failed is tried again after this long. Seconds.
 SWEEP_RETRY: Final = 1.0
 #: So many webhooks are taken from the inbox in one turn.
@@ -233,8 +235,9 @@ async def finish(doors: Doors) -> None:
     """At the end: let recordings whose calls are over be finished; the next start does the rest."""
     for _ in range(FINISH_LOOKS):
         try:
-            unfinished = await doors.recordings.unfinished()
-        except EgressManagerError:
+            async with asyncio.timeout(LOOK_TIMEOUT):
+                unfinished = await doors.recordings.unfinished()
+        except (EgressManagerError, TimeoutError):
             return
         waited_for = (State.ENDING, State.CAPTURED)
         if not any(doors.is_here(each) and each.state in waited_for for each in unfinished):

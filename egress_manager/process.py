@@ -7,7 +7,6 @@ async with running(settings, roles) as process:
 import asyncio
 import gc
 import logging
-import signal
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Final
 from egress_manager import jobs
 from egress_manager.api.auth import make_first_key
 from egress_manager.domain.roles import Role, works_on_files
+from egress_manager.ending import LIMIT, Ending, heeded
 from egress_manager.errors import EgressManagerError, SettingsWrong
 from egress_manager.flows.audit.doors import Sealers
 from egress_manager.flows.receive import Intake
@@ -27,8 +27,13 @@ log = logging.getLogger(__name__)
 
 #: Preparing the database is tried again after this long. Seconds.
 PREPARE_AGAIN: Final = 1.0
+#: By when each step of the ending is over, in seconds since it was asked for. All of it is over
+#: before `ending.LIMIT`.
+HANDED_OVER_BY: Final = 6.0
+WRITTEN_OUT_BY: Final = 8.0
+FINISHED_BY: Final = 8.5
 #: What is cancelled at the end may take this long to end. Seconds.
-END_TIMEOUT: Final = 10.0
+END_TIMEOUT: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,42 +46,50 @@ class Process:
 
 
 @asynccontextmanager
-async def running(settings: Settings, roles: Collection[Role]) -> AsyncIterator[Process]:
+async def running(
+    settings: Settings, roles: Collection[Role], ending: Ending | None = None
+) -> AsyncIterator[Process]:
     """Work by these roles; at the end hand over, and finish what can be finished.
 
+    The end begins with the end of the block, or as soon as `ending` is asked for.
     Raises `SettingsWrong` where MongoDB is neither configured nor to be had.
     """
+    ending = ending or Ending()
     async with open_services(settings, roles) as services:
         process = Process(services, sealers_of(services), Intake(services.doors))
         work = jobs.run(
             services.doors, _pace(settings), process.sealers, services.shared, frozenset(roles)
         )
         background = [asyncio.create_task(_prepare(services)), asyncio.create_task(work)]
+        leaving = asyncio.create_task(_leave(ending, services, roles))
         _spare_the_collector()
         try:
             yield process
         finally:
-            try:
-                await process.intake.aclose()
-                await services.shared.hand_over()
-                await services.recorder.aclose()
-                if works_on_files(roles):
-                    await jobs.finish(services.doors)
-            finally:
-                for task in background:
-                    task.cancel()
-                await asyncio.wait(background, timeout=END_TIMEOUT)
-                await services.shared.aclose()
+            ending.begin()
+            await asyncio.wait([leaving], timeout=LIMIT)
+            await process.intake.aclose()
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background, timeout=END_TIMEOUT)
+            await services.shared.aclose()
+
+
+async def _leave(ending: Ending, services: Services, roles: Collection[Role]) -> None:
+    """When this process is to end: hand over, write out captures, finish calls that are over."""
+    await ending.asked()
+    await ending.take("hand_over", services.shared.hand_over(), HANDED_OVER_BY)
+    await ending.take("write_out", services.recorder.aclose(), WRITTEN_OUT_BY)
+    if works_on_files(roles):
+        await ending.take("finish", jobs.finish(services.doors), FINISHED_BY)
 
 
 async def work(settings: Settings, role: Role) -> None:
     """Work by one role until somebody asks this process to end (SIGTERM, SIGINT)."""
-    ended, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    async with running(settings, {role}):
-        log.info("working", extra={"role": role})
-        await ended.wait()
+    with heeded(passing_on=False) as ending:
+        async with running(settings, {role}, ending):
+            log.info("working", extra={"role": role})
+            await ending.asked()
 
 
 def _spare_the_collector() -> None:

@@ -8,6 +8,7 @@ It needs no LiveKit to start, so that each can be given the other's address.
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ from lab.ports import LOOPBACK, free_port
 from lab.processes import Server, ServerFailed
 from lab.servers import API_KEY, API_SECRET
 
+#: The Python that our processes run with: that of the tests, unless LAB_PYTHON names another.
+PYTHON = os.environ.get("LAB_PYTHON", sys.executable)
 #: The key with which its API is asked.
 KEY = "lab-key-lab-key-lab-key"
 _ASK_TIMEOUT = 5.0
@@ -77,7 +80,7 @@ class Manager(Ours):
 
     def command(self) -> list[str]:
         serve = ["-m", "uvicorn", "egress_manager.app:app", "--host", LOOPBACK]
-        return [sys.executable, *serve, "--port", str(self.port), "--no-access-log"]
+        return [PYTHON, *serve, "--port", str(self.port), "--no-access-log"]
 
     def environment(self) -> dict[str, str]:
         usual = {
@@ -187,7 +190,7 @@ class Worker(Ours):
 
     def command(self) -> list[str]:
         run = "from egress_manager.cli import main; main()"
-        return [sys.executable, "-c", run, self.name]
+        return [PYTHON, "-c", run, self.name]
 
     def environment(self) -> dict[str, str]:
         own = {"RECORDINGS_DIR": str(self.recordings)}

@@ -96,6 +96,16 @@ class Server:
                 return
         await self.kill()
 
+    async def ended(self, timeout: float) -> int:
+        """Ask it to end (SIGTERM) once, and wait until it has; its exit code.
+
+        Raises `ServerFailed` when it has not ended by itself after `timeout` seconds.
+        """
+        process = self._running()
+        process.terminate()
+        await self._until(self._has_ended, timeout, "end")
+        return int(process.returncode)
+
     async def kill(self) -> None:
         """End it without notice (SIGKILL); it gets no chance to tidy up."""
         if self._process is None:

@@ -53,6 +53,7 @@ class Wire:
         self._detour = Detour(transport, LOOPBACK, self.relay.port)
         self._is_signal_cut = False
         self._is_api_cut = False
+        self._to_hang = 0
         self._signals: set[asyncio.Transport] = set()
         self._resources = AsyncExitStack()
         self._session: aiohttp.ClientSession | None = None
@@ -115,6 +116,10 @@ class Wire:
     def heal_signal(self) -> None:
         self._is_signal_cut = False
 
+    def hang_signal(self, times: int) -> None:
+        """Take this many of the next signal connections and never answer them."""
+        self._to_hang = times
+
     def cut_api(self) -> None:
         """Answer every API call with 503."""
         self._is_api_cut = True
@@ -158,6 +163,9 @@ class Wire:
         is_signal = request.path.startswith("/rtc")
         if self._is_signal_cut if is_signal else self._is_api_cut:
             return web.Response(status=503, text="the wire is cut")
+        if is_signal and self._to_hang:
+            self._to_hang -= 1
+            await asyncio.Event().wait()  # until the client gives up, or the wire is closed
         is_upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
         try:
             return await (self._pass_signal(request) if is_upgrade else self._pass_call(request))

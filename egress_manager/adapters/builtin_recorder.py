@@ -10,6 +10,7 @@ from typing import Final
 
 import aiohttp
 
+from egress_manager.domain.attending import Awaited, named
 from egress_manager.domain.calls import is_caller
 from egress_manager.domain.captures import Ended, Entry, PageKept, ParticipantChanged, SenderReport
 from egress_manager.domain.incoming import EgressReported, News
@@ -18,6 +19,7 @@ from egress_manager.domain.retelling import Retelling, participant_of
 from egress_manager.errors import EgressManagerError
 from egress_manager.ports import Listener, Order
 from egress_manager.recorder.attendance import Attendance
+from egress_manager.recorder.clock import now
 from egress_manager.recorder.door import Door
 
 log = logging.getLogger(__name__)
@@ -63,11 +65,13 @@ class BuiltinRecorder:
         self._tellers: dict[str, Teller] = {}
         self._kept: dict[str, set[str]] = {}
         self._unwanted: dict[str, None] = {}
+        self._awaited: dict[str, Awaited] = {}
         self._is_draining = False
 
     async def attend(self, room_name: str, participant_sid: str = "") -> None:
         """See to it that the room is being captured."""
         if not self._is_draining and participant_sid not in self._unwanted:
+            self._await(room_name)
             self._attendance(room_name).expect()
 
     async def leave_alone(self, room_name: str, participant_sid: str) -> None:
@@ -82,6 +86,7 @@ class BuiltinRecorder:
         self._kept.setdefault(room_name, set()).add(recording_id)
         if self._is_draining:
             return None
+        self._await(room_name)
         attendance = self._attendance(room_name)
         attendance.keeps_all = True
         if attendance.capture is None:
@@ -154,10 +159,34 @@ class BuiltinRecorder:
         errors = (a.capture.error for a in self._attendances.values() if a.capture)
         return sorted({str(error.strerror) for error in errors if error})
 
+    def unattended(self) -> int:
+        """In how many rooms somebody is to be recorded and has not been heard for too long.
+
+        To be asked again and again: what it says is as old as its last look.
+        """
+        moment = now()
+        for name, attendance in self._attendances.items():
+            if attendance.capture is not None:
+                self._await(name)
+        self._awaited = {
+            name: room.seen(moment, is_attended=self._is_attended(name))
+            for name, room in self._awaited.items()
+            if room.is_current(moment)
+        }
+        return sum(room.is_overdue(moment) for room in self._awaited.values())
+
+    def _await(self, room_name: str) -> None:
+        self._awaited[room_name] = named(self._awaited.get(room_name), now())
+
+    def _is_attended(self, room_name: str) -> bool:
+        attendance = self._attendances.get(room_name)
+        return attendance is not None and attendance.can_hear
+
     async def aclose(self) -> None:
         """Leave every room; what has come is on disk, the rest is told by the journals."""
         self._is_draining = True
         for attendance in list(self._attendances.values()):
+            attendance.flush()  # whatever happens to this process now, the kernel has it
             attendance.stop("shutdown")
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=DRAIN_TIMEOUT)
@@ -189,7 +218,8 @@ class BuiltinRecorder:
 
     def _open_door(self) -> Door:
         if self._door is None:
-            self._session = aiohttp.ClientSession()
+            # A room is a connection, and there are as many as there are calls.
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
             self._door = Door(
                 session=self._session,
                 url=self._url,

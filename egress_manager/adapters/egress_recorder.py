@@ -275,7 +275,10 @@ class EgressRecorder:
     ) -> Any:
         """One request. Raises `LiveKitUnavailable`, `LiveKitRefused`, `TimeoutError`."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(ORDER_TIMEOUT))
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),  # an order may take half a minute
+                timeout=aiohttp.ClientTimeout(ORDER_TIMEOUT),
+            )
         client = TwirpClient(self._session, self._url, "livekit")
         headers = {"authorization": f"Bearer {self._token(room)}"}
         try:

@@ -64,7 +64,8 @@ class LiveKitApi:
         """A session that hears what time the server says it is."""
         trace = aiohttp.TraceConfig()
         trace.on_request_end.append(self._hear_time)
-        return aiohttp.ClientSession(trace_configs=[trace])
+        connector = aiohttp.TCPConnector(limit=0)  # what is asked at once, its askers limit
+        return aiohttp.ClientSession(connector=connector, trace_configs=[trace])
 
     async def _hear_time(self, *heard: Any) -> None:
         """Called with the session, a context of its own, and the request that was answered."""

@@ -1,6 +1,7 @@
 """The connection to MongoDB: what is written has reached the disk, and silence is noticed soon."""
 
 import asyncio
+import logging
 from typing import Any, Final
 
 from pymongo import AsyncMongoClient, WriteConcern
@@ -8,8 +9,11 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConfigurationError, InvalidURI
 
+from egress_manager.adapters.pymongo_lock import cancellable
 from egress_manager.adapters.translating import MONGO, translating
 from egress_manager.errors import SettingsWrong, StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 Client = AsyncMongoClient[Document]
@@ -23,6 +27,9 @@ SELECTION_TIMEOUT_MS: Final = 2_000
 #: that is there but stands still (a full disk, a stopped process) is noticed after this.
 OPERATION_TIMEOUT_MS: Final = 5_000
 
+#: How long closing a client may take: with no server it looks for one, to say goodbye. Seconds.
+CLOSE_TIMEOUT: Final = 1.0
+
 #: An acknowledged write survives a killed mongod only when it is in the journal.
 DURABLE: Final = WriteConcern("majority", j=True)
 
@@ -30,8 +37,9 @@ DURABLE: Final = WriteConcern("majority", j=True)
 def connect(uri: str) -> Client:
     """A client; it connects when it is first used, and again whenever it has to.
 
-    Raises `SettingsWrong` for a URI that can't be read. Close it with `await client.close()`.
+    Raises `SettingsWrong` for a URI that can't be read. Close it with `close`.
     """
+    cancellable()
     try:
         return AsyncMongoClient(
             uri,
@@ -45,6 +53,15 @@ def connect(uri: str) -> Client:
         raise SettingsWrong(
             "MONGO_URI can't be used; write it like mongodb://user:password@host:27017/"
         ) from error
+
+
+async def close(client: Client) -> None:
+    """Close the client; one that can't be closed in time is left to the end of this process."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await client.close()
+    except TimeoutError:
+        log.warning("mongodb_not_closed", extra={"waited_for": CLOSE_TIMEOUT})
 
 
 def database(client: Client, name: str) -> Database:

@@ -66,7 +66,7 @@ class MongoProbe:
                 raise CheckFailed(Trouble.MONGO_MISSING, why=str(error)) from error
             except StoreUnavailable as error:
                 raise CheckFailed(Trouble.MONGO_AWAY, why=str(error)) from error
-            self._stack.push_async_callback(self._client.close)
+            self._stack.push_async_callback(mongo_client.close, self._client)
         return self._client
 
     async def _write_and_delete(self, client: Client) -> None:

@@ -29,6 +29,8 @@ from typing import IO, Any, Final
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
+from egress_manager.adapters import mongo_client
+from egress_manager.adapters.pymongo_lock import cancellable
 from egress_manager.errors import EgressManagerError, SettingsWrong, StorageFailed, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ FOLDER: Final = ".mongodb"
 #: Seconds until a mongod that was started has to answer: replaying a large journal takes a while.
 START_TIMEOUT: Final = 60.0
 #: Seconds that a mongod may take to end when asked to; then it is killed (its journal survives).
-STOP_TIMEOUT: Final = 10.0
+STOP_TIMEOUT: Final = 3.0
 #: Seconds in which a mongod whose owner has died ends; one that stays longer is adopted.
 ORPHAN_ENDS_WITHIN: Final = 1.5
 #: Seconds between looks at a server that is not our child, or not there yet.
@@ -166,7 +168,7 @@ class LocalMongo:
         """End the server, if it is ours, and wait until it has written everything."""
         if self._watch is not None:
             self._watch.cancel()
-            await asyncio.wait([self._watch])
+            await asyncio.wait([self._watch], timeout=STOP_TIMEOUT)
             self._watch = None
         if self._owner is None:
             return
@@ -335,6 +337,7 @@ async def _initiate(client: AsyncMongoClient[dict[str, Any]], host: str) -> None
 @asynccontextmanager
 async def _asking(port: int) -> AsyncIterator[AsyncMongoClient[dict[str, Any]]]:
     """A client for one question; what goes wrong means that there is no answer."""
+    cancellable()
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
         LOOPBACK, port, directConnection=True, serverSelectionTimeoutMS=2_000, timeoutMS=5_000
     )
@@ -342,7 +345,7 @@ async def _asking(port: int) -> AsyncIterator[AsyncMongoClient[dict[str, Any]]]:
         with contextlib.suppress(PyMongoError):
             yield client
     finally:
-        await client.close()
+        await mongo_client.close(client)
 
 
 async def _is_listening(port: int) -> bool:

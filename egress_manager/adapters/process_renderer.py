@@ -44,7 +44,7 @@ ATTEMPTS: Final = 3
 RESTART_AFTER: Final = 0.1
 
 #: How long it may take to end when its input is closed; then it is killed. Seconds.
-CLOSE_TIMEOUT: Final = 5.0
+CLOSE_TIMEOUT: Final = 1.0
 
 #: The longest line that it may say, in bytes.
 LONGEST_LINE: Final = 64 * 2**20

@@ -32,7 +32,8 @@ class Presence:
 
     `place` is the recordings directory that it works on (`domain/places.py`), `host` the machine.
     `records` says that it captures calls, `is_full` that it should get no more of them, and
-    `is_leaving` that it is about to end: what it holds is to be had.
+    `is_leaving` that it is about to end: what it holds is to be had. `unattended` is in how many
+    rooms somebody is to be recorded and it has not heard anything in time.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Presence:
     beat: int = 0
     is_full: bool = False
     is_leaving: bool = False
+    unattended: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ stays between callers, so that the next one costs no join.
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import secrets
 from collections.abc import Collection, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from livekit.protocol import models, rtc
@@ -39,8 +39,9 @@ TICK: Final = 0.1
 #: A process that did nothing for this long stood still: packets wait in the kernel, or are dropped
 #: there when there is no more room. Seconds.
 STALLED: Final = 1.0
-#: Waits before the next try to join, the last one again and again. Seconds.
-BACKOFF: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 3.0)
+#: From one try to join to the next, the last one again and again: a server that is back has its
+#: recorder back within 1.5 s. Seconds.
+BACKOFF: Final = (0.0, 0.2, 0.5, 0.75)
 #: A connection that lived longer was a good one: the next try need not wait. Seconds.
 STABLE: Final = 5.0
 #: After this long without any connection, an attendance gives up; polling finds the room again.
@@ -64,8 +65,8 @@ class Attendance:
         self._door = door
         self._roster = Roster()
         self._room_sid = ""
+        self.is_in = False
         self._connections = Connections()
-        self._joins = itertools.count(1)
         self._expected_at = now()
         self._caller_seen_at = 0.0
         self._connected_at = now()
@@ -90,6 +91,11 @@ class Attendance:
     def is_capturing(self) -> bool:
         """Whether packets of a caller's room can reach us now."""
         return self.capture is not None and any(c.has_media for c in self._connections)
+
+    @property
+    def can_hear(self) -> bool:
+        """Whether we are in the room, and the packets of a capture can reach us now."""
+        return self.is_in if self.capture is None else self.is_capturing
 
     @property
     def hears_all(self) -> bool:
@@ -137,6 +143,7 @@ class Attendance:
 
     def joined(self, connection: Connection, join: rtc.JoinResponse) -> None:
         """We are in: who is there is in the server's welcome."""
+        self.is_in = True
         self.room_known(join.room.sid)
         self._journal_connection("joined", connection.identity)
         self._tell(self._roster.see_all(join.other_participants, now()))
@@ -174,10 +181,11 @@ class Attendance:
     # Staying connected
 
     async def _stay(self) -> None:
-        failures, is_reachable = 0, True
+        failures, is_reachable, tried_at = 0, True, 0.0
         while self._is_needed(now()):
             self._unneeded.clear()
-            await self._rest(BACKOFF[min(failures, len(BACKOFF) - 1)])
+            await self._rest(tried_at + BACKOFF[min(failures, len(BACKOFF) - 1)] - now())
+            tried_at = now()
             connection, reason = await self._attend_once(use_turn=not is_reachable)
             if not self._is_needed(now()):
                 return
@@ -190,16 +198,16 @@ class Attendance:
                 self.stop("livekit_unreachable")
 
     async def _rest(self, seconds: float) -> None:
-        if seconds:
+        if seconds > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._unneeded.wait(), seconds)
 
     async def _attend_once(self, *, use_turn: bool) -> tuple[Connection, str]:
         """One connection, from joining to its end, and why it ended."""
-        identity = f"recorder-{secrets.token_hex(4)}-{next(self._joins)}"
-        connection = self._connections.current = Connection(self, identity, use_turn=use_turn)
-        token = self._door.token(self.room_name, identity)
-        serving = asyncio.create_task(connection.run(self._door.session, self._door.url, token))
+        connection = self._connections.current = Connection(self, use_turn=use_turn)
+        door, make_pass = self._door, partial(self._door.make_pass, self.room_name)
+        running = connection.run(door.session, door.url, make_pass, door.turns)
+        serving = asyncio.create_task(running)
         unneeded = asyncio.create_task(self._unneeded.wait())
         reason = "left"
         try:
@@ -235,7 +243,7 @@ class Attendance:
 
     def _part_with(self, connection: Connection, reason: str) -> None:
         """Its signal is gone; its media may go on until another brings what flows."""
-        self._connections.current = None
+        self._connections.current, self.is_in = None, False
         if connection.has_media:
             self._connections.fade(connection)
         else:

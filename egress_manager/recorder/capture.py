@@ -6,6 +6,7 @@ its journal says, is all that later work needs.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,11 @@ from egress_manager.recorder.stretch import StretchWriter
 
 #: The codecs whose packets are Opus when they reach us (LiveKit unwraps RED for us).
 OPUS: Final = frozenset({"audio/opus", "audio/red", ""})
+#: So many captures are written to the disk at once; each of them waits for its last turn first.
+SYNCS_AT_ONCE: Final = 4
+#: Threads of their own: a disk that stands still holds up nothing else that needs a thread, such as
+#: the look-up of a server's name.
+_syncing: Final = ThreadPoolExecutor(SYNCS_AT_ONCE, thread_name_prefix="sync")
 #: A page that is being filled is written out when it is this old. Seconds.
 PAGE_AGE: Final = 0.5
 
@@ -193,7 +199,8 @@ class Capture:
         """Have the disk keep it. Not to be called again before it has returned."""
         finished, self._finished = self._finished, []
         try:
-            await asyncio.to_thread(_sync, [*self._files(), *finished])
+            files = [*self._files(), *finished]
+            await asyncio.get_running_loop().run_in_executor(_syncing, _sync, files)
         finally:
             self._finished += [file for file in finished if file.is_behind]
             for file in finished:

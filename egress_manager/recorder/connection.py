@@ -9,7 +9,7 @@ import contextlib
 import json
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import aiohttp
@@ -20,10 +20,11 @@ from egress_manager.errors import CaptureFailed
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.clock import now
 from egress_manager.recorder.ice_tcp import bridge_candidate
+from egress_manager.recorder.knocking import Turn, Turns, joined
 from egress_manager.recorder.peer import Peer
 from egress_manager.recorder.rtp import nack, read_packet, read_reports
 from egress_manager.recorder.sdp import read_offer, write_answer
-from egress_manager.recorder.signalling import Signalling, name_of, signal
+from egress_manager.recorder.signalling import Signalling, name_of
 from egress_manager.recorder.streams import Streams
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Audience(Protocol):
 class Connection:
     """`run()` joins and returns the reason when it is over; `close()` ends the media as well."""
 
-    def __init__(self, audience: Audience, identity: str, *, use_turn: bool) -> None:
+    def __init__(self, audience: Audience, identity: str = "", *, use_turn: bool) -> None:
         self.identity = identity
         self.has_media = False
         self.media_up_at = float("inf")
@@ -94,20 +95,29 @@ class Connection:
         self._peer: Peer | None = None
         self._media: asyncio.Task[None] | None = None
         self._signalling: Signalling | None = None
+        self._turn: Turn | None = None
         self._bridges: list[asyncio.DatagramTransport] = []
         self._bridging: list[asyncio.Task[None]] = []
         self._ssrc = random.getrandbits(32)
         self._began_at = self._ticked_at = now()
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    async def run(self, session: aiohttp.ClientSession, url: str, token: str) -> str:
+    async def run(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        make_pass: Callable[[], tuple[str, str]],
+        turns: Turns,
+    ) -> str:
         """Join and serve until `end`, or until the server or the network end it; says why.
 
+        `make_pass` makes an identity and its token, for each attempt to join; see `knocking`.
         Raises `CaptureFailed` where the server can't be reached, `LiveKitRefused`.
         """
-        async with signal(session, url, token) as signalling:
-            self._signalling = signalling
-            listening = asyncio.create_task(self._listen(signalling))
+        async with joined(session, url, make_pass, turns) as welcome:
+            self.identity, self._signalling = welcome.identity, welcome.signalling
+            self._turn = welcome.turn
+            listening = asyncio.create_task(self._listen(welcome.signalling))
             try:
                 return await self._over
             finally:
@@ -260,6 +270,9 @@ class Connection:
             log.exception("media_failed")
             self.end("media_failed")
             return
+        finally:
+            if self._turn is not None:
+                self._turn.end()
         self.has_media, self.media_up_at = True, now()
         self._audience.media_up(self)
 

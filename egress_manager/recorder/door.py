@@ -1,12 +1,14 @@
 """How to get into rooms, and where what is kept goes: what every attendance is given."""
 
+import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 
 from egress_manager.domain.captures import Entry, ParticipantChanged
+from egress_manager.recorder.knocking import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class Door:
     `token(room_name, identity)` makes a capture's token. `is_caller` says for whom a capture runs.
     `hear(capture_id, entry)` is told every entry of every journal. Seconds: `sync_interval`, and
     `rotate_after`, when a capture that goes on and on is followed by another. `place` is part of
-    the captures' ids, if it is given.
+    the captures' ids, if it is given. `turns` are those of all rooms of this process.
     """
 
     session: aiohttp.ClientSession
@@ -28,3 +30,9 @@ class Door:
     sync_interval: float = 2.0
     rotate_after: float = 3600.0
     place: str = ""
+    turns: Turns = field(default_factory=Turns)
+
+    def make_pass(self, room_name: str) -> tuple[str, str]:
+        """An identity for one attempt to join the room, and its token."""
+        identity = f"recorder-{secrets.token_hex(6)}"
+        return identity, self.token(room_name, identity)

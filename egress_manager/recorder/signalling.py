@@ -18,7 +18,7 @@ from egress_manager.errors import CaptureFailed, LiveKitRefused
 
 log = logging.getLogger(__name__)
 
-#: How long the server may take to accept the WebSocket. Seconds.
+#: How long the server may take to accept the WebSocket, and to say its first word. Seconds.
 CONNECT_TIMEOUT: Final = 5.0
 #: How long a message of ours may take to leave. Seconds.
 SEND_TIMEOUT: Final = 5.0
@@ -42,8 +42,11 @@ _QUERY: Final = {"auto_subscribe": "1", "protocol": "15", "sdk": "python", "vers
 class Signalling:
     """One signal connection. Iterate `messages()`; it ends when the connection does."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(
+        self, socket: aiohttp.ClientWebSocketResponse, first: rtc.SignalResponse | None = None
+    ) -> None:
         self._socket = socket
+        self._first = first
         self._pinged_at, self._unanswered = time.monotonic(), 0
 
     async def messages(self) -> AsyncIterator[rtc.SignalResponse]:
@@ -52,13 +55,10 @@ class Signalling:
         A message that can't be read is passed over. Raises `CaptureFailed` where a ping of ours
         can't leave.
         """
+        if self._first is not None:
+            yield self._first
         while True:
-            try:
-                message = await self._socket.receive(timeout=PING_INTERVAL)
-            except TimeoutError:
-                message = None
-            if message is not None:
-                self._unanswered = 0
+            message = await self._received()
             if not await self._is_alive():
                 return
             if message is None:
@@ -67,6 +67,15 @@ class Signalling:
                 return
             if (response := _response(message)) is not None:
                 yield response
+
+    async def _received(self) -> aiohttp.WSMessage | None:
+        """The next message, or None when none comes for a while."""
+        try:
+            message = await self._socket.receive(timeout=PING_INTERVAL)
+        except TimeoutError:
+            return None
+        self._unanswered = 0
+        return message
 
     async def _is_alive(self) -> bool:
         """Whether the server answers, as far as is known; now and then it is asked."""
@@ -105,6 +114,10 @@ class Signalling:
         change = rtc.UpdateParticipantMetadata(attributes=attributes)
         await self._send(rtc.SignalRequest(update_metadata=change))
 
+    async def close(self) -> None:
+        """Close the connection, whether the server agrees or not; harmless to repeat."""
+        await self._socket.close()
+
     async def leave(self) -> None:
         """Say goodbye; the server forgets us at once."""
         await self._send(rtc.SignalRequest(leave=rtc.LeaveRequest()))
@@ -138,10 +151,19 @@ def _response(message: aiohttp.WSMessage) -> rtc.SignalResponse | None:
 
 @asynccontextmanager
 async def signal(session: aiohttp.ClientSession, url: str, token: str) -> AsyncIterator[Signalling]:
-    """A signal connection to the server at `url` (ws or wss).
+    """A signal connection for as long as the block lasts; see `connect`."""
+    signalling = await connect(session, url, token)
+    try:
+        yield signalling
+    finally:
+        await signalling.close()
+
+
+async def connect(session: aiohttp.ClientSession, url: str, token: str) -> Signalling:
+    """A signal connection to the server at `url` (ws or wss), on which it has said something.
 
     Raises `LiveKitRefused` where the token is not good enough, `CaptureFailed` where the server
-    does not answer in time.
+    does not answer in time. The caller closes it.
     """
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -152,13 +174,23 @@ async def signal(session: aiohttp.ClientSession, url: str, token: str) -> AsyncI
                 max_msg_size=0,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT),
             )
+            return Signalling(socket, await _first_word(socket))
     except aiohttp.WSServerHandshakeError as error:
         if error.status in (401, 403):
             raise LiveKitRefused("LiveKit refused the recorder's token: check the key") from error
         raise CaptureFailed(f"LiveKit answered {error.status} to the recorder") from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise CaptureFailed("LiveKit's signal connection can't be reached") from error
+
+
+async def _first_word(socket: aiohttp.ClientWebSocketResponse) -> rtc.SignalResponse | None:
+    """The first message, or None when it can't be understood; whoever does not get it hangs up."""
     try:
-        yield Signalling(socket)
-    finally:
+        message = await socket.receive()
+    except BaseException:
         await socket.close()
+        raise
+    if message.type in _OVER:
+        await socket.close()
+        raise CaptureFailed("LiveKit closed the signal connection at once")
+    return _response(message)

@@ -100,4 +100,4 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
         try:
             yield mongo_client.database(client, settings.mongo_db)
         finally:
-            await client.close()
+            await mongo_client.close(client)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from egress_manager.adapters import livekit_tokens, mongo_client
+from egress_manager.adapters import livekit_tokens, local_descriptors, mongo_client
 from egress_manager.adapters.builtin_captures import DiskCaptures
 from egress_manager.adapters.builtin_clock import OneClock
 from egress_manager.adapters.builtin_recorder import BuiltinRecorder
@@ -34,6 +34,7 @@ from egress_manager.adapters.mongo_reports import MongoReports
 from egress_manager.adapters.obstore_bucket import ObstoreBucket
 from egress_manager.adapters.process_renderer import ProcessRenderer
 from egress_manager.domain import captures
+from egress_manager.domain.attending import ATTENDED_WITHIN
 from egress_manager.domain.claims import Presence
 from egress_manager.domain.incoming import News
 from egress_manager.domain.roles import ALL, Role, works_on_files
@@ -86,10 +87,11 @@ async def open_services(
     Raises `SettingsWrong` where MongoDB is neither configured nor to be had.
     """
     directory = settings.recordings_dir.absolute()
+    local_descriptors.raise_limit()
     async with AsyncExitStack() as stack:
         uri = await stack.enter_async_context(open_mongo(settings.mongo_uri, directory / FOLDER))
         client = mongo_client.connect(uri)
-        stack.push_async_callback(client.close)
+        stack.push_async_callback(mongo_client.close, client)
         rooms = LiveKitRooms(settings.livekit_http_url, *key_of(settings))
         stack.push_async_callback(rooms.aclose)
         renderer = ProcessRenderer(directory)
@@ -226,6 +228,12 @@ async def _livekit(rooms: LiveKitRooms) -> str:
 async def _recording(recorder: BuiltinRecorder, membership: Membership) -> str:
     if recorder.troubles:
         raise StorageFailed("; ".join(recorder.troubles))
+    late = recorder.unattended() + sum(other.unattended for other in membership.others)
+    if late:
+        raise CaptureFailed(
+            f"rooms with callers that no recorder has heard for {ATTENDED_WITHIN:g} s: {late}; "
+            "what keeps it out is in the log (connection_lost)"
+        )
     if membership.is_pressed:
         raise CaptureFailed(
             f"this host is behind by {membership.lag:.1f} s: mixes come after their calls; "

@@ -125,6 +125,40 @@ async def test_a_server_that_restarts_is_joined_again(room_name, tmp_path):
     assert first.story.ended.reason == "room_replaced"
 
 
+async def test_a_connection_that_is_never_answered_does_not_hold_up_the_next_one(
+    livekit_server, room_name, tmp_path
+):
+    """Two attempts to come back hang, and the recorder is back without having given up on them."""
+    async with (
+        Wire(livekit_server) as wire,
+        attended(livekit_server, room_name, tmp_path, through=wire) as (recorder, _),
+    ):
+        wire.hang_signal(2)
+        wire.cut_signal()
+        wire.heal_signal()
+        await recorder.until_told(ConnectionChanged, 2, state="joined")
+        lost = recorder.told(ConnectionChanged, state="lost")
+        await recorder.stopped()
+
+    assert len(lost) == 1
+
+
+async def test_a_server_that_stood_still_for_a_while_is_joined_again(room_name, tmp_path):
+    """Its port takes connections all the time; the first one that it serves again is enough."""
+    async with (
+        LiveKit() as server,
+        studio(server, tmp_path) as recorder,
+        SipParticipant(server, room_name, number="+15550101", answer=Answer.AT_ONCE) as phone,
+    ):
+        recorder.attend(room_name)
+        await recorder.until_told(StretchBegan, track_sid=phone.track_sid)
+        server.pause()
+        await recorder.until_told(ConnectionChanged, 2, state="lost")
+        server.resume()
+        await recorder.until_told(ConnectionChanged, 2, state="joined")
+        await recorder.stopped()
+
+
 async def test_almost_nothing_is_lost_where_a_tenth_of_the_packets_is(
     livekit_server, room_name, tmp_path
 ):

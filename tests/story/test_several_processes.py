@@ -18,6 +18,10 @@ class Here(MemoryRecorder):
     """A recorder of one process that is in the rooms it was asked to attend until it leaves."""
 
     deaf: bool = False
+    late: int = 0
+
+    def unattended(self) -> int:
+        return self.late
 
     @property
     def rooms(self) -> Collection[str]:
@@ -250,3 +254,18 @@ async def test_who_is_alone_goes_at_once_and_claims_with_the_next_look() -> None
 
     await host.pass_time(0.1, one)
     assert host.claims.claims[f"room:{ROOM}"].holder == "P1"
+
+
+async def test_rooms_that_one_cannot_attend_are_known_to_all() -> None:
+    """Whichever process is asked for its health knows of them, also one that captures nothing."""
+    host = Host()
+    (one, in_one), (api, _) = host.process("P1"), host.process("API", records=False)
+    in_one.late = 3
+    await host.pass_time(0.2, one, api)
+
+    assert [other.unattended for other in api.membership.others] == [3]
+
+    in_one.late = 0
+    await host.pass_time(0.2, one, api)
+
+    assert [other.unattended for other in api.membership.others] == [0]

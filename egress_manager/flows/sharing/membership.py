@@ -177,8 +177,9 @@ class Membership:
 
     async def leave(self) -> None:
         """This process ends in good order."""
-        with suppress(EgressManagerError):
-            await self.claims.forget(self.me.id)
+        with suppress(EgressManagerError, TimeoutError):  # else the others see it by its beat
+            async with asyncio.timeout(CLAIM_TIMEOUT):
+                await self.claims.forget(self.me.id)
         self.signs.hide()
 
     async def _forget_the_dead(self, holders: Collection[str]) -> None:

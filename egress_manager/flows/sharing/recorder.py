@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from egress_manager.domain.claims import ROOM, Claim
@@ -27,9 +27,13 @@ from egress_manager.ports import Order, Recorder, Rooms
 log = logging.getLogger(__name__)
 
 #: Who leaves waits so long for others to be in its rooms. Seconds.
-HAND_OVER: Final = 8.0
+HAND_OVER: Final = 6.0
 #: How often it looks whether they are.
-HAND_OVER_LOOKS: Final = 80
+HAND_OVER_LOOKS: Final = 60
+#: A store that takes longer for one such look tells nobody that rooms are to be had. Seconds.
+LOOK_TIMEOUT: Final = 1.0
+#: What was begun may take this long to end when it is cancelled. Seconds.
+END_TIMEOUT: Final = 0.5
 
 
 class Capturing(Recorder, Protocol):
@@ -46,6 +50,10 @@ class Capturing(Recorder, Protocol):
 
     def leave(self, room_name: str, reason: str) -> None:
         """Leave a room soon, keeping all that has come."""
+        ...
+
+    def unattended(self) -> int:
+        """In how many rooms somebody is to be recorded and has not been heard for too long."""
         ...
 
 
@@ -131,6 +139,8 @@ class SharedRecorder:
 
         Raises `StoreUnavailable`.
         """
+        if self.local is not None:
+            self._note(self.local.unattended())
         await self.membership.look()
         if self.local is None:
             return
@@ -142,6 +152,15 @@ class SharedRecorder:
         for room_name in set(self.local.rooms) - {claim.removeprefix(ROOM) for claim in claims}:
             await self.membership.win(ROOM + room_name)  # begun while the store was away
 
+    def _note(self, unattended: int) -> None:
+        """In how many rooms nobody is heard who is to be recorded; the others are shown it too."""
+        before = self.membership.me.unattended
+        if unattended and not before:
+            log.warning("rooms_not_attended", extra={"rooms": unattended})
+        elif before and not unattended:
+            log.info("rooms_attended_again", extra={"rooms": before})
+        self.membership.me = replace(self.membership.me, unattended=unattended)
+
     async def hand_over(self) -> None:
         """Before this process ends: let others be in its rooms first, where there are others."""
         if self.local is None or not self.membership.others:
@@ -149,8 +168,10 @@ class SharedRecorder:
         self.membership.begin_leaving()
         for _ in range(HAND_OVER_LOOKS):
             try:
-                await self.mind()
-            except EgressManagerError:
+                async with asyncio.timeout(LOOK_TIMEOUT):
+                    await self.mind()
+            except (EgressManagerError, TimeoutError) as error:
+                log.warning("not_handed_over", extra={"why": type(error).__name__})
                 return
             if not self.local.rooms:
                 return
@@ -165,7 +186,8 @@ class SharedRecorder:
         """End what was begun."""
         for errand in self._errands.values():
             errand.cancel()
-        await asyncio.gather(*self._errands.values(), return_exceptions=True)
+        if self._errands:
+            await asyncio.wait(self._errands.values(), timeout=END_TIMEOUT)
 
     async def _mind(self, claim: Claim, room_name: str, local: Capturing) -> None:
         if claim.holder == self.membership.me.id:
