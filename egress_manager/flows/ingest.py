@@ -45,7 +45,7 @@ HEARSAY: Final = timedelta(seconds=60)
 
 #: A call that was last seen longer ago than this ended then, not when it was found gone: somebody,
 #: LiveKit or we, was away.
-LONG_UNSEEN: Final = timedelta(seconds=30)
+LONG_UNSEEN: Final = timedelta(seconds=12)
 
 #: This many calls of a room, the newest of that time, are looked through for late news of a track.
 MOST_CALLS: Final = 20
@@ -151,6 +151,7 @@ async def _seen(news: ParticipantSeen, doors: Doors) -> Outcome:
     if news.participant.is_recorder:
         return Outcome("recorder")
     await accompany.tell_kept(news, doors)
+    doors.listed.note(news)
     if not is_caller(news.participant):
         await _tell_calls(news.room.name, doors, partial(_met, news=news))
         return Outcome("participant")
@@ -244,7 +245,8 @@ async def _listed(news: RoomListed, doors: Doors) -> None:
         hearsay = not call.seen_firsthand and news.at - call.seen_at < HEARSAY
         for stay in call.stays if not hearsay else ():
             came_before = stay.since is None or stay.since < news.asked_at
-            if stay.participant_sid not in here and came_before:
+            is_gone = stay.participant_sid not in here and came_before
+            if is_gone and doors.listed.may_end(call, stay, news.at):
                 await _lose_stay(call, stay, news, "not_listed", doors)
 
 
