@@ -129,7 +129,10 @@ async def test_a_second_livekit_whose_database_was_away_at_the_start_ends_no_cal
             async with asyncio.timeout(60):
                 while "belongs to another LiveKit" not in await intruder.ill("mongodb"):
                     await asyncio.sleep(0.1)
-            async with Phone(staging, room_name, number="+15550702") as other:
+            async with (
+                Agent(staging, room_name, identity="agent"),
+                Phone(staging, room_name, number="+15550702") as other,
+            ):
                 await other.answered()
                 async with asyncio.timeout(60):
                     while not list((tmp_path / "staging").glob(".captures/*/journal.jsonl")):
