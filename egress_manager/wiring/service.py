@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from egress_manager.adapters import livekit_tokens, mongo_client
@@ -112,13 +113,11 @@ async def open_services(
         egress = _egress(settings)
         stack.push_async_callback(egress.aclose)
         ungated = mongo_client.database(client, settings.mongo_db)
-        guard = Guard(marks_of(settings, ungated))
-        database = gated(ungated, lambda: guard.why)
+        database = gated(ungated, (guard := Guard(marks_of(settings, ungated))).reason)
         membership = _membership(settings, database, here, roles)
         stack.push_async_callback(membership.leave)
         shared = SharedRecorder(membership, recorder if Role.RECORDER in roles else None, rooms)
-        files, objects = files_of(settings)
-        carrier = MongoCarrier(ungated, directory / captures.FOLDER)
+        carrier, (files, objects) = _carrier(ungated, directory), files_of(settings)
         doors = _doors(settings, database, rooms, renderer, (shared, egress), files, roles, carrier)
         recorder.listener = egress.listener = partial(_listen, doors=doors)
         yield Services(
@@ -196,6 +195,11 @@ def _membership(
     signs.show()
     me = Presence(name, here, socket.gethostname(), records=Role.RECORDER in roles)
     return Membership(me, MongoClaims(database), signs, most_lag=settings.most_lag)
+
+
+def _carrier(database: Database, directory: Path) -> MongoCarrier:
+    """GridFS needs the database itself; what it carries is named by stores that are closed."""
+    return MongoCarrier(database, directory / captures.FOLDER)
 
 
 def _recorder(settings: Settings, here: str) -> BuiltinRecorder:

@@ -43,6 +43,10 @@ class Guard:
     why: str = UNDECIDED
     refused: DatabaseIdentity | None = None
 
+    def reason(self) -> str:
+        """Why the stores are closed now; empty while they are open."""
+        return self.why
+
     @property
     def refusal(self) -> str:
         """The sentence for the operator; empty where nothing speaks against this process."""
