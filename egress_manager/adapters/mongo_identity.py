@@ -19,13 +19,17 @@ class MongoIdentities:
     def __init__(self, database: Database) -> None:
         self._marks = database[COLLECTION]
 
-    async def read(self) -> DatabaseIdentity:
+    async def read(self, known: DatabaseIdentity | None = None) -> DatabaseIdentity:
         with translating():
             found = await self._marks.find_one({"_id": MARK})
             if found is None:
-                new = {"$setOnInsert": {"id": secrets.token_hex(8), "livekit": None}}
+                new = known or DatabaseIdentity(secrets.token_hex(8))
+                fields = {"id": new.id, "livekit": _document(new.livekit)}
                 found = await self._marks.find_one_and_update(
-                    {"_id": MARK}, new, upsert=True, return_document=ReturnDocument.AFTER
+                    {"_id": MARK},
+                    {"$setOnInsert": fields},
+                    upsert=True,
+                    return_document=ReturnDocument.AFTER,
                 )
         return _identity(found)
 

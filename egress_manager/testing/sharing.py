@@ -80,17 +80,19 @@ class MemoryIdentities:
     """`Identities`; while `away` every verb raises `StoreUnavailable`."""
 
     away: bool = False
-    mark: DatabaseIdentity = field(default_factory=lambda: DatabaseIdentity("houba"))
+    mark: DatabaseIdentity | None = None
+    next_id: str = "houba"
 
-    async def read(self) -> DatabaseIdentity:
+    async def read(self, known: DatabaseIdentity | None = None) -> DatabaseIdentity:
         if self.away:
             raise StoreUnavailable("told to be away")
+        self.mark = self.mark or known or DatabaseIdentity(self.next_id)
         return self.mark
 
     async def save(self, before: DatabaseIdentity, livekit: LiveKitIdentity) -> DatabaseIdentity:
         if await self.read() == before:
-            self.mark = replace(self.mark, livekit=livekit)
-        return self.mark
+            self.mark = replace(before, livekit=livekit)
+        return await self.read()
 
 
 @dataclass

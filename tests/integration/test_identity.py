@@ -10,7 +10,7 @@ from egress_manager.adapters.mongo_client import Database
 from egress_manager.adapters.mongo_gate import gated
 from egress_manager.adapters.mongo_identity import MongoIdentities
 from egress_manager.adapters.mongo_schema import SCHEMA
-from egress_manager.domain.identity import LiveKitIdentity
+from egress_manager.domain.identity import DatabaseIdentity, LiveKitIdentity
 from egress_manager.errors import StoreUnavailable
 from egress_manager.flows.sharing.doors import DirectoryMark, Identities
 from egress_manager.testing import MemoryDirectoryMark, MemoryIdentities
@@ -57,6 +57,17 @@ async def test_of_two_livekits_that_claim_a_database_at_once_one_gets_it(
     assert len(set(got)) == 1
     assert got[0].livekit in (ONE, TWO)
     assert await identities.read() == got[0]
+
+
+async def test_a_database_that_was_emptied_gets_the_mark_back_that_is_known(
+    identities: Identities,
+) -> None:
+    """But one that has another mark keeps that."""
+    known = DatabaseIdentity("known", ONE)
+
+    assert await identities.read(known) == known
+    assert await identities.read(DatabaseIdentity("other")) == known
+    assert await identities.read() == known
 
 
 async def test_a_mark_that_was_changed_meanwhile_stays(identities: Identities) -> None:

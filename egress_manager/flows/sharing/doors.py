@@ -80,8 +80,12 @@ class Carrier(Protocol):
 class Identities(Protocol):
     """The mark in the database. Verbs raise `StoreUnavailable` when the store is away."""
 
-    async def read(self) -> DatabaseIdentity:
-        """The database's mark; one that has none gets an id: of two processes, one gives it."""
+    async def read(self, known: DatabaseIdentity | None = None) -> DatabaseIdentity:
+        """The database's mark; one that has none gets an id: of two processes, one gives it.
+
+        `known` is the mark it had when this process read it last: one that was emptied since gets
+        that one back.
+        """
         ...
 
     async def save(self, before: DatabaseIdentity, livekit: LiveKitIdentity) -> DatabaseIdentity:

@@ -35,12 +35,13 @@ _LOOK: Final = 0.02
 class Guard:
     """Compares marks; `look` is to be called again and again.
 
-    `why` says why the stores are closed, and is empty while they are open. `refused` is the mark
-    that did not fit: until it changes, nobody is asked again.
+    `why` says why the stores are closed, and is empty while they are open. `known` is the mark that
+    fitted last, `refused` one that did not: until it changes, nobody is asked again.
     """
 
     marks: Marks
     why: str = UNDECIDED
+    known: DatabaseIdentity | None = None
     refused: DatabaseIdentity | None = None
 
     def reason(self) -> str:
@@ -54,7 +55,7 @@ class Guard:
 
     async def look(self) -> None:
         """Compare once, and open or close the stores. Raises `StoreUnavailable`."""
-        identity = await self.marks.identities.read()
+        identity = await self.marks.identities.read(self.known)
         if identity == self.refused:
             return
         try:
@@ -78,13 +79,15 @@ class Guard:
 
     async def _compare(self, identity: DatabaseIdentity) -> None:
         """Leave marks where there are none. Raises `SettingsWrong` where one does not fit."""
-        await check_directory(self.marks)
+        await _check_directory(self.marks, identity)
+        self.known = identity
         own, known = self.marks.livekit.own, identity.livekit
         is_key_new = known is None or known.credential != own.credential
         if is_key_new and not await self.marks.livekit.knows(own.credential):
             raise LiveKitRefused("the API key")
         if known is None:
-            known = (await self.marks.identities.save(identity, own)).livekit or own
+            self.known = await self.marks.identities.save(identity, own)
+            known = self.known.livekit or own
         await self._prove(known, own)
         if known.with_(own) != known:
             await self.marks.identities.save(replace(identity, livekit=known), known.with_(own))
@@ -107,7 +110,11 @@ async def check_directory(marks: Marks) -> None:
 
     Raises `SettingsWrong` where it is another database's, `StoreUnavailable`.
     """
-    own = (await marks.identities.read()).id
+    await _check_directory(marks, await marks.identities.read())
+
+
+async def _check_directory(marks: Marks, identity: DatabaseIdentity) -> None:
+    own = identity.id
     owner = await marks.directory.owner(own)
     if owner != own:
         raise SettingsWrong(of_another_database(marks.directory.path, marks.name, owner, own))

@@ -32,6 +32,11 @@ async def opened(identities: MemoryIdentities, server: MemoryLiveKitProof) -> bo
     return not process.why
 
 
+async def mark_of(identities: MemoryIdentities) -> LiveKitIdentity | None:
+    """The LiveKit that a database belongs to."""
+    return (await identities.read()).livekit
+
+
 @pytest.fixture
 async def production() -> MemoryIdentities:
     """The database of the production's LiveKit."""
@@ -48,9 +53,9 @@ async def test_the_first_livekit_that_answers_gets_the_database() -> None:
 
     first = guard(identities, slip)
     await first.look()
-    assert (first.why, first.refusal, identities.mark.livekit) == ("", "", None)
+    assert (first.why, first.refusal, await mark_of(identities)) == ("", "", None)
     assert await opened(identities, right)
-    assert identities.mark.livekit == right.own
+    assert await mark_of(identities) == right.own
 
 
 async def test_a_livekit_that_refuses_the_key_gets_no_database() -> None:
@@ -59,7 +64,7 @@ async def test_a_livekit_that_refuses_the_key_gets_no_database() -> None:
     server.keys = {"right"}
 
     assert await opened(identities, server)
-    assert identities.mark.livekit is None
+    assert await mark_of(identities) is None
 
 
 @pytest.mark.parametrize(
@@ -208,6 +213,19 @@ async def test_a_key_that_livekit_refuses_takes_no_place_in_the_mark(
     assert production.mark == before
 
 
+async def test_a_database_that_is_emptied_beneath_a_process_is_still_its_own(
+    production: MemoryIdentities,
+) -> None:
+    """Somebody drops it: it gets its mark back, and its directory fits."""
+    process = guard(production, livekit(PRODUCTION))
+    await process.look()
+    before, production.mark, production.next_id = production.mark, None, "new"
+    await process.look()
+
+    assert process.why == ""
+    assert production.mark == before
+
+
 async def test_a_directory_belongs_to_the_first_database() -> None:
     """The second one is refused, with a sentence that says what to do."""
     directory = MemoryDirectoryMark()
@@ -217,7 +235,7 @@ async def test_a_directory_belongs_to_the_first_database() -> None:
     await own.look()
     await other.look()
 
-    assert (own.why, second.mark.livekit) == ("", None)
+    assert (own.why, await mark_of(second)) == ("", None)
     for part in (directory.path, "one", "two", "RECORDINGS_DIR", "adopt recordings --yes"):
         assert part in other.refusal
     with pytest.raises(SettingsWrong):
