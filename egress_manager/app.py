@@ -47,7 +47,14 @@ class EgressManager(FastAPI):
                 await receive()
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
+            send = partial(self._say, send)
         await super().__call__(scope, receive, send)
+
+    async def _say(self, send: Any, message: MutableMapping[str, Any]) -> None:
+        """Say how the start went; a refusal in its own words."""
+        if message["type"] == "lifespan.startup.failed" and self.state.refusal:
+            message = {**message, "message": self.state.refusal}
+        await send(message)
 
 
 @asynccontextmanager
@@ -55,10 +62,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Work, for as long as the API is served."""
     settings: Settings = app.state.settings
     telemetry.set_up(settings.log_level)
+    app.state.refusal = ""
     with heeded(passing_on=True) as ending:
-        async with running(settings, settings.all_roles, ending) as process:
-            app.state.services = _api_services(process)
-            yield
+        try:
+            async with running(settings, settings.all_roles, ending) as process:
+                app.state.services = _api_services(process)
+                yield
+        except SettingsWrong as error:
+            app.state.refusal = str(error)
+            raise
 
 
 def _api_services(process: Process) -> ApiServices:

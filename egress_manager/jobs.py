@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from egress_manager.domain.recordings import Recording, State
+from egress_manager.domain.recordings import WITHOUT_FILE, Recording, State
 from egress_manager.domain.roles import ALL, Role, works_on_files
 from egress_manager.errors import EgressManagerError
 from egress_manager.flows import (
@@ -272,11 +272,20 @@ async def _step(recording: Recording, doors: Doors) -> bool:
     try:
         async with asyncio.timeout(STEP_TIMEOUT):
             after = await step(recording, doors)
+            if after.state in WITHOUT_FILE:
+                await _tidy(after, doors)
     except Exception:
         with suppress(EgressManagerError):
             await record.postpone(recording, RETRY, doors)
         raise
     return after.state is not recording.state
+
+
+async def _tidy(recording: Recording, doors: Doors) -> None:
+    """There never will be files: nothing that was begun of them stays, nor an empty folder."""
+    for stem in (recording.track_stem, recording.file_stem):
+        if stem:
+            await doors.files.tidy(stem)
 
 
 def _rests(recording: Recording, doors: Doors) -> bool:

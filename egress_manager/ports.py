@@ -341,6 +341,14 @@ class Files(Protocol):
         """Remove a file of ours that no document names. Raises `StorageFailed`."""
         ...
 
+    async def tidy(self, stem: str) -> None:
+        """Remove what was begun of a file that never came, and its folder if that is empty then.
+
+        `stem` is the file's path below the recordings directory, without its ending; `{track_id}`
+        in its name stands for every track.
+        """
+        ...
+
 
 class Renderer(Protocol):
     """Makes a call's files from its captures."""

@@ -32,6 +32,12 @@ PREPARE_AGAIN: Final = 1.0
 HANDED_OVER_BY: Final = 6.0
 WRITTEN_OUT_BY: Final = 8.0
 FINISHED_BY: Final = 8.5
+#: Whose the database is is looked at again after this long. Seconds.
+LOOK_AGAIN: Final = 5.0
+#: At the start work waits so long, at most, until it is known whose the database is, and who serves
+#: the API so long. Seconds.
+FIRST_LOOK: Final = 0.5
+FIRST_LOOKS: Final = 3.0
 #: What is cancelled at the end may take this long to end. Seconds.
 END_TIMEOUT: Final = 0.5
 
@@ -52,18 +58,22 @@ async def running(
     """Work by these roles; at the end hand over, and finish what can be finished.
 
     The end begins with the end of the block, or as soon as `ending` is asked for.
-    Raises `SettingsWrong` where MongoDB is neither configured nor to be had.
+    Raises `SettingsWrong` where MongoDB is neither configured nor to be had, or where the database
+    belongs to another LiveKit, or the recordings directory to another database.
     """
     ending = ending or Ending()
     async with open_services(settings, roles) as services:
         process = Process(services, sealers_of(services), Intake(services.doors))
-        work = jobs.run(
-            services.doors, _pace(settings), process.sealers, services.shared, frozenset(roles)
-        )
-        background = [asyncio.create_task(_prepare(services)), asyncio.create_task(work)]
+        background = [
+            asyncio.create_task(_mind_database(services)),
+            asyncio.create_task(_work(process, _pace(settings), frozenset(roles))),
+        ]
         leaving = asyncio.create_task(_leave(ending, services, roles))
         _spare_the_collector()
         try:
+            await services.guard.settle(FIRST_LOOKS)
+            if services.guard.refusal:
+                raise SettingsWrong(services.guard.refusal)
             yield process
         finally:
             ending.begin()
@@ -110,21 +120,39 @@ def _pace(settings: Settings) -> jobs.Pace:
     )
 
 
-async def _prepare(services: Services) -> None:
-    """Make the database ready, and the API's key, as soon as MongoDB answers."""
-    said = ""
+async def _work(process: Process, pace: jobs.Pace, roles: Collection[Role]) -> None:
+    """Do what happens unasked, at once if it takes long to know whose the database is."""
+    services = process.services
+    await services.guard.settle(FIRST_LOOK)
+    await jobs.run(services.doors, pace, process.sealers, services.shared, roles)
+
+
+async def _mind_database(services: Services) -> None:
+    """As soon as MongoDB answers, find out whose the database is, and make it ready.
+
+    Whose it is is looked at again and again: somebody may give it to another LiveKit.
+    """
+    said, is_ready = "", False
     while True:
         try:
-            await services.prepare()
-            if not await make_first_key(services.keys, services.doors.clock):
-                log.warning("no_api_key", extra={"remedy": "egress-manager keys new"})
-            return
+            await services.guard.look()
+            if not (is_ready or services.guard.why):
+                await _prepare(services)
+                is_ready = True
+            said = ""
         except SettingsWrong as error:
             log.error("database_unusable", extra={"why": str(error)})
             return
         except EgressManagerError as error:
-            jobs.heed_cancellation()
             if error.code != said:
                 log.warning("database_not_ready", extra={"why": error.code})
             said = error.code
-            await asyncio.sleep(PREPARE_AGAIN)
+        jobs.heed_cancellation()
+        await asyncio.sleep(LOOK_AGAIN if is_ready else PREPARE_AGAIN)
+
+
+async def _prepare(services: Services) -> None:
+    """Make the database ready, and the API's key. Raises `StoreUnavailable`, `SettingsWrong`."""
+    await services.prepare()
+    if not await make_first_key(services.keys, services.doors.clock):
+        log.warning("no_api_key", extra={"remedy": "egress-manager keys new"})

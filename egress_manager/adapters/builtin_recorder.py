@@ -76,8 +76,9 @@ class BuiltinRecorder:
 
     async def leave_alone(self, room_name: str, participant_sid: str) -> None:
         """Nothing is captured for this stay alone."""
-        if room_name in self._attendances:
+        if room_name in self._attendances and participant_sid not in self._unwanted:
             self._unwanted[participant_sid] = None
+            self._attendances[room_name].stay()
         while len(self._unwanted) > MOST_UNWANTED:
             del self._unwanted[next(iter(self._unwanted))]
 
@@ -97,6 +98,8 @@ class BuiltinRecorder:
     async def let_go(self, room_name: str, recording_id: str) -> None:
         """With the last recording for which it is kept, a room is as any other again."""
         kept = self._kept.get(room_name, set())
+        if recording_id in kept and room_name in self._attendances:
+            self._attendances[room_name].stay()
         kept.discard(recording_id)
         if not kept:
             self._kept.pop(room_name, None)

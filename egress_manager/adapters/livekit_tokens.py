@@ -8,11 +8,14 @@ import calendar
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import jwt
 
 from egress_manager.errors import BadRequest
+
+#: The year 2100, in seconds since 1970.
+FOR_EVER: Final = 4_102_444_800
 
 
 def recorder_token(api_key: str, api_secret: str, room_name: str, ttl_seconds: int = 3600) -> str:
@@ -50,6 +53,15 @@ def capture_token(
 def api_token(api_key: str, api_secret: str, grants: Mapping[str, Any], ttl_seconds: int) -> str:
     """A token for questions to LiveKit's API, with these grants (`{"video": {…}}`)."""
     return _signed(api_key, api_secret, grants, ttl_seconds)
+
+
+def credential_token(api_key: str, api_secret: str) -> str:
+    """A token without any right, always the same for one key: it shows that somebody has the key.
+
+    It opens nothing, so it may be kept. It is never too old: a server refuses it only if it does
+    not know the key, or knows it with another secret.
+    """
+    return jwt.encode({"iss": api_key, "exp": FOR_EVER}, api_secret, algorithm="HS256")
 
 
 def webhook_token(api_key: str, api_secret: str, body: bytes, ttl_seconds: int = 300) -> str:

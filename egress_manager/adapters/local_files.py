@@ -1,11 +1,13 @@
 """The recordings directory (port `Files`), and whether it can be written."""
 
 import asyncio
+import glob
+import itertools
 import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from egress_manager.errors import StorageFailed
@@ -35,6 +37,19 @@ class LocalFiles:
             await asyncio.to_thread((self.directory / relative).unlink, missing_ok=True)
         except OSError as error:
             raise StorageFailed(f"{relative} can't be removed: {error.strerror}") from error
+
+    async def tidy(self, stem: str) -> None:
+        await asyncio.to_thread(self._tidy, self.directory / stem)
+
+    def _tidy(self, stem: Path) -> None:
+        """Only hidden files that were begun, and only empty folders, below the directory."""
+        folders = itertools.takewhile(lambda each: each != self.directory, stem.parents)
+        name = glob.escape(stem.name).replace("{track_id}", "*")
+        with suppress(OSError):
+            for begun in stem.parent.glob(f".{name}.*part"):
+                begun.unlink()
+            for folder in folders:
+                folder.rmdir()
 
     def check(self) -> str:
         """How much room there is. Raises `StorageFailed` where nothing can be written."""

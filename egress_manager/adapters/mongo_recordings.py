@@ -8,12 +8,13 @@ from egress_manager.adapters.mongo_client import Database, Document
 from egress_manager.adapters.mongo_documents import document_of, value_of
 from egress_manager.adapters.mongo_versioned import VersionedCollection, equal, within
 from egress_manager.domain.pages import Page, RecordingFilter
-from egress_manager.domain.recordings import DEADLINE, GOING_ON, MANUAL, Recording
+from egress_manager.domain.recordings import DEADLINE, GOING_ON, MANUAL, Recording, Verdict
 
 COLLECTION: Final = "recordings"
 
 #: The user's document, as `docs/call_recording_design.md` has it. `status` follows from the state
-#: and is written for those who read the collection; it is never read back, nor is `unsealed`.
+#: and is written for those who read the collection; it is never read back. The same holds for
+#: `unsealed`, and for the verdict `none`.
 FIRST: Final = (
     "_id",
     "room_name",
@@ -82,10 +83,16 @@ class MongoRecordings:
 
 
 def _document(recording: Recording) -> Document:
-    derived = {"status": recording.status, "unsealed": recording.is_unsealed}
+    derived = {
+        "status": recording.status,
+        "verdict": recording.public_verdict.value,
+        "unsealed": recording.is_unsealed,
+    }
     document = document_of(recording) | derived
     return {name: document[name] for name in FIRST} | document
 
 
 def _recording(document: Document) -> Recording:
+    if document.get("verdict") == Verdict.NONE:
+        document = {name: value for name, value in document.items() if name != "verdict"}
     return value_of(Recording, document)

@@ -18,7 +18,7 @@ from pymongo.errors import DuplicateKeyError
 from egress_manager.adapters import mongo_audit, mongo_calls, mongo_inbox, mongo_recordings
 from egress_manager.adapters.mongo_client import Collection, Database
 from egress_manager.adapters.translating import translating
-from egress_manager.domain.recordings import MANUAL
+from egress_manager.domain.recordings import MANUAL, WITHOUT_FILE, Verdict
 from egress_manager.errors import SettingsWrong
 
 Migration = Callable[[Database], Awaitable[None]]
@@ -125,6 +125,20 @@ async def listen_to_what_was_rendered(database: Database) -> None:
     )
 
 
+async def give_verdicts_to_what_has_no_file(database: Database) -> None:
+    """Nobody will ever listen to a recording without a file: its verdict is `none`, not `pending`.
+
+    Seals hold: they never had this field of such a recording.
+    """
+    await database[mongo_recordings.COLLECTION].update_many(
+        {
+            "state": {"$in": [state.value for state in WITHOUT_FILE]},
+            "verdict": {"$ne": Verdict.NONE.value},
+        },
+        {"$set": {"verdict": Verdict.NONE.value}},
+    )
+
+
 #: In order; a step's number is its place, from 1. Never change one that was released: add one.
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     create_indexes,
@@ -133,6 +147,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     index_recordings_by_hand,
     seal_what_is_over,
     listen_to_what_was_rendered,
+    give_verdicts_to_what_has_no_file,
 )
 
 

@@ -206,8 +206,9 @@ class RecordingOut(_Out):
     fell_back: str = Field(description="Why the built-in recorder had to take over, if it had to.")
     state: str = Field(description="The status, more exactly.", examples=["verified"])
     verdict: str = Field(
-        description="What listening to the files came to: `pending`, `verified`, `flawed`, "
-        "`rejected`, `missing` or `unheard`.",
+        validation_alias="public_verdict",
+        description="What listening to the files found: `pending`, `verified`, `flawed`, "
+        "`rejected`, `missing` or `unheard`; `none` if there is no file.",
         examples=["verified"],
     )
     findings: list[FindingOut] = Field(description="What was found, the gravest first.")

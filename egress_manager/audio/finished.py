@@ -55,6 +55,11 @@ class Unfinished:
         self.temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
 
+    def begin(self) -> Path:
+        """The temporary name, in a folder that exists: an empty one may have been removed."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self.temporary
+
     def keep(self) -> int:
         """It is complete: bring it to the disk, then give it its name. Its size in bytes.
 

@@ -70,7 +70,7 @@ class Render:
             if until <= self.plan.begins_at or self.plan.pieces:
                 return
             if self._mixing is None:
-                self._mixing = Mixing(self._captures, self.plan, self._mix.temporary)
+                self._mixing = Mixing(self._captures, self.plan, self._mix.begin())
             yield from self._mixing.advance(until)
         except Exception:
             self._start_over()
@@ -173,7 +173,7 @@ class Render:
         self._mixing = Mixing(
             self._captures,
             self.plan,
-            self._mix.temporary,
+            self._mix.begin(),
             is_final=True,
             pieces=self._pieces,
         )

@@ -126,7 +126,7 @@ class TrackRender:
         if first is None:
             return
         made = Unfinished(self._recordings_dir / self._filepath)
-        writer = TrackWriter(made.temporary, self._plan.begins_at, self._plan.ends_at)
+        writer = TrackWriter(made.begin(), self._plan.begins_at, self._plan.ends_at)
         try:
             yield from writer.write(_chained(first, pieces))
         except BaseException:  # also where the generator is closed half-way

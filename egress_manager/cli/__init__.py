@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
+from egress_manager.cli.adopt import adopt
 from egress_manager.cli.audit import audit
 from egress_manager.cli.calls import calls
 from egress_manager.cli.check import check
@@ -42,6 +43,7 @@ for command in (
     migrate,
     audit,
     rebuild,
+    adopt,
     inbox,
     replay,
 ):

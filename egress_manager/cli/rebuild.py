@@ -12,13 +12,15 @@ from egress_manager.domain.sidecars import Unreadable
 from egress_manager.errors import BadRequest
 from egress_manager.flows.audit import rebuild as rebuilding
 from egress_manager.flows.audit.rebuild import Rebuilt
+from egress_manager.flows.sharing.adoption import adopt_directory
 from egress_manager.settings import load_settings
 
 
 def rebuild(directory: Path, /, *, yes: Yes = False, as_json: AsJson = False) -> None:
     """Restore calls, recordings and the audit chain from sidecars: shows what; does it with --yes.
 
-    Nothing that the database has is overwritten. Do it before the service is started. The exit code
+    Nothing that the database has is overwritten; the directory of the settings belongs to their
+    database then. Do it before the service is started. The exit code
     is 1 if anything could not be restored as it was sealed.
 
     Parameters
@@ -32,7 +34,7 @@ def rebuild(directory: Path, /, *, yes: Yes = False, as_json: AsJson = False) ->
     """
     if not directory.is_dir():
         raise BadRequest(f"{directory} is no directory: name the one that has the recordings")
-    found = asyncio.run(_rebuild(directory, is_meant=yes, as_json=as_json))
+    found = asyncio.run(_rebuild(directory.absolute(), is_meant=yes, as_json=as_json))
     if as_json:
         print_json({"done": yes, **asdict(found)})
     else:
@@ -42,10 +44,15 @@ def rebuild(directory: Path, /, *, yes: Yes = False, as_json: AsJson = False) ->
 
 async def _rebuild(directory: Path, *, is_meant: bool, as_json: bool) -> Rebuilt:
     from egress_manager.wiring.audit import open_sealers, sidecars_in
+    from egress_manager.wiring.beside import open_marks
 
-    tell = (lambda trouble: None) if as_json else _tell
-    async with open_sealers(load_settings()) as doors:
-        return await rebuilding.rebuild(sidecars_in(directory), doors, tell, is_meant=is_meant)
+    tell, settings = (lambda trouble: None) if as_json else _tell, load_settings()
+    async with open_sealers(settings) as doors:
+        found = await rebuilding.rebuild(sidecars_in(directory), doors, tell, is_meant=is_meant)
+    if is_meant and settings.recordings_dir.absolute() == directory:
+        async with open_marks(settings) as marks:
+            await adopt_directory(marks)
+    return found
 
 
 def _tell(trouble: Unreadable) -> None:

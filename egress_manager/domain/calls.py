@@ -5,9 +5,6 @@ the same call), else by the participant's stay (its sid). Two callers in one roo
 """
 
 import hashlib
-import json
-import re
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -22,17 +19,11 @@ from egress_manager.domain.incoming import (
     Source,
     TrackSeen,
 )
+from egress_manager.domain.numbers import SIP_IDENTITY_PREFIX, number_of
 from egress_manager.domain.seal import Seal
-
-#: Identities that livekit-sip gives when nothing else was set (livekit.md 5.1: `sip_<from user>`).
-SIP_IDENTITY_PREFIX: Final = "sip_"
 
 #: Participants that never are a caller, whatever they are called.
 NEVER_CALLERS: Final = frozenset({Kind.EGRESS, Kind.AGENT, Kind.INGRESS})
-
-#: What looks like a telephone number: an optional plus, then 3 to 15 digits (E.164).
-_NUMBER: Final = re.compile(r"\+?[0-9]{3,15}")
-
 
 #: A call whose join lies further back than this was found late, by asking.
 FOUND_LATE: Final = timedelta(seconds=10)
@@ -85,6 +76,10 @@ class Stay:
     left_at: datetime | None = None
     is_presumed: bool = False
     is_witnessed: bool = False
+
+    def covers(self, at: datetime) -> bool:
+        """Whether the caller was there at that moment, as far as is known."""
+        return (self.since is None or self.since <= at) and not (self.left_at and self.left_at < at)
 
     def merge(self, other: "Stay") -> "Stay":
         """The same stay with what both know; which of the two was told first does not matter."""
@@ -193,6 +188,10 @@ class Call:
         """The sids of all stays."""
         return tuple(stay.participant_sid for stay in self.stays)
 
+    def was_there(self, at: datetime) -> bool:
+        """Whether the caller was in the room at that moment, in any stay."""
+        return any(stay.covers(at) for stay in self.stays)
+
     @property
     def take(self) -> int:
         """How often the caller came back: the recording's take."""
@@ -250,8 +249,9 @@ class Call:
         return replace(self, stays=stays, left_at=_end_of(stays), left_reason=reason)
 
     def hear(self, news: TrackSeen) -> "Call":
-        """Fold in a track that was published in the room while the call went on."""
-        if self.is_over or news.track.sid in {t.track_sid for t in self.tracks}:
+        """Fold in a track that was in the room at `news.at`, if the caller was there then."""
+        is_known = news.track.sid in {track.track_sid for track in self.tracks}
+        if is_known or not self.was_there(news.at):
             return self
         person = news.participant
         track = CallTrack(
@@ -370,7 +370,7 @@ def _with_details(call: Call, person: Participant) -> Call:
     """Numbers, direction and SIP ids, as far as they are not known yet."""
     attributes = person.attributes
     outbound = "sip.trunkID" in attributes and "sip.ruleID" not in attributes
-    remote = attributes.get("sip.phoneNumber") or _number_of(person)
+    remote = attributes.get("sip.phoneNumber") or number_of(person)
     ours = attributes.get("sip.trunkPhoneNumber")
     caller, called = (ours, remote) if outbound else (remote, ours)
     return replace(
@@ -382,17 +382,6 @@ def _with_details(call: Call, person: Participant) -> Call:
         trunk_id=call.trunk_id or attributes.get("sip.trunkID"),
         dispatch_rule_id=call.dispatch_rule_id or attributes.get("sip.ruleID"),
     )
-
-
-def _number_of(person: Participant) -> str | None:
-    """The number in the metadata (`{"phone": …}`), else a name or identity that looks like one."""
-    with suppress(ValueError, RecursionError):
-        metadata = json.loads(person.metadata) if person.metadata else {}
-        phone = metadata.get("phone") if isinstance(metadata, dict) else None
-        if isinstance(phone, str) and phone.encode():  # half a character can't be stored
-            return phone
-    told = (person.name.removeprefix("Phone "), person.identity.removeprefix(SIP_IDENTITY_PREFIX))
-    return next((text for text in told if _NUMBER.fullmatch(text)), None)
 
 
 def _digest(text: str) -> str:

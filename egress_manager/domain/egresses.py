@@ -39,6 +39,13 @@ LIVE: Final = frozenset(
     {EgressStatus.ASKED, EgressStatus.STARTING, EgressStatus.ACTIVE, EgressStatus.ENDING}
 )
 
+#: Why a job that is over left no file, by its last status, if LiveKit gives no error.
+NO_FILE: Final[Mapping[EgressStatus, str]] = {
+    EgressStatus.ABORTED: "no_audio",
+    EgressStatus.LIMIT_REACHED: "no_file",
+    EgressStatus.COMPLETE: "no_file",
+}
+
 #: What LiveKit calls them (livekit.md 2.5). One that is not here is newer than we are: it tells
 #: nothing, and the next look asks again.
 STATUSES: Final[Mapping[str, EgressStatus]] = {
@@ -99,6 +106,11 @@ class Egress:
     def has_file(self) -> bool:
         """Whether it left a file behind, whole or not."""
         return self.is_delivered and self.filepath is not None
+
+    @property
+    def why_no_file(self) -> str:
+        """The reason of a recording that this job leaves without a file; never empty."""
+        return self.error or NO_FILE.get(self.status, "egress_failed")
 
     @property
     def reach(self) -> tuple[bool, int, datetime]:

@@ -10,6 +10,18 @@ from enum import StrEnum
 from typing import Final
 
 
+class Verdict(StrEnum):
+    """What listening to the file found. NONE is public only: there is no file to listen to."""
+
+    NONE = "none"
+    PENDING = "pending"
+    VERIFIED = "verified"
+    FLAWED = "flawed"
+    REJECTED = "rejected"
+    MISSING = "missing"
+    UNHEARD = "unheard"
+
+
 class Weight(StrEnum):
     """What a finding does to the verdict on a recording. HIDES: there can't be one."""
 

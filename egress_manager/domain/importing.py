@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from egress_manager.domain.calls import SIP_IDENTITY_PREFIX, recording_id_of
+from egress_manager.domain.calls import recording_id_of
 from egress_manager.domain.egresses import Egress, EgressStatus
 from egress_manager.domain.incoming import EgressKind, Sides
 from egress_manager.domain.moves import Fingerprint
 from egress_manager.domain.naming import FileNames
+from egress_manager.domain.numbers import SIP_IDENTITY_PREFIX
 from egress_manager.domain.policy import Engine
 from egress_manager.domain.readings import Reading
 from egress_manager.domain.recordings import (

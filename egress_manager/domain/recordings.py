@@ -14,6 +14,7 @@ from typing import Final
 from egress_manager.domain.captures import place_of
 from egress_manager.domain.egresses import Egress, heard
 from egress_manager.domain.findings import Finding
+from egress_manager.domain.findings import Verdict as Verdict
 from egress_manager.domain.seal import Seal
 from egress_manager.errors import Conflict
 
@@ -32,17 +33,6 @@ class State(StrEnum):
     REPAIRED = "repaired"
     VERIFIED = "verified"
     REJECTED = "rejected"
-    UNHEARD = "unheard"
-
-
-class Verdict(StrEnum):
-    """What listening to the file found."""
-
-    PENDING = "pending"
-    VERIFIED = "verified"
-    FLAWED = "flawed"
-    REJECTED = "rejected"
-    MISSING = "missing"
     UNHEARD = "unheard"
 
 
@@ -107,6 +97,10 @@ DEADLINE: Final[Mapping[State, timedelta | None]] = {
     State.ABORTED: None,
     State.FAILED: None,
 }
+
+#: The states without a file; and their reason if nobody gives one.
+WITHOUT_FILE: Final = frozenset({State.ABORTED, State.FAILED})
+UNEXPLAINED: Final = "unexplained"
 
 #: The statuses of a recording that is over: its files are there, or never will be.
 OVER: Final = frozenset({"completed", "aborted", "failed"})
@@ -313,6 +307,14 @@ class Recording:
         return STATUS[self.state]
 
     @property
+    def public_verdict(self) -> Verdict:
+        """The verdict as users see it: `none` if there is no file.
+
+        The field itself keeps its default then, because the seals of older documents have it so.
+        """
+        return Verdict.NONE if self.state in WITHOUT_FILE else self.verdict
+
+    @property
     def is_final(self) -> bool:
         """Whether nothing more happens by itself."""
         return DEADLINE[self.state] is None
@@ -383,6 +385,8 @@ class Recording:
     def _moved(self, state: State, at: datetime, reason: str) -> "Recording":
         """The new state, its event in the history, and the deadline of the state."""
         wait = DEADLINE[state]
+        if state in WITHOUT_FILE:
+            reason = reason or UNEXPLAINED
         if state is State.CAPTURED:  # other files are made then
             self = replace(self, sha256="", verdict=Verdict.PENDING, findings=(), repaired_from="")
         return replace(

@@ -78,7 +78,8 @@ class Retelling:
         if known is None:
             return None
         track = Track(entry.track_sid, entry.name, entry.mime, entry.is_muted, entry.is_encrypted)
-        return TrackSeen(_moment(entry.at), self.room, participant_of(known), track, Source.CAPTURE)
+        at = _moment(max(entry.at, self._began_at))
+        return TrackSeen(at, self.room, participant_of(known), track, Source.CAPTURE)
 
     def _heard(self, entry: StretchBegan) -> ParticipantSeen | None:
         """That sound comes of somebody of whom it is not said that anybody answered: news of it.

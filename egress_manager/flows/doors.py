@@ -8,6 +8,7 @@ from typing import Final
 from egress_manager.domain.incoming import Participant
 from egress_manager.domain.policy import Engine, Policy
 from egress_manager.domain.recordings import Recording
+from egress_manager.flows.listed import Listed
 from egress_manager.flows.sharing.doors import Carrier
 from egress_manager.flows.sharing.membership import Membership
 from egress_manager.ports import (
@@ -123,6 +124,7 @@ class Doors:
     named_rooms: frozenset[str] = frozenset()
     standing_rooms: set[str] = field(default_factory=set)
     livekit_clock: LiveKitClock = field(default_factory=LiveKitClock)
+    listed: Listed = field(default_factory=Listed)
 
     @property
     def place(self) -> str:

@@ -96,7 +96,8 @@ def _is_all(recording: Recording, job: Egress, call: Call) -> bool:
 def _ended(recording: Recording, job: Egress, now: datetime) -> Recording:
     """The job is all there is of it: its end is the recording's."""
     state = State.CAPTURED if job.has_file else END_STATES.get(job.status, State.FAILED)
-    report = Observation(state, now, job.error, take=recording.seen.take)
+    reason = job.error if job.has_file else job.why_no_file
+    report = Observation(state, now, reason, take=recording.seen.take)
     after = replace(recording, stopped_at=recording.stopped_at or job.ended_at or now)
     return after.observe(report)
 

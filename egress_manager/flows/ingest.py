@@ -8,7 +8,7 @@ away costs no audio.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import reduce
+from functools import partial, reduce
 from typing import Final
 
 from egress_manager.domain.calls import (
@@ -32,6 +32,7 @@ from egress_manager.domain.incoming import (
     TrackSeen,
     Unrecognised,
 )
+from egress_manager.domain.pages import CallFilter
 from egress_manager.domain.policy import Engine, decide
 from egress_manager.domain.recordings import MANUAL, Recording
 from egress_manager.errors import StoreUnavailable
@@ -44,7 +45,12 @@ HEARSAY: Final = timedelta(seconds=60)
 
 #: A call that was last seen longer ago than this ended then, not when it was found gone: somebody,
 #: LiveKit or we, was away.
-LONG_UNSEEN: Final = timedelta(seconds=30)
+LONG_UNSEEN: Final = timedelta(seconds=12)
+
+#: This many calls of a room, the newest of that time, are looked through for late news of a track.
+MOST_CALLS: Final = 20
+#: The stores keep moments as exactly as this.
+TICK: Final = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ async def _take(news: News, doors: Doors) -> Outcome:
         case ParticipantLeft():
             return await _left(news, doors)
         case TrackSeen():
-            await _tell_calls(news.room.name, doors, lambda call: call.hear(news))
+            await _published(news, doors)
         case RoomListed():
             await _listed(news, doors)
         case RoomFinished():
@@ -145,10 +151,9 @@ async def _seen(news: ParticipantSeen, doors: Doors) -> Outcome:
     if news.participant.is_recorder:
         return Outcome("recorder")
     await accompany.tell_kept(news, doors)
+    doors.listed.note(news)
     if not is_caller(news.participant):
-        await _tell_calls(
-            news.room.name, doors, lambda call: call.meet(news.participant).hear_all(news)
-        )
+        await _tell_calls(news.room.name, doors, partial(_met, news=news))
         return Outcome("participant")
     _learn_clock(news, doors)
     call = await _call_of(_by_our_clock(news, doors), doors)
@@ -164,6 +169,28 @@ async def _seen(news: ParticipantSeen, doors: Doors) -> Outcome:
         if doors.attends(call.room.name):
             await render.follow(call, recording, doors)
     return _outcome("call", call, recording)
+
+
+def _met(call: Call, news: ParticipantSeen) -> Call:
+    """The call with somebody who was in the room during one of its stays."""
+    return call.meet(news.participant).hear_all(news) if call.was_there(news.at) else call
+
+
+async def _published(news: TrackSeen, doors: Doors) -> None:
+    """A track belongs to the calls in whose stays it was heard, also if the news come later.
+
+    A caller's track ends with the caller's stay: late news of it are of that stay, and not of who
+    is in the room by now.
+    """
+    name, sid = news.room.name, news.participant.sid
+    own = await doors.calls.by_participant(name, sid) if is_caller(news.participant) else ()
+    ends = [stay.left_at for call in own for stay in call.stays if stay.participant_sid == sid]
+    news = replace(news, at=min([news.at, *filter(None, ends)]))
+    then: Sequence[Call] = ()
+    if doors.clock.now() - news.at > FOUND_LATE:
+        where = CallFilter(room_name=name, until=news.at + TICK)
+        then = (await doors.calls.page(where, cursor=None, limit=MOST_CALLS)).items
+    await _tell_calls(name, doors, lambda call: call.hear(news), also=[*own, *then])
 
 
 async def _left(news: ParticipantLeft, doors: Doors) -> Outcome:
@@ -218,7 +245,8 @@ async def _listed(news: RoomListed, doors: Doors) -> None:
         hearsay = not call.seen_firsthand and news.at - call.seen_at < HEARSAY
         for stay in call.stays if not hearsay else ():
             came_before = stay.since is None or stay.since < news.asked_at
-            if stay.participant_sid not in here and came_before:
+            is_gone = stay.participant_sid not in here and came_before
+            if is_gone and doors.listed.may_end(call, stay, news.at):
                 await _lose_stay(call, stay, news, "not_listed", doors)
 
 
@@ -245,10 +273,11 @@ async def _lose_stay(
 
 
 async def _tell_calls(
-    room_name: str, doors: Doors, change: Callable[[Call], Call]
+    room_name: str, doors: Doors, change: Callable[[Call], Call], also: Sequence[Call] = ()
 ) -> Sequence[Call]:
-    """Apply something that concerns every call in the room; the calls as they are then."""
-    calls = list(await doors.calls.going_on(room_name))
+    """Apply something to every call that goes on in the room, and to others: how they are then."""
+    going_on = await doors.calls.going_on(room_name)
+    calls = list({call.id: call for call in (*also, *going_on)}.values())
     for index, call in enumerate(calls):
         if change(call) == call:
             continue

@@ -7,7 +7,7 @@ from egress_manager.domain.calls import Call, egress_id_of
 from egress_manager.domain.incoming import Participant, Room, RoomListed
 from egress_manager.domain.manual import Wish, id_by_key, looked_at, next_id, stopped
 from egress_manager.domain.pages import RecordingFilter
-from egress_manager.domain.policy import Engine
+from egress_manager.domain.policy import Engine, engine_of
 from egress_manager.domain.recordings import MANUAL, Observation, Recording, State
 from egress_manager.errors import Conflict, NotFound
 from egress_manager.flows import accompany, ingest, record
@@ -50,7 +50,7 @@ async def start(wish: Wish, doors: Doors) -> Begun:
         subject = await _claimed(call, new_id, doors)
     else:
         subject = replace(call, recording_id=new_id)
-    begun = await _begin(subject, wish, people, doors)
+    begun = await _kept(subject, wish, people, doors)
     await accompany.keep(begun.recording, doors)
     await doors.queue.soon(begun.recording.id)
     return replace(begun, recording=await doors.recordings.get(begun.recording.id))
@@ -135,6 +135,21 @@ async def _claimed(call: Call, recording_id: str, doors: Doors) -> Call:
         call.id,
         lambda c: c if c.recording_id else replace(c, recording_id=recording_id, reason=""),
     )
+
+
+async def _kept(subject: Call, wish: Wish, people: tuple[Participant, ...], doors: Doors) -> Begun:
+    """The room is kept before the recording begins: else what ends there just now leaves a hole."""
+    engine = wish.engine or engine_of(doors.house.policy, subject.room.name)
+    recorder, room_name = doors.recorders[Engine.BUILTIN], subject.room.name
+    recording_id = subject.recording_id or ""
+    if engine is not Engine.BUILTIN:
+        return await _begin(subject, wish, people, doors)
+    await recorder.keep(room_name, recording_id)
+    try:
+        return await _begin(subject, wish, people, doors)
+    except BaseException:
+        await recorder.let_go(room_name, recording_id)
+        raise
 
 
 async def _begin(subject: Call, wish: Wish, people: tuple[Participant, ...], doors: Doors) -> Begun:

@@ -244,8 +244,10 @@ def _ending_without_file(recording: Recording) -> Ending:
     told = [job for job in tries if job.status is not EgressStatus.LOST]
     if told and all(job.status is EgressStatus.ABORTED for job in told):
         return Ending(State.ABORTED, "no_audio")
-    errors = [job.error for job in told or tries if job.error]
-    return Ending(State.FAILED, errors[-1] if errors else "egress_failed")
+    failed = [job for job in told or tries if job.status is not EgressStatus.ABORTED]
+    reasons = [job.error for job in told or tries if job.error]
+    reasons = reasons or [job.why_no_file for job in failed]
+    return Ending(State.FAILED, reasons[-1] if reasons else "egress_failed")
 
 
 def planned(call: Call, at: datetime, doors: Doors, *, engine: Engine | None = None) -> Recording:

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 LINGER: Final = 1.0
 #: A caller that we were told of may take this long to show up. Seconds.
 EXPECT: Final = 10.0
+#: After a stop by hand the connection stays this long, without a capture: whoever stops may start
+#: again at once, and joining takes time. Seconds.
+AGAIN: Final = 5.0
 #: A stream that flowed and then says nothing for this long, unmuted, is deaf. Seconds.
 DEAF: Final = 6.0
 #: Look after everything this often. Seconds.
@@ -68,6 +71,7 @@ class Attendance:
         self.is_in = False
         self._connections = Connections()
         self._expected_at = now()
+        self._stays_until = 0.0
         self._caller_seen_at = 0.0
         self._connected_at = now()
         self._synced_at = self._ticked_at = now()
@@ -81,6 +85,10 @@ class Attendance:
     def expect(self) -> None:
         """A caller is said to be there, or to come: wait for it a while."""
         self._expected_at = now()
+
+    def stay(self) -> None:
+        """What was recorded was stopped, and may be started again: stay a while."""
+        self._stays_until = now() + AGAIN
 
     def stop(self, reason: str) -> None:
         """Leave soon, keeping all that has come."""
@@ -189,9 +197,9 @@ class Attendance:
             connection, reason = await self._attend_once(use_turn=not is_reachable)
             if not self._is_needed(now()):
                 return
-            log.warning(
-                "connection_lost", extra={"reason": reason, "pii.room_name": self.room_name}
-            )
+            if reason != "left":  # it was leaving when it was wanted again
+                where = {"reason": reason, "pii.room_name": self.room_name}
+                log.warning("connection_lost", extra=where)
             is_reachable = connection.media_up_at < float("inf")
             failures = 0 if now() - connection.media_up_at > STABLE else failures + 1
             if now() - self._connected_at > GIVE_UP:
@@ -254,7 +262,7 @@ class Attendance:
     def _is_needed(self, moment: float) -> bool:
         if self._stopping:
             return False
-        if self.capture is not None or moment < self._expected_at + EXPECT:
+        if self.capture is not None or moment < max(self._expected_at + EXPECT, self._stays_until):
             return True
         return self.is_standing and bool(self._roster.people)
 

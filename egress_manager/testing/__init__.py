@@ -13,7 +13,13 @@ from egress_manager.testing.audit import MemoryAudit, MemorySidecars, MemoryWait
 from egress_manager.testing.ears import MemoryEars
 from egress_manager.testing.livekit import MemoryRecorder, MemoryRooms
 from egress_manager.testing.migration import MemoryDispatchRules, MemoryLedger, MemoryShelf
-from egress_manager.testing.sharing import MemoryClaims, MemorySigns
+from egress_manager.testing.sharing import (
+    MemoryClaims,
+    MemoryDirectoryMark,
+    MemoryIdentities,
+    MemoryLiveKitProof,
+    MemorySigns,
+)
 from egress_manager.testing.stores import (
     FixedClock,
     MemoryCalls,
@@ -38,12 +44,15 @@ __all__ = [
     "MemoryCaptures",
     "MemoryCarrier",
     "MemoryClaims",
+    "MemoryDirectoryMark",
     "MemoryDispatchRules",
     "MemoryEars",
     "MemoryFiles",
+    "MemoryIdentities",
     "MemoryInbox",
     "MemoryKeys",
     "MemoryLedger",
+    "MemoryLiveKitProof",
     "MemoryObjects",
     "MemoryQueue",
     "MemoryRecorder",

@@ -4,7 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from egress_manager.domain.claims import NOBODY, Claim, Presence
-from egress_manager.errors import StoreUnavailable
+from egress_manager.domain.identity import DatabaseIdentity, LiveKitIdentity
+from egress_manager.errors import LiveKitUnavailable, StoreUnavailable
 
 
 @dataclass
@@ -72,3 +73,62 @@ class MemorySigns:
 
     def hide(self) -> None:
         return None
+
+
+@dataclass
+class MemoryIdentities:
+    """`Identities`; while `away` every verb raises `StoreUnavailable`."""
+
+    away: bool = False
+    mark: DatabaseIdentity | None = None
+    next_id: str = "houba"
+
+    async def read(self, known: DatabaseIdentity | None = None) -> DatabaseIdentity:
+        if self.away:
+            raise StoreUnavailable("told to be away")
+        self.mark = self.mark or known or DatabaseIdentity(self.next_id)
+        return self.mark
+
+    async def save(self, before: DatabaseIdentity, livekit: LiveKitIdentity) -> DatabaseIdentity:
+        if await self.read() == before:
+            self.mark = replace(before, livekit=livekit)
+        return await self.read()
+
+
+@dataclass
+class MemoryDirectoryMark:
+    """`DirectoryMark`."""
+
+    path: str = "/recordings"
+    database: str = ""
+
+    async def owner(self, database_id: str) -> str:
+        self.database = self.database or database_id  # an empty id only looks
+        return self.database
+
+    async def give_to(self, database_id: str) -> None:
+        self.database = database_id
+
+
+@dataclass
+class MemoryLiveKitProof:
+    """`LiveKitProof` of a server that knows `keys`, and that is reached at `at`, too."""
+
+    own: LiveKitIdentity
+    keys: set[str] = field(default_factory=set)
+    at: set[str] = field(default_factory=set)
+    away: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    async def knows(self, credential: str) -> bool:
+        self._answer(credential)
+        return credential in self.keys
+
+    async def is_reached_at(self, address: str) -> bool:
+        self._answer(address)
+        return address in self.at
+
+    def _answer(self, what: str) -> None:
+        self.asked.append(what)
+        if self.away:
+            raise LiveKitUnavailable("told to be away")

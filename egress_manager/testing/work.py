@@ -100,13 +100,14 @@ class MemoryFiles:
     """`Files` below `/recordings`, and in a bucket where `bucket` has its address.
 
     `there` has the paths and addresses that exist; `fetched` has what was to be at hand. While
-    `away`, the bucket does not answer.
+    `away`, the bucket does not answer. `tidied` has the stems whose files never came.
     """
 
     there: set[str] = field(default_factory=set)
     bucket: str = ""
     away: bool = False
     fetched: list[str] = field(default_factory=list)
+    tidied: list[str] = field(default_factory=list)
 
     def path(self, relative: str) -> str:
         return relative if "://" in relative else str(PurePosixPath("/recordings") / relative)
@@ -135,6 +136,9 @@ class MemoryFiles:
 
     async def discard(self, relative: str) -> None:
         self.there.discard(self.path(relative))
+
+    async def tidy(self, stem: str) -> None:
+        self.tidied.append(stem)
 
     def _is_object(self, path: str) -> bool:
         return bool(self.bucket) and path.startswith(f"{self.bucket}/")

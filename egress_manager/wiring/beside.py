@@ -29,9 +29,19 @@ from egress_manager.flows.check.doors import CheckDoors, Service
 from egress_manager.flows.importing.doors import Importers, Owners
 from egress_manager.flows.migration.doors import Movers, Switchboard
 from egress_manager.flows.replay import Kept
+from egress_manager.flows.sharing.adoption import Marks
+from egress_manager.flows.sharing.guard import check_directory
 from egress_manager.ports import Calls, Keys, Recordings
 from egress_manager.settings import Settings
-from egress_manager.wiring.parts import bucket_of, house_of, key_of, keys_of, open_database, prepare
+from egress_manager.wiring.parts import (
+    bucket_of,
+    house_of,
+    key_of,
+    keys_of,
+    marks_of,
+    open_database,
+    prepare,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +64,20 @@ async def open_kept(settings: Settings) -> AsyncIterator[Kept]:
 async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
     """Calls, recordings and their files.
 
-    Raises `SettingsWrong` where a newer version wrote the database.
+    Raises `SettingsWrong` where a newer version wrote the database, or where the directory is that
+    of another one.
     """
     async with open_database(settings) as database:
+        await check_directory(marks_of(settings, database))
         await prepare(database)
         yield Stores(MongoCalls(database), MongoRecordings(database), MongoOwners(database))
+
+
+@asynccontextmanager
+async def open_marks(settings: Settings) -> AsyncIterator[Marks]:
+    """What says which LiveKit, database and directory belong together."""
+    async with open_database(settings) as database:
+        yield marks_of(settings, database)
 
 
 @asynccontextmanager

@@ -6,8 +6,11 @@ from functools import partial
 
 from egress_manager.adapters import livekit_tokens, mongo_client, mongo_schema
 from egress_manager.adapters.given_key import GivenKey
+from egress_manager.adapters.livekit_identity import LiveKitIdentityProof
 from egress_manager.adapters.local_files import LocalFiles
+from egress_manager.adapters.local_place import LocalDirectoryMark
 from egress_manager.adapters.mongo_client import Database
+from egress_manager.adapters.mongo_identity import MongoIdentities
 from egress_manager.adapters.mongo_keys import MongoKeys
 from egress_manager.adapters.mongo_process import FOLDER, NOT_FOUND, find_mongod, open_mongo
 from egress_manager.adapters.obstore_bucket import ObstoreBucket
@@ -16,6 +19,7 @@ from egress_manager.domain.buckets import Bucket
 from egress_manager.domain.policy import Policy
 from egress_manager.errors import SettingsWrong
 from egress_manager.flows.doors import House
+from egress_manager.flows.sharing.adoption import Marks
 from egress_manager.ports import Keys
 from egress_manager.settings import Settings
 
@@ -73,6 +77,16 @@ def bucket_of(settings: Settings) -> Bucket | None:
 async def prepare(database: Database) -> None:
     """Indexes and migrations. Raises `StoreUnavailable`."""
     await mongo_schema.migrate(database)
+
+
+def marks_of(settings: Settings, database: Database) -> Marks:
+    """What says whether this database, LiveKit and recordings directory belong together."""
+    return Marks(
+        f"{database.name} (MONGO_DB)",
+        MongoIdentities(database),
+        LocalDirectoryMark(settings.recordings_dir.absolute()),
+        LiveKitIdentityProof(settings.livekit_http_url, *key_of(settings)),
+    )
 
 
 def keys_of(settings: Settings, database: Database) -> Keys:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from egress_manager.adapters import livekit_tokens, local_descriptors, mongo_client
@@ -27,6 +28,7 @@ from egress_manager.adapters.mongo_calls import MongoCalls
 from egress_manager.adapters.mongo_carrier import MongoCarrier
 from egress_manager.adapters.mongo_claims import MongoClaims
 from egress_manager.adapters.mongo_client import Client, Database
+from egress_manager.adapters.mongo_gate import gated
 from egress_manager.adapters.mongo_inbox import MongoInbox
 from egress_manager.adapters.mongo_process import FOLDER, open_mongo
 from egress_manager.adapters.mongo_recordings import MongoRecordings
@@ -38,9 +40,16 @@ from egress_manager.domain.attending import ATTENDED_WITHIN
 from egress_manager.domain.claims import Presence
 from egress_manager.domain.incoming import News
 from egress_manager.domain.roles import ALL, Role, works_on_files
-from egress_manager.errors import CaptureFailed, RenderFailed, StorageFailed
+from egress_manager.errors import (
+    CaptureFailed,
+    LiveKitUnavailable,
+    RenderFailed,
+    StorageFailed,
+    StoreUnavailable,
+)
 from egress_manager.flows import ingest
 from egress_manager.flows.doors import Doors
+from egress_manager.flows.sharing.guard import Guard
 from egress_manager.flows.sharing.membership import Membership
 from egress_manager.flows.sharing.recorder import SharedRecorder
 from egress_manager.ports import Keys, Queue
@@ -52,6 +61,7 @@ from egress_manager.wiring.parts import (
     house_of,
     key_of,
     keys_of,
+    marks_of,
     prepare,
 )
 
@@ -70,6 +80,7 @@ class Services:
     doors: Doors
     keys: Keys
     database: Database
+    guard: Guard
     files: LocalFiles
     objects: ObstoreBucket | None
     recorder: BuiltinRecorder
@@ -103,31 +114,40 @@ async def open_services(
         stack.push_async_callback(recorder.aclose)
         egress = _egress(settings)
         stack.push_async_callback(egress.aclose)
-        database = mongo_client.database(client, settings.mongo_db)
+        ungated = mongo_client.database(client, settings.mongo_db)
+        database = gated(ungated, (guard := Guard(marks_of(settings, ungated))).reason)
         membership = _membership(settings, database, here, roles)
         stack.push_async_callback(membership.leave)
         shared = SharedRecorder(membership, recorder if Role.RECORDER in roles else None, rooms)
-        files, objects = files_of(settings)
-        doors = _doors(settings, database, rooms, renderer, (shared, egress), files, roles)
+        carrier, (files, objects) = _carrier(ungated, directory), files_of(settings)
+        doors = _doors(settings, database, rooms, renderer, (shared, egress), files, roles, carrier)
         recorder.listener = egress.listener = partial(_listen, doors=doors)
         yield Services(
             doors=doors,
             keys=keys_of(settings, database),
             database=database,
+            guard=guard,
             files=files,
             objects=objects,
             recorder=recorder,
             shared=shared,
             health_checks={
-                "mongodb": partial(_mongodb, client),
-                "livekit": partial(_livekit, rooms),
+                "mongodb": partial(_mongodb, client, guard),
+                "livekit": partial(_livekit, rooms, doors),
                 "recorder": partial(_recording, recorder, membership),
-                **({"renderer": partial(_rendering, renderer)} if works_on_files(roles) else {}),
                 "storage": partial(asyncio.to_thread, files.check),
-                **({"egress": egress.check} if house_of(settings).policy.uses_egress else {}),
+                **_more_checks(renderer if works_on_files(roles) else None, egress, doors),
             },
-            prepare=partial(prepare, database),
+            prepare=partial(prepare, ungated),
         )
+
+
+def _more_checks(
+    renderer: ProcessRenderer | None, egress: EgressRecorder, doors: Doors
+) -> dict[str, HealthCheck]:
+    """Checks of what not every process has."""
+    rendering = {"renderer": partial(_rendering, renderer)} if renderer else {}
+    return {**rendering, **({"egress": egress.check} if doors.house.policy.uses_egress else {})}
 
 
 def _doors(
@@ -138,6 +158,7 @@ def _doors(
     recorders: tuple[SharedRecorder, EgressRecorder],
     files: LocalFiles,
     roles: Collection[Role],
+    carrier: MongoCarrier,
 ) -> Doors:
     """Which adapter stands behind which port."""
     shared = recorders[0]
@@ -154,7 +175,7 @@ def _doors(
         trunks=rooms,
         recorders={recorder.engine: recorder for recorder in recorders},
         captures=DiskCaptures(files.directory / captures.FOLDER),
-        carrier=MongoCarrier(database, files.directory / captures.FOLDER),
+        carrier=carrier,
         renderer=renderer,
         ears=renderer,
         queue=_queue(settings, shared.membership.me.place, roles),
@@ -176,6 +197,11 @@ def _membership(
     signs.show()
     me = Presence(name, here, socket.gethostname(), records=Role.RECORDER in roles)
     return Membership(me, MongoClaims(database), signs, most_lag=settings.most_lag)
+
+
+def _carrier(database: Database, directory: Path) -> MongoCarrier:
+    """GridFS needs the database itself; what it carries is named by stores that are closed."""
+    return MongoCarrier(database, directory / captures.FOLDER)
 
 
 def _recorder(settings: Settings, here: str) -> BuiltinRecorder:
@@ -216,13 +242,22 @@ async def _listen(news: News, *, doors: Doors) -> None:
     await ingest.take(news, doors)
 
 
-async def _mongodb(client: Client) -> str:
+async def _mongodb(client: Client, guard: Guard) -> str:
     await mongo_client.ping(client)
+    if guard.why:
+        raise StoreUnavailable(guard.why)
     return "ok"
 
 
-async def _livekit(rooms: LiveKitRooms) -> str:
-    return f"{len(await rooms.rooms())} rooms open"
+async def _livekit(rooms: LiveKitRooms, doors: Doors) -> str:
+    count = len(await rooms.rooms())
+    strange = doors.listed.strange(doors.clock.now())
+    if strange:
+        raise LiveKitUnavailable(
+            f"{strange} calls of the database are seen by another process and are not listed by "
+            "this LiveKit: do two LiveKits share one database? Set another MONGO_DB for one of them"
+        )
+    return f"{count} rooms open"
 
 
 async def _recording(recorder: BuiltinRecorder, membership: Membership) -> str:

@@ -68,6 +68,60 @@ async def _call_everywhere(home: House) -> None:
             await phone.hang_up()
 
 
+async def test_a_call_in_a_fixed_room_has_no_track_of_the_caller_before(
+    mongod_server: Mongod, mongo_database: str, tmp_path: Path
+) -> None:
+    """The first call's capture is told again when it is settled, while the second one goes on."""
+    async with (
+        house(mongod_server, mongo_database, tmp_path) as home,
+        Agent(home.livekit, FIXED, identity="agent"),
+    ):
+        async with Phone(home.livekit, FIXED, number="+15550500") as first:
+            await first.answered()
+            await home.capturing(first)
+            await first.say(SAYS["+15550500"])
+            await first.hang_up()
+        await home.finished(first)
+        async with Phone(home.livekit, FIXED, number="+15550501") as second:
+            await second.answered()
+            await home.capturing(second)
+            async with asyncio.timeout(60):
+                while not _is_any_settled(tmp_path):
+                    await second.say(sounds.silence(0.5))
+            await second.hang_up()
+        recording = await home.finished(second)
+        calls = [await home.call_of(phone) for phone in (first, second)]
+
+    expected = [{"agent", phone.identity} for phone in (first, second)]
+    assert [
+        {track["participant_identity"] for track in call["tracks"]} for call in calls
+    ] == expected
+    assert {track["participant_identity"] for track in recording["tracks"]} == expected[1]
+
+
+def _is_any_settled(recordings: Path) -> bool:
+    return any(recordings.glob(".captures/*/settled"))
+
+
+async def test_a_caller_whom_nobody_answers_leaves_a_reason_and_no_folder(
+    mongod_server: Mongod, mongo_database: str, tmp_path: Path
+) -> None:
+    """The recorder was there while it rang, and had begun a mix."""
+    async with house(mongod_server, mongo_database, tmp_path) as home:
+        async with Phone(home.livekit, OWN, number="+15550500") as phone:
+            await home.capturing(phone)
+            async with asyncio.timeout(30):
+                while not (tmp_path / OWN).exists():
+                    await asyncio.sleep(0.05)
+            await phone.hang_up()
+        recording = await home.manager.recording("aborted", caller_number=phone.number)
+        async with asyncio.timeout(30):
+            while (tmp_path / OWN).exists():
+                await asyncio.sleep(0.05)
+
+    assert (recording["reason"], recording["verdict"]) == ("not_answered", "none")
+
+
 async def test_recordings_are_moved_while_the_service_records(
     mongod_server: Mongod, mongo_database: str, tmp_path: Path, by_hand: Terminal
 ) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,98 @@ async def test_a_recording_that_is_stopped_ends_and_its_call_goes_on(
     assert score(recording, ONE) > THERE
     assert score(recording, TWO) < NOWHERE
     assert len(_journals(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("is_call", [True, False], ids=["call", "room"])
+async def test_stopped_and_started_again_at_once_the_recorder_is_still_there(
+    mongod_server: Mongod, mongo_database: str, tmp_path: Path, room_name: str, is_call: bool
+) -> None:
+    """Each recording has what was said between its start and its stop, and nobody joins anew."""
+    someone = (
+        (lambda livekit: Phone(livekit, room_name, number="+15550402"))
+        if is_call
+        else (lambda livekit: Browser(livekit, room_name, identity="seccotine"))
+    )
+    wanted = {"EGRESS_MANAGER_RECORD": "none"}
+    async with house(mongod_server, mongo_database, tmp_path, settings=wanted) as home:
+        async with Agent(home.livekit, room_name, identity="agent"), someone(home.livekit) as who:
+            begun = [await start(home, room_name)]
+            await speak(who, ONE)
+            await told(home, f"/recordings/{begun[-1]['id']}/stop")
+            await asyncio.to_thread(_until_captures_ended, tmp_path)
+            begun.append(await told(home, "/recordings", {"room_name": room_name}))
+            await speak(who, TWO)
+            await told(home, f"/recordings/{begun[-1]['id']}/stop")
+            begun.append(await told(home, "/recordings", {"room_name": room_name}))
+            await speak(who, ONE)
+            await told(home, f"/recordings/{begun[-1]['id']}/stop")
+        done = [await reached(home, each["id"], "completed") for each in begun]
+
+    assert len({each["id"] for each in done}) == 3
+    left = "left"
+    scores = [(score(each, ONE, left), score(each, TWO, left)) for each in done]
+    assert [(one > THERE, two > THERE) for one, two in scores] == [
+        (True, False),
+        (False, True),
+        (True, False),
+    ]
+    assert len(_connections(tmp_path)) == 1
+    faults = {finding["name"] for each in done for finding in each["findings"]}
+    assert not faults & {"hole", "not_kept", "late_start", "cut_start"}
+
+
+async def test_a_recording_that_is_stopped_the_moment_it_began_is_over_with_a_reason(
+    home: House, room_name: str
+) -> None:
+    """Again and again: none of them stays, none waits for a verdict that nobody will give."""
+    async with Browser(home.livekit, room_name, identity="seccotine"):
+        for _ in range(5):
+            begun = await told(home, "/recordings", {"room_name": room_name})
+            await told(home, f"/recordings/{begun['id']}/stop")
+        async with asyncio.timeout(60):
+            while not all(map(_is_done, await home.manager.recordings_of())):
+                await asyncio.sleep(0.1)
+    recordings = await home.manager.recordings_of()
+
+    assert len(recordings) == 5
+    for recording in recordings:
+        has_file = recording["status"] == "completed"
+        assert has_file or (recording["reason"], recording["verdict"]) != ("", "pending")
+        assert has_file is (recording["verdict"] != "none")
+
+
+async def told(home: House, path: str, body: Facts | None = None) -> Facts:
+    """Have the API do something; what it says."""
+    answer = await home.manager.tell(path, body)
+    assert answer.is_success, answer.text
+    said: Facts = answer.json()
+    return said
+
+
+def _is_done(recording: Facts) -> bool:
+    return recording["status"] in ("aborted", "failed") or is_heard(recording)
+
+
+def _entries(recordings: Path) -> list[Facts]:
+    """What all journals say, whole lines only."""
+    lines = [line for path in _journals(recordings) for line in path.read_text().splitlines(True)]
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _connections(recordings: Path) -> set[str]:
+    """The recorder's connections to rooms, by identity."""
+    return {each["identity"] for each in _entries(recordings) if each["is"] == "connection"}
+
+
+def _until_captures_ended(recordings: Path, timeout: float = 30.0) -> None:
+    """Wait until no capture goes on."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        kinds = [each["is"] for each in _entries(recordings)]
+        if kinds.count("ended") == len(_journals(recordings)):
+            return
+        time.sleep(0.02)
+    raise AssertionError("a capture goes on")
 
 
 async def test_started_many_times_at_once_it_is_recorded_once(home: House, room_name: str) -> None:

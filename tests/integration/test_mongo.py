@@ -14,9 +14,8 @@ from egress_manager.adapters.mongo_recordings import MongoRecordings
 from egress_manager.adapters.mongo_schema import MIGRATIONS, SCHEMA, migrate
 from egress_manager.domain.incoming import Unrecognised, Webhook
 from egress_manager.domain.pages import CallFilter
-from egress_manager.domain.recordings import (
-    Verdict,
-)
+from egress_manager.domain.recordings import State, Verdict
+from egress_manager.domain.seal import facts_of
 from egress_manager.errors import (
     SettingsWrong,
     StoreUnavailable,
@@ -101,6 +100,27 @@ class TestMongoAlone:
 
         assert read.verdict is Verdict.PENDING
         assert read.channels == ()
+
+    async def test_what_has_no_file_has_the_verdict_none(self, db: Database) -> None:
+        """Those of older versions too, and their seals hold: it is not one of the sealed facts."""
+        failed = recording("failed", state=State.FAILED, reason="never_captured")
+        sealed = facts_of(failed)
+        await MongoRecordings(db).add(failed)
+        new = await db["recordings"].find_one({"_id": "failed"})
+        await db["recordings"].update_one({"_id": "failed"}, {"$set": {"verdict": "pending"}})
+        await MongoRecordings(db).add(recording("waits", state=State.RENDERED))
+        await db["schema"].update_one({"_id": SCHEMA}, {"$set": {"last": 6}})
+        await migrate(db)
+        old = await db["recordings"].find_one({"_id": "failed"})
+        read = await MongoRecordings(db).get("failed")
+        waits = await db["recordings"].find_one({"_id": "waits"})
+
+        assert new is not None
+        assert old == new
+        assert new["verdict"] == "none"
+        assert (read.public_verdict, facts_of(read)) == (Verdict.NONE, sealed)
+        assert waits is not None
+        assert waits["verdict"] == "pending"
 
     async def test_a_body_that_cannot_be_read_any_more_still_comes(self, db: Database) -> None:
         """It means nothing, and does not hold up the others."""

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from egress_manager.domain.claims import Claim, Presence
+from egress_manager.domain.identity import DatabaseIdentity, LiveKitIdentity
 
 
 class Claims(Protocol):
@@ -73,4 +74,61 @@ class Carrier(Protocol):
 
     async def forget(self, capture_id: str) -> None:
         """Nobody wants it any more; harmless where it was never sent."""
+        ...
+
+
+class Identities(Protocol):
+    """The mark in the database. Verbs raise `StoreUnavailable` when the store is away."""
+
+    async def read(self, known: DatabaseIdentity | None = None) -> DatabaseIdentity:
+        """The database's mark; one that has none gets an id: of two processes, one gives it.
+
+        `known` is the mark it had when this process read it last: one that was emptied since gets
+        that one back.
+        """
+        ...
+
+    async def save(self, before: DatabaseIdentity, livekit: LiveKitIdentity) -> DatabaseIdentity:
+        """Note its LiveKit if the mark is still as it was before; the mark as it is then."""
+        ...
+
+
+class DirectoryMark(Protocol):
+    """The mark in the recordings directory."""
+
+    @property
+    def path(self) -> str:
+        """The directory."""
+        ...
+
+    async def owner(self, database_id: str) -> str:
+        """The id of the database that it belongs to; this one if it belonged to none.
+
+        A directory that can't be written is taken for this one's. With an empty id it is only
+        looked at.
+        """
+        ...
+
+    async def give_to(self, database_id: str) -> None:
+        """From now on it belongs to that database. Raises `StorageFailed`."""
+        ...
+
+
+class LiveKitProof(Protocol):
+    """What the LiveKit of the settings says about itself.
+
+    Verbs raise `LiveKitUnavailable` where it does not answer, `LiveKitRefused`.
+    """
+
+    @property
+    def own(self) -> LiveKitIdentity:
+        """As the settings have it."""
+        ...
+
+    async def knows(self, credential: str) -> bool:
+        """Whether it knows the key that this was signed with."""
+        ...
+
+    async def is_reached_at(self, address: str) -> bool:
+        """Whether the LiveKit there is the same one; False where that one does not answer."""
         ...
