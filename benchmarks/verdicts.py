@@ -260,6 +260,6 @@ def _kinds(share: int, rounds: int) -> tuple[Kind, ...]:
     )
 
 
-#: 205 recordings, and 60 of calls that the machine has no time for.
+#: 220 recordings, and 60 of calls that the machine has no time for.
 KINDS, CROWD = _kinds(8, 4), Kind("20 at once", 20, _talks, rounds=3)
 QUICK_KINDS = _kinds(1, 1)
