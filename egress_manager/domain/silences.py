@@ -26,7 +26,10 @@ REPORTS: Final = 7.0
 
 
 class Subscription(NamedTuple):
-    """One SSRC that brought the track: its first and last packet, the last sign of it, counts."""
+    """One SSRC that brought the track: its first and last packet, the last sign of it, counts.
+
+    Of one that brought packets before the capture began, `first` is when that began.
+    """
 
     first: float
     ssrc: int
@@ -54,7 +57,10 @@ def _subscriptions(story: Story, track_sid: str) -> Iterator[Subscription]:
         if stretches:
             last = max(page.arrived for stretch in stretches for page in stretch.pages)
             reported = max((r.at for s in stretches for r in s.reports), default=-inf)
-            yield Subscription(stretches[0].began.at, ssrc, last, max(last, reported), counts)
+            began = stretches[0].began
+            was_there = (began.packets_before or 0) > BURST
+            first = story.began.at if story.began and was_there else began.at
+            yield Subscription(first, ssrc, last, max(last, reported), counts)
 
 
 def _counted(counts: Sequence[Count]) -> Iterator[Obstacle]:

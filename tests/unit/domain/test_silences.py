@@ -36,7 +36,8 @@ class Journal:
     def hear(self, start: float, end: float, *, ssrc: int = 7, lost: int = 0) -> "Journal":
         """All packets of a span, in a stretch of their own."""
         self.stretch += 1
-        began = StretchBegan(AT + start, self.stretch, "f", "TR_1", "PA_1", ssrc, 0, self.packets)
+        before = self.packets if ssrc == 7 else 0
+        began = StretchBegan(AT + start, self.stretch, "f", "TR_1", "PA_1", ssrc, 0, before)
         self.story.tell([began])
         pages = max(1, round((end - start) / 0.5))
         each = (end - start) / pages
@@ -123,6 +124,15 @@ def test_an_agent_who_waits_before_it_greets_is_not_late():
     journal = Journal(0.05, 0.1).hear(1.05, 60.0).end()
 
     assert told(journal) == [(0.0, 0.1, "joining"), (0.1, 1.05, "pause")]
+
+
+def test_an_agent_who_was_heard_before_is_not_late():
+    """The capture begins on a running subscription, between two packets of a quiet agent."""
+    journal = Journal(0.6, 0.6)
+    journal.packets = 1000
+    journal.hear(1.05, 60.5).end()
+
+    assert told(journal) == [(0.0, 0.6, "joining"), (0.6, 1.05, "pause")]
 
 
 def test_a_pause_is_one_by_the_numbers_of_its_packets():
