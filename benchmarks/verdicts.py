@@ -211,7 +211,7 @@ def _fixed(room: int) -> str:
 
 def _by_hand(calls: int, seed: int) -> list[Part]:
     """Talks in fixed rooms that last until the second recording is over."""
-    first, lasts = _begins_at(calls), BEFORE + BETWEEN + AFTER + 20
+    first, lasts = _begins_at(calls), BEFORE + BETWEEN + AFTER + 40
     return [
         part
         for call in range(calls)

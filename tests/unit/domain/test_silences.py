@@ -87,6 +87,14 @@ def test_an_outbound_call_says_all_that_is_missing_at_its_head():
     assert told(journal) == [(0.0, 0.163, "joining")]
 
 
+def test_what_is_heard_later_than_it_came_is_no_pause():
+    """The first packet came after 175 ms; it is heard a patient jitter buffer's time later."""
+    journal = Journal(0.02, 0.046).hear(0.175, 60.0).end()
+    journal.covered = [Covered(AT + 0.325, AT + 60.0)]
+
+    assert told(journal) == [(0.0, 0.325, "joining")]
+
+
 def test_what_a_killed_manager_had_not_written_is_lost_with_it():
     """Measured: the last page that was written ends at 6.59, the journal a little later."""
     first = Journal(-1.0, -1.0).hear(-0.5, 6.59)
