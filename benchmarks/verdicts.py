@@ -211,7 +211,7 @@ def _fixed(room: int) -> str:
 
 def _by_hand(calls: int, seed: int) -> list[Part]:
     """Talks in fixed rooms that last until the second recording is over."""
-    first, lasts = _begins_at(calls), BEFORE + BETWEEN + AFTER + 20
+    first, lasts = _begins_at(calls), BEFORE + BETWEEN + AFTER + 40
     return [
         part
         for call in range(calls)
@@ -260,6 +260,6 @@ def _kinds(share: int, rounds: int) -> tuple[Kind, ...]:
     )
 
 
-#: 205 recordings, and 60 of calls that the machine has no time for.
+#: 220 recordings, and 60 of calls that the machine has no time for.
 KINDS, CROWD = _kinds(8, 4), Kind("20 at once", 20, _talks, rounds=3)
 QUICK_KINDS = _kinds(1, 1)

@@ -174,11 +174,16 @@ def _joined(parts: Sequence[Obstacle]) -> list[Obstacle]:
 
 
 def _beside(parts: Sequence[Obstacle], n: int) -> list[str]:
-    """The causes of the parts that one may belong to: of none, if it is long enough."""
+    """The causes of the parts that one may belong to: of none, if it is long enough.
+
+    A pause is not held against the recorder.
+    """
     if not _is_short(parts[n]):
         return []
+    is_pause = parts[n].cause == PAUSE and _lasts(parts[n]) >= SHORTEST_HOLE
     beside = [*parts[max(0, n - 1) : n], *parts[n + 1 : n + 2]]
-    return [part.cause for part in beside if not _is_short(part)]
+    causes = [part.cause for part in beside if not _is_short(part)]
+    return [cause for cause in causes if not (is_pause and cause in DISPROVED)]
 
 
 def _is_short(part: Obstacle) -> bool:

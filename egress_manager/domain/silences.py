@@ -14,7 +14,7 @@ from math import inf
 from typing import Final, NamedTuple
 
 from egress_manager.domain.captures import Story
-from egress_manager.domain.holes import LOSS, NUMBERED, PAUSE, Obstacle, merged
+from egress_manager.domain.holes import LOSS, NUMBERED, PAUSE, SENDS_WITHIN, Obstacle, merged
 from egress_manager.domain.witness import BURST, Count, counted, missing
 
 #: Counts of the server and ours agree if they differ by no more: what is on its way. Packets.
@@ -26,9 +26,15 @@ REPORTS: Final = 7.0
 
 
 class Subscription(NamedTuple):
-    """One SSRC that brought the track: its first and last packet, the last sign of it, counts."""
+    """One SSRC that brought the track: its first and last packet, the last sign of it, counts.
+
+    Its packets are known by their numbers from `numbered` on. Where it brought some before the
+    capture began, that is when that began; else a moment after its first one, which is heard a
+    little later than it came.
+    """
 
     first: float
+    numbered: float
     ssrc: int
     last: float
     sign: float
@@ -41,7 +47,7 @@ def silences(
     """The pauses and losses that are known of; of what else is `known`, nothing is said again."""
     subscriptions = sorted(one for story in stories for one in _subscriptions(story, track_sid))
     return [
-        *(Obstacle(one.first, one.last, NUMBERED) for one in subscriptions),
+        *(Obstacle(one.numbered, one.last, NUMBERED) for one in subscriptions),
         *(each for one in subscriptions for each in merged(_counted(one.counts))),
         *_between(subscriptions, known),
         *_unreported(subscriptions, known, ends_at),
@@ -54,7 +60,11 @@ def _subscriptions(story: Story, track_sid: str) -> Iterator[Subscription]:
         if stretches:
             last = max(page.arrived for stretch in stretches for page in stretch.pages)
             reported = max((r.at for s in stretches for r in s.reports), default=-inf)
-            yield Subscription(stretches[0].began.at, ssrc, last, max(last, reported), counts)
+            began = stretches[0].began
+            was_there = (began.packets_before or 0) > BURST
+            numbered = story.began.at if story.began and was_there else began.at + SENDS_WITHIN
+            sign = max(last, reported)
+            yield Subscription(began.at, numbered, ssrc, last, sign, counts)
 
 
 def _counted(counts: Sequence[Count]) -> Iterator[Obstacle]:

@@ -52,7 +52,7 @@ def sent(stories: Sequence[Story], begins_at: float, ends_at: float) -> tuple[Se
     """
     told: dict[str, list[list[Count]]] = defaultdict(list)
     for story in stories:
-        for track_sid in {stretch.began.track_sid for stretch in story.stretches.values()}:
+        for track_sid in dict.fromkeys(s.began.track_sid for s in story.stretches.values()):
             for _, counts in counted(story, track_sid):
                 within = [c for c in counts if begins_at - NEAR <= c.at <= ends_at]
                 if len(within) > 1:

@@ -36,7 +36,8 @@ class Journal:
     def hear(self, start: float, end: float, *, ssrc: int = 7, lost: int = 0) -> "Journal":
         """All packets of a span, in a stretch of their own."""
         self.stretch += 1
-        began = StretchBegan(AT + start, self.stretch, "f", "TR_1", "PA_1", ssrc, 0, self.packets)
+        before = self.packets if ssrc == 7 else 0
+        began = StretchBegan(AT + start, self.stretch, "f", "TR_1", "PA_1", ssrc, 0, before)
         self.story.tell([began])
         pages = max(1, round((end - start) / 0.5))
         each = (end - start) / pages
@@ -86,6 +87,14 @@ def test_an_outbound_call_says_all_that_is_missing_at_its_head():
     assert told(journal) == [(0.0, 0.163, "joining")]
 
 
+def test_what_is_heard_later_than_it_came_is_no_pause():
+    """The first packet came after 175 ms; it is heard a patient jitter buffer's time later."""
+    journal = Journal(0.02, 0.046).hear(0.175, 60.0).end()
+    journal.covered = [Covered(AT + 0.325, AT + 60.0)]
+
+    assert told(journal) == [(0.0, 0.325, "joining")]
+
+
 def test_what_a_killed_manager_had_not_written_is_lost_with_it():
     """Measured: the last page that was written ends at 6.59, the journal a little later."""
     first = Journal(-1.0, -1.0).hear(-0.5, 6.59)
@@ -123,6 +132,15 @@ def test_an_agent_who_waits_before_it_greets_is_not_late():
     journal = Journal(0.05, 0.1).hear(1.05, 60.0).end()
 
     assert told(journal) == [(0.0, 0.1, "joining"), (0.1, 1.05, "pause")]
+
+
+def test_an_agent_who_was_heard_before_is_not_late():
+    """The capture begins on a running subscription, between two packets of a quiet agent."""
+    journal = Journal(0.6, 0.6)
+    journal.packets = 1000
+    journal.hear(1.05, 60.5).end()
+
+    assert told(journal) == [(0.0, 0.6, "joining"), (0.6, 1.05, "pause")]
 
 
 def test_a_pause_is_one_by_the_numbers_of_its_packets():
