@@ -138,6 +138,7 @@ class BuiltinRecorder:
 
     def leave(self, room_name: str, reason: str) -> None:
         """Leave a room soon, keeping all that has come."""
+        self._awaited.pop(room_name, None)
         if room_name in self._attendances:
             self._attendances[room_name].stop(reason)
 
@@ -167,9 +168,11 @@ class BuiltinRecorder:
 
         To be asked again and again: what it says is as old as its last look.
         """
+        if self._is_draining:
+            return 0
         moment = now()
         for name, attendance in self._attendances.items():
-            if attendance.capture is not None:
+            if attendance.capture is not None and not attendance.is_leaving:
                 self._await(name)
         self._awaited = {
             name: room.seen(moment, is_attended=self._is_attended(name))

@@ -31,7 +31,7 @@ HAND_OVER: Final = 6.0
 #: How often it looks whether they are.
 HAND_OVER_LOOKS: Final = 60
 #: A store that takes longer for one such look tells nobody that rooms are to be had. Seconds.
-LOOK_TIMEOUT: Final = 1.0
+LOOK_TIMEOUT: Final = 2.0
 #: What was begun may take this long to end when it is cancelled. Seconds.
 END_TIMEOUT: Final = 0.5
 
