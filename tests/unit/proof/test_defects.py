@@ -120,6 +120,16 @@ def test_a_spoilt_track_file_flaws_the_recording(change, name, made, tmp_path):
     assert judgement.verdict == "flawed"
 
 
+def test_a_voice_that_is_in_no_file_is_never_verified(made, tmp_path):
+    """The mix has lost what is in opposite phase, and so do players, under a mono head."""
+    stereo = defects.in_stereo(made.clean("mp4", tmp_path), "mono, then stereo")
+
+    judgement = judge(listen(defects.folded(defects.averaged(stereo))))
+
+    assert {finding.name for finding in judgement.faults} == {"silent", "folded"}
+    assert judgement.verdict == "rejected"
+
+
 def test_a_track_file_that_is_not_there_is_a_fault(made, tmp_path):
     """The document names it, and nobody has it."""
     clean = made.clean("mp4", tmp_path)
