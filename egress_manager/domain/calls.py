@@ -26,13 +26,11 @@ from egress_manager.domain.seal import Seal
 
 #: Identities that livekit-sip gives when nothing else was set (livekit.md 5.1: `sip_<from user>`).
 SIP_IDENTITY_PREFIX: Final = "sip_"
-
 #: Participants that never are a caller, whatever they are called.
 NEVER_CALLERS: Final = frozenset({Kind.EGRESS, Kind.AGENT, Kind.INGRESS})
 
 #: What looks like a telephone number: an optional plus, then 3 to 15 digits (E.164).
 _NUMBER: Final = re.compile(r"\+?[0-9]{3,15}")
-
 
 #: A call whose join lies further back than this was found late, by asking.
 FOUND_LATE: Final = timedelta(seconds=10)
@@ -116,7 +114,7 @@ class Call:
     became `active`, `heard_at` when sound of the caller came before anything had said so;
     `status` is the furthest `sip.callStatus`, empty where there are no SIP attributes. `seen_at`
     is when the caller was last known to be there, and `seen_firsthand` whether the server itself
-    (asked, or through a capture) ever showed the caller.
+    (asked, or through a capture) ever showed the caller. `resumed`: how often it ended by mistake.
     """
 
     id: str
@@ -143,6 +141,7 @@ class Call:
     reason: str = ""
     first_seen_at: datetime | None = None
     livekit_joined_at: datetime | None = None
+    resumed: int = 0
     seal: Seal | None = None
     version: int = 0
 
@@ -195,8 +194,8 @@ class Call:
 
     @property
     def take(self) -> int:
-        """How often the caller came back: the recording's take."""
-        return max(0, len(self.stays) - 1)
+        """How often the call went on after it was over: the recording's take."""
+        return max(0, len(self.stays) - 1) + self.resumed
 
     def see(self, news: ParticipantSeen) -> "Call":
         """Fold in a sighting of the caller, in whatever order sightings arrive."""
@@ -219,8 +218,10 @@ class Call:
         if person.is_heard:
             seen = replace(seen, heard_at=min(self.heard_at or news.at, news.at))
         left_at = _end_of(seen.stays)
-        left_reason = seen.left_reason if left_at else ""
-        return replace(seen, joined_at=_joined_at(seen), left_at=left_at, left_reason=left_reason)
+        goes_on = self.is_over and left_at is None and len(seen.stays) == len(self.stays)
+        left_reason, resumed = seen.left_reason if left_at else "", seen.resumed + goes_on
+        seen = replace(seen, left_at=left_at, left_reason=left_reason, resumed=resumed)
+        return replace(seen, joined_at=_joined_at(seen))
 
     def lose(self, news: ParticipantLeft) -> "Call":
         """Fold in the end of one stay of the caller."""
