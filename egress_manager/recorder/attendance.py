@@ -65,6 +65,7 @@ class Attendance:
         self._roster = Roster()
         self._room_sid = ""
         self._connections = Connections()
+        self._joined: Connection | None = None
         self._joins = itertools.count(1)
         self._expected_at = now()
         self._caller_seen_at = 0.0
@@ -100,6 +101,12 @@ class Attendance:
         flowing = {stream.track_sid for stream in connection.streams if stream.heard_at is not None}
         speaking = {track.track_sid for track in self._roster.tracks.values() if not track.is_muted}
         return speaking <= flowing or now() - connection.media_up_at > HANDOVER
+
+    @property
+    def seen(self) -> tuple[str, Roster | None]:
+        """The room's sid and its roster; None while the server does not tell us who comes."""
+        is_told = self._joined is not None and self._joined is self._connections.current
+        return self._room_sid, self._roster if is_told else None
 
     def flush(self) -> str | None:
         """Give all that has come to the kernel; the id of the running capture, if there is one."""
@@ -140,6 +147,7 @@ class Attendance:
         self.room_known(join.room.sid)
         self._journal_connection("joined", connection.identity)
         self._tell(self._roster.see_all(join.other_participants, now()))
+        self._joined = connection
         self._mind_callers(now())
 
     def room_known(self, room_sid: str) -> None:
