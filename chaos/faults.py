@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from chaos import disks
+from chaos import disks, lists
 from chaos.clocks import HOUR
-from chaos.house import CLOCK, DISK, WIRE, House, start
+from chaos.house import CLOCK, DISK, LISTS, WIRE, House, start
 from chaos.post import Way
 from chaos.schedule import EGRESS, HOUSES, SEVERAL, Stage
 from lab.wire import Wire
@@ -22,6 +22,8 @@ from lab.wire import Wire
 DEAD, FROZEN = 1.0, 10.0
 #: How long a disk is ill, and a clock wrong. Seconds.
 ILL, WRONG = 6.0, 10.0
+#: LiveKit is asked for its lists a few times within this. Seconds.
+ASKED: Final = 8.0
 #: How long a process may take to end in good order. Seconds.
 _STOPS: Final = 25.0
 
@@ -172,6 +174,12 @@ WEBHOOKS_ILL: Final = Row(
     "Webhooks are lost, come twice, late, or in another order",
     "Lost or late ones cost the first seconds of a call, until polling finds it; doubled and "
     "mixed up ones nothing.",
+)
+LISTS_LOST: Final = Row(
+    "LiveKit's Redis is flushed, evicts its keys (all, or the room list alone), is restarted "
+    "without its data, or fails over to an empty replica",
+    "Nothing: LiveKit lists no room or nobody in it, maybe until the call is over, and the "
+    "recorder, which is in the room, hears that all are there. `/health` counts such lists.",
 )
 
 
@@ -351,12 +359,25 @@ def _webhook_faults() -> dict[str, Fault]:
     }
 
 
+def _list_faults() -> dict[str, Fault]:
+    return {
+        f"lists-{name}": Fault(LISTS_LOST, partial(_lists, lose=lose), ASKED, LISTS, needs=(LISTS,))
+        for name, lose in lists.WAYS.items()
+    }
+
+
+def _lists(house: House, lose: lists.Lose) -> AbstractAsyncContextManager[None]:
+    assert house.lists is not None
+    return lists.lost(house.lists, lose)
+
+
 FAULTS: Final[Mapping[str, Fault]] = {
     **_process_faults(),
     **_network_faults(),
     **_disk_faults(),
     **_clock_faults(),
     **_webhook_faults(),
+    **_list_faults(),
 }
 
 #: Every line of the README's table, once, in the order of the faults.

@@ -10,6 +10,7 @@ from typing import Final
 
 from chaos.clocks import Clock
 from chaos.disks import own_disk
+from chaos.lists import Lists, lists_of
 from chaos.post import Post
 from chaos.schedule import BUILTIN, EGRESS, SEVERAL
 from egress_manager.domain.captures import FOLDER
@@ -21,7 +22,7 @@ from lab.servers import LiveKit, Mongod, Redis
 from lab.wire import Wire
 
 #: What a house is built with for some faults only: each costs time, or rights.
-DISK, CLOCK, WIRE = "disk", "clock", "wire"
+DISK, CLOCK, WIRE, LISTS = "disk", "clock", "wire", "lists"
 #: A supervisor starts what has ended again and again, for as long as this. Seconds.
 START_FOR: Final = 60.0
 _ONE_START: Final = 30.0
@@ -44,6 +45,7 @@ class House:
     temporary: Path
     clock: Clock
     kind: str = BUILTIN
+    lists: Lists | None = None
     calls_are_over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def busiest(self, name: str) -> Server:
@@ -76,7 +78,9 @@ async def house(kind: str, needs: Collection[str], seed: int) -> AsyncIterator[H
         redis = await stack.enter_async_context(Redis()) if kind != BUILTIN else None
         port = free_port()
         post = await stack.enter_async_context(Post(f"http://{LOOPBACK}:{port}/webhook", seed))
-        livekit = LiveKit(webhook_urls=[post.url], redis=redis if kind == EGRESS else None)
+        lists = await lists_of(redis if kind == EGRESS else None, stack) if LISTS in needs else None
+        reached = lists.switch if lists else redis if kind == EGRESS else None
+        livekit = LiveKit(webhook_urls=[post.url], redis=reached)
         await stack.enter_async_context(livekit)
         wire = await stack.enter_async_context(Wire(livekit)) if WIRE in needs else None
         settings = {"TMPDIR": str(temporary), **_settings(kind, redis)}
@@ -104,6 +108,7 @@ async def house(kind: str, needs: Collection[str], seed: int) -> AsyncIterator[H
             temporary,
             clock,
             kind,
+            lists,
         )
 
 

@@ -84,6 +84,7 @@ def _api_services(process: Process) -> ApiServices:
         recordings_dir=services.files.directory,
         objects=services.objects,
         place=doors.place,
+        room_lists=doors.room_lists,
         health_checks={**services.health_checks, "audit": partial(seal.newest, process.sealers)},
         start=partial(manual.start, doors=doors),
         stop=partial(manual.stop, doors=doors),

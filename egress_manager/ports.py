@@ -17,6 +17,7 @@ from egress_manager.domain.incoming import EgressReported, News, Participant, Ro
 from egress_manager.domain.ledger import Report
 from egress_manager.domain.pages import CallFilter, Page, RecordingFilter
 from egress_manager.domain.policy import Engine
+from egress_manager.domain.presence import RoomView
 from egress_manager.domain.recordings import Recording, Rendered, RenderPlan
 
 Item = TypeVar("Item")
@@ -173,6 +174,14 @@ class Rooms(Protocol):
         """Who is in a room now; none where the room is not open."""
         ...
 
+    async def carries(self, room_name: str, identity: str) -> bool:
+        """Whether the server that carries the room has this participant now.
+
+        It is asked itself: lists are read from Redis, and lack everybody when its keys were lost.
+        Of a participant that is gone it takes seconds to answer.
+        """
+        ...
+
 
 class Trunks(Protocol):
     """LiveKit's SIP settings. Verbs raise `LiveKitUnavailable` or `LiveKitRefused`."""
@@ -265,6 +274,10 @@ class Recorder(Protocol):
 
     def attends(self, room_name: str) -> bool:
         """Whether it is in the room, or on its way."""
+        ...
+
+    def view(self, room_name: str) -> RoomView | None:
+        """Who is in the room, as the server tells whoever is in it; None where it is not there."""
         ...
 
 

@@ -7,8 +7,9 @@ async with Redis() as redis, LiveKit(webhook_urls=[url], redis=redis) as livekit
 import asyncio
 import contextlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from lab import programs
 from lab.mongo_wire import admin_command
@@ -43,6 +44,21 @@ class Redis(Server):
         """As Redis clients want it."""
         return f"redis://{self.address}/0"
 
+    async def tell(self, *words: str) -> bytes:
+        """Send it one command; the first line of its answer."""
+        parts = [f"${len(word.encode())}\r\n{word}\r\n" for word in words]
+        return await _asked(self.port, f"*{len(words)}\r\n{''.join(parts)}".encode())
+
+    async def restart_empty(self) -> None:
+        """Stop it, remove all that it keeps, and start it again."""
+        await self.stop()
+        for kept in self.directory.iterdir():
+            if kept.is_dir():
+                shutil.rmtree(kept)
+            elif kept != self.log:
+                kept.unlink()
+        await self.start()
+
     def command(self) -> list[str]:
         settings = {
             "bind": LOOPBACK,
@@ -56,6 +72,13 @@ class Redis(Server):
 
     async def answers(self) -> bool:
         return await _asked(self.port, b"PING\r\n") == b"+PONG\r\n"
+
+
+class Reached(Protocol):
+    """What livekit-server needs of a Redis: host:port."""
+
+    @property
+    def address(self) -> str: ...
 
 
 class LiveKit(Server):
@@ -76,7 +99,7 @@ class LiveKit(Server):
         *,
         webhook_urls: Sequence[str] = (),
         keys: Mapping[str, str] | None = None,
-        redis: Redis | None = None,
+        redis: Reached | None = None,
         departure_timeout: int = 2,
         port: int | None = None,
         room: Mapping[str, Any] | None = None,

@@ -13,14 +13,16 @@ import aiohttp
 from egress_manager.domain.attending import Awaited, named
 from egress_manager.domain.calls import is_caller
 from egress_manager.domain.captures import Ended, Entry, PageKept, ParticipantChanged, SenderReport
-from egress_manager.domain.incoming import EgressReported, News
+from egress_manager.domain.incoming import EgressReported, News, Room
 from egress_manager.domain.policy import Engine
-from egress_manager.domain.retelling import Retelling, participant_of
+from egress_manager.domain.presence import RoomView
+from egress_manager.domain.retelling import Retelling, moment_of, participant_of
 from egress_manager.errors import EgressManagerError
 from egress_manager.ports import Listener, Order
 from egress_manager.recorder.attendance import Attendance
 from egress_manager.recorder.clock import now
 from egress_manager.recorder.door import Door
+from egress_manager.recorder.roster import Roster
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +148,15 @@ class BuiltinRecorder:
         """Whether it is capturing the room, or on its way."""
         attendance = self._attendances.get(room_name)
         return attendance is not None and attendance.capture is not None
+
+    def view(self, room_name: str) -> RoomView | None:
+        """Who is in a room that it attends; None where it does not."""
+        attendance = self._attendances.get(room_name)
+        if attendance is None or attendance.is_leaving:
+            return None
+        sid, roster = attendance.seen
+        room = Room(room_name, sid)
+        return RoomView(room, is_complete=False) if roster is None else _view_of(room, roster)
 
     @property
     def is_busy(self) -> bool:
@@ -297,6 +308,16 @@ class Teller:
                 log.exception("news_refused")
             self._news.popleft()
         self._when_done()
+
+
+def _view_of(room: Room, roster: Roster) -> RoomView:
+    """What a roster says, in LiveKit's words."""
+    present = roster.present
+    return RoomView(
+        room,
+        tuple(participant_of(person, roster.tracks.values()) for person in present),
+        {p.participant_sid: moment_of(roster.since[p.participant_sid]) for p in present},
+    )
 
 
 def _is_caller(person: ParticipantChanged) -> bool:

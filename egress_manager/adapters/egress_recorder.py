@@ -22,6 +22,7 @@ from egress_manager.adapters.livekit_egress import report_of
 from egress_manager.domain.buckets import Bucket
 from egress_manager.domain.incoming import EgressKind, EgressReported, News, Room
 from egress_manager.domain.policy import Engine
+from egress_manager.domain.presence import RoomView
 from egress_manager.errors import EgressManagerError, LiveKitUnavailable
 from egress_manager.ports import Listener, Order
 
@@ -97,6 +98,10 @@ class EgressRecorder:
 
     async def stand(self, room_name: str) -> None:
         """Nothing to do: LiveKit Egress does not wait in rooms."""
+
+    def view(self, room_name: str) -> RoomView | None:
+        """None: jobs do not say who is there."""
+        return None
 
     def attends(self, room_name: str) -> bool:
         """Never: its jobs are in the room, it is not."""

@@ -14,6 +14,11 @@ from egress_manager.errors import LiveKitRefused, LiveKitUnavailable
 #: What a server without Redis says of everything that concerns SIP.
 _NO_SIP: Final = "sip not connected"
 
+#: What LiveKit says when no server has the participant, or none answers within 3 s.
+_NOBODY_HAS_IT: Final = "no response from servers"
+#: A server that is busy may not answer in time: it is asked this often.
+ASKED: Final = 2
+
 #: A time of joining before or after these is none: nothing can be reckoned with it.
 _EARLIEST, _LATEST = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2000, 2200))
 
@@ -41,6 +46,27 @@ class LiveKitRooms(LiveKitApi):
             for info in listed.participants
             if info.state != models.ParticipantInfo.DISCONNECTED
         ]
+
+    async def carries(self, room_name: str, identity: str) -> bool:
+        for _ in range(ASKED):
+            if await self._is_carried(room_name, identity):
+                return True
+        return False
+
+    async def _is_carried(self, room_name: str, identity: str) -> bool:
+        # A change of subscriptions goes to the server that carries the participant, past Redis's
+        # keys; this one names no track, and changes nothing.
+        nothing = api.UpdateSubscriptionsRequest(room=room_name, identity=identity)
+        try:
+            async with self.asking() as livekit:
+                await livekit.room.update_subscriptions(nothing)
+        except LiveKitRefused:
+            return False
+        except LiveKitUnavailable as error:
+            if _NOBODY_HAS_IT in getattr(error.__cause__, "message", ""):
+                return False
+            raise
+        return True
 
     async def direct_rooms(self) -> Sequence[str]:
         try:

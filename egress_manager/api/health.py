@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Response
 
-from egress_manager.api.schemas import AliveOut, HealthOut, PartOut, WebhooksOut
+from egress_manager.api.schemas import AliveOut, HealthOut, PartOut, RoomListsOut, WebhooksOut
 from egress_manager.api.services import HealthCheck, Services
 from egress_manager.errors import EgressManagerError
 
@@ -32,8 +32,13 @@ async def health(services: Services, response: Response) -> HealthOut:
     ill = [name for name, part in by_name.items() if not part.ok]
     if ill:
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    webhooks = WebhooksOut.model_validate(services.webhooks)
-    return HealthOut(status="ill" if ill else "ok", ill=ill, parts=by_name, webhooks=webhooks)
+    return HealthOut(
+        status="ill" if ill else "ok",
+        ill=ill,
+        parts=by_name,
+        webhooks=WebhooksOut.model_validate(services.webhooks),
+        room_lists=RoomListsOut.model_validate(services.room_lists),
+    )
 
 
 @router.get("/live")

@@ -324,6 +324,15 @@ class WebhooksOut(_Out):
     refused_because: str = Field(description="Why the last one was.")
 
 
+class RoomListsOut(_Out):
+    """What LiveKit's lists of rooms were worth since this process started."""
+
+    contradicted: int = Field(
+        description="Lists that lacked somebody whom a live capture of this process saw."
+    )
+    last_contradicted_at: datetime | None
+
+
 class HealthOut(BaseModel):
     """How the system is; `ill` names the parts that are not well."""
 
@@ -331,6 +340,7 @@ class HealthOut(BaseModel):
     ill: list[str]
     parts: dict[str, PartOut]
     webhooks: WebhooksOut
+    room_lists: RoomListsOut
 
 
 class AliveOut(BaseModel):

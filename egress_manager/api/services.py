@@ -15,6 +15,7 @@ from egress_manager.domain.recordings import Recording
 from egress_manager.flows.ingest import Outcome
 from egress_manager.flows.manual import Begun
 from egress_manager.flows.reconcile import Difference
+from egress_manager.flows.room_lists import RoomListTally
 from egress_manager.ports import Calls, Clock, Keys, Recordings
 
 #: Takes in a webhook: its body as it came, and what stood in `Authorization`.
@@ -92,6 +93,7 @@ class ApiServices:
     objects: Objects | None = None
     place: str = ""
     webhooks: WebhookTally = field(default_factory=WebhookTally)
+    room_lists: RoomListTally = field(default_factory=RoomListTally)
 
 
 async def _services(request: Request) -> ApiServices:

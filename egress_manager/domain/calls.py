@@ -111,7 +111,7 @@ class Call:
     became `active`, `heard_at` when sound of the caller came before anything had said so;
     `status` is the furthest `sip.callStatus`, empty where there are no SIP attributes. `seen_at`
     is when the caller was last known to be there, and `seen_firsthand` whether the server itself
-    (asked, or through a capture) ever showed the caller.
+    (asked, or through a capture) ever showed the caller. `resumed`: how often it ended by mistake.
     """
 
     id: str
@@ -138,6 +138,7 @@ class Call:
     reason: str = ""
     first_seen_at: datetime | None = None
     livekit_joined_at: datetime | None = None
+    resumed: int = 0
     seal: Seal | None = None
     version: int = 0
 
@@ -194,8 +195,8 @@ class Call:
 
     @property
     def take(self) -> int:
-        """How often the caller came back: the recording's take."""
-        return max(0, len(self.stays) - 1)
+        """How often the call went on after it was over: the recording's take."""
+        return max(0, len(self.stays) - 1) + self.resumed
 
     def see(self, news: ParticipantSeen) -> "Call":
         """Fold in a sighting of the caller, in whatever order sightings arrive."""
@@ -218,8 +219,10 @@ class Call:
         if person.is_heard:
             seen = replace(seen, heard_at=min(self.heard_at or news.at, news.at))
         left_at = _end_of(seen.stays)
-        left_reason = seen.left_reason if left_at else ""
-        return replace(seen, joined_at=_joined_at(seen), left_at=left_at, left_reason=left_reason)
+        goes_on = self.is_over and left_at is None and len(seen.stays) == len(self.stays)
+        left_reason, resumed = seen.left_reason if left_at else "", seen.resumed + goes_on
+        seen = replace(seen, left_at=left_at, left_reason=left_reason, resumed=resumed)
+        return replace(seen, joined_at=_joined_at(seen))
 
     def lose(self, news: ParticipantLeft) -> "Call":
         """Fold in the end of one stay of the caller."""

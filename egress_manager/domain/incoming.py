@@ -113,13 +113,14 @@ class RoomListed:
     """The room holds these participants and nobody else (the answer to a poll).
 
     `asked_at` and `at` are when it was asked and when it was answered: who came before the first is
-    gone if not listed.
+    gone if not listed. Not `is_complete`: somebody who is not listed may be there all the same.
     """
 
     at: datetime
     room: Room
     participants: tuple[Participant, ...]
     asked_at: datetime
+    is_complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)

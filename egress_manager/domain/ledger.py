@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from egress_manager.domain.calls import Call
+from egress_manager.domain.manual import as_recorded
 from egress_manager.domain.recordings import Recording, State, Verdict
 
 
@@ -31,7 +32,7 @@ WORDS: Final[Mapping[Fate, str]] = {
     Fate.VERIFIED: "recorded, and listened to",
     Fate.COMPLETED: "recorded, not verified",
     Fate.WITH_HOLES: "recorded, with seconds missing",
-    Fate.FLAWED: "recorded, and listened to: there is a fault, named by the reason",
+    Fate.FLAWED: "recorded, with a fault, named by the reason",
     Fate.REJECTED: "recorded, but the file is not what it should be",
     Fate.NOT_RECORDED: "not recorded, for the reason given",
     Fate.UNDER_WAY: "not over yet",
@@ -40,13 +41,22 @@ WORDS: Final[Mapping[Fate, str]] = {
 #: Holes shorter than this are packets, not seconds. Seconds.
 HOLE_COUNTS_FROM: Final = 0.5
 
+#: A recording and its call are equally long, but for this: our own files span the call (a frame of
+#: AAC, and the same end heard of twice); those of LiveKit Egress alone begin when its job does and
+#: end up to 3 s after the caller. Seconds.
+SAME_LENGTH: Final = 1.0
+SAME_LENGTH_BY_EGRESS: Final = 5.0
+
+#: The reasons of a recording that is not as long as its call.
+SHORTER, LONGER = "shorter_than_call", "longer_than_call"
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """One call. Lengths in seconds; `hole_sec` is the sum of its holes.
 
-    `reason` is never empty where the call was not recorded. `tracks_published` were seen in its
-    room meanwhile, `tracks_kept` have a file.
+    `reason` is never empty if the call was not recorded as it should be. `tracks_published` were
+    seen in its room meanwhile, `tracks_kept` have a file.
     """
 
     call_id: str
@@ -130,9 +140,31 @@ def _fate(call: Call, recording: Recording | None) -> tuple[Fate, str]:
         return Fate.NOT_RECORDED, recording.reason or str(recording.state)
     if recording.verdict in (Verdict.REJECTED, Verdict.MISSING):
         return Fate.REJECTED, _gravest_fault(recording)
+    other_length = _other_length(as_recorded(call, recording), recording)
+    if other_length:
+        return Fate.FLAWED, other_length
     if any(hole.end_sec - hole.start_sec >= HOLE_COUNTS_FROM for hole in recording.holes):
         return Fate.WITH_HOLES, _longest_cause(recording)
     return _heard(recording)
+
+
+def _other_length(call: Call, recording: Recording) -> str:
+    """Why the recording and what it is of are not equally long; empty if they are.
+
+    Holes before a file's beginning and after its end belong to the recording: it tells of them.
+    """
+    if call.left_at is None or recording.duration_sec is None:
+        return ""
+    told = sum(
+        max(0.0, min(0.0, hole.end_sec) - hole.start_sec)
+        + max(0.0, hole.end_sec - max(recording.duration_sec, hole.start_sec))
+        for hole in recording.holes
+    )
+    call_sec = max(0.0, (call.left_at - call.joined_at).total_seconds())
+    missing = call_sec - recording.duration_sec - told
+    if abs(missing) <= (SAME_LENGTH if recording.captures else SAME_LENGTH_BY_EGRESS):
+        return ""
+    return SHORTER if missing > 0 else LONGER
 
 
 def _heard(recording: Recording) -> tuple[Fate, str]:

@@ -1,12 +1,11 @@
 """Recordings that somebody begins and stops by hand: which one it is, and whom it is of."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from egress_manager.domain.calls import Call, recording_id_of
-from egress_manager.domain.incoming import Kind, Participant
+from egress_manager.domain.incoming import Kind, RoomListed
 from egress_manager.domain.policy import Engine
 from egress_manager.domain.recordings import MANUAL, Recording, TrackFile
 
@@ -61,13 +60,18 @@ def stopped(recording: Recording, at: datetime) -> Recording:
     return replace(recording, stop_asked_at=at, stopped_at=at, due_at=at)
 
 
-def looked_at(
-    recording: Recording, people: Iterable[Participant], at: datetime, room_sid: str = ""
-) -> Recording:
-    """What a look into its room tells of a recording without a call: who of `people` is there."""
-    here = [person for person in people if not person.is_recorder]
-    if not any(recording.identity in ("", person.identity) for person in here):
-        return replace(recording, missing_since=recording.missing_since or at)
+def shows(listed: RoomListed, identity: str) -> bool:
+    """Whether somebody is in the room; of that identity, if one is given."""
+    here = (person for person in listed.participants if not person.is_recorder)
+    return any(identity in ("", person.identity) for person in here)
+
+
+def looked_at(recording: Recording, listed: RoomListed, at: datetime) -> Recording:
+    """What a look into its room tells of a recording without a call: who is there."""
+    if not shows(listed, recording.identity):
+        since = recording.missing_since or (at if listed.is_complete else None)
+        return replace(recording, missing_since=since)
+    here = [person for person in listed.participants if not person.is_recorder]
     agents = (person.identity for person in here if person.kind is Kind.AGENT)
     known = {track.track_sid for track in recording.tracks}
     new = (
@@ -79,7 +83,7 @@ def looked_at(
     return replace(
         recording,
         missing_since=None,
-        room_sid=room_sid or recording.room_sid,
+        room_sid=listed.room.sid or recording.room_sid,
         agent_identity=recording.agent_identity or next(agents, None),
         tracks=(*recording.tracks, *new),
     )

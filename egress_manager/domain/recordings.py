@@ -248,14 +248,14 @@ class Recording:
 
     `file_stem` and `track_stem` are decided once: where its files go, below the recordings
     directory, without their endings; `track_stem` contains `{track_id}`. `rendered_from` has the
-    captures and the files of LiveKit Egress that its files were made of. `egresses` are the jobs
-    of LiveKit Egress that serve it; `fell_back` says why the built-in recorder had to take over.
-    `call_id` is None, and `source` not `call`, where it was not a call that began it. `identity` is
-    the participant whose side is the left one. `place` is whose disk its captures are on, the
-    newest of them; empty where any process can work on it. `sha256` is of the mix, empty where
-    nobody knows.
-    `findings` are what was found when its files were listened to; `repaired_from` is the mix that
-    was there first, where that one was made again.
+    captures and the files of LiveKit Egress that its files were made of, `rendered_until` when the
+    call ended for which they were made. `egresses` are the jobs of LiveKit Egress that serve it;
+    `fell_back` says why the built-in recorder had to take over. `call_id` is None, and `source` not
+    `call`, where it was not a call that began it. `identity` is the participant whose side is the
+    left one. `place` is whose disk its captures are on, the newest of them; empty where any process
+    can work on it. `sha256` is of the mix, empty where nobody knows. `findings` are what was found
+    when its files were listened to; `repaired_from` is the mix that was there first, where that one
+    was made again.
     """
 
     id: str
@@ -292,6 +292,7 @@ class Recording:
     egresses: tuple[Egress, ...] = ()
     fell_back: str = ""
     rendered_from: tuple[str, ...] = ()
+    rendered_until: datetime | None = None
     channels: tuple[Channel, ...] = ()
     tracks: tuple[TrackFile, ...] = ()
     holes: tuple[Hole, ...] = ()

@@ -61,7 +61,7 @@ class Retelling:
 
     def _seen(self, person: ParticipantChanged, at: float) -> ParticipantSeen:
         return ParticipantSeen(
-            _moment(at), self.room, participant_of(person), Source.CAPTURE, self.capture_id
+            moment_of(at), self.room, participant_of(person), Source.CAPTURE, self.capture_id
         )
 
     def _left(self, gone: ParticipantGone) -> ParticipantLeft:
@@ -70,16 +70,15 @@ class Retelling:
             participant_of(known) if known else Participant(gone.participant_sid, gone.identity)
         )
         return ParticipantLeft(
-            _moment(gone.at), self.room, person, Source.CAPTURE, gone.reason, self.capture_id
+            moment_of(gone.at), self.room, person, Source.CAPTURE, gone.reason, self.capture_id
         )
 
     def _track(self, entry: TrackChanged) -> TrackSeen | None:
         known = self._people.get(entry.participant_sid)
         if known is None:
             return None
-        track = Track(entry.track_sid, entry.name, entry.mime, entry.is_muted, entry.is_encrypted)
-        at = _moment(max(entry.at, self._began_at))
-        return TrackSeen(at, self.room, participant_of(known), track, Source.CAPTURE)
+        at = moment_of(max(entry.at, self._began_at))
+        return TrackSeen(at, self.room, participant_of(known), track_of(entry), Source.CAPTURE)
 
     def _heard(self, entry: StretchBegan) -> ParticipantSeen | None:
         """That sound comes of somebody of whom it is not said that anybody answered: news of it.
@@ -108,8 +107,8 @@ def retell(capture_id: str, entries: Iterable[Entry]) -> Iterator[News]:
         yield from retelling.still_there(last_at)
 
 
-def participant_of(person: ParticipantChanged) -> Participant:
-    """A participant of the journal in LiveKit's words."""
+def participant_of(person: ParticipantChanged, tracks: Iterable[TrackChanged] = ()) -> Participant:
+    """A participant of the journal in LiveKit's words, with its own of the tracks."""
     kind = Kind(person.kind) if person.kind in Kind.__members__ else Kind.OTHER
     return Participant(
         sid=person.participant_sid,
@@ -118,11 +117,19 @@ def participant_of(person: ParticipantChanged) -> Participant:
         kind=kind,
         metadata=person.metadata,
         attributes=person.attributes,
-        joined_at=_moment(person.joined_at) if person.joined_at else None,
+        joined_at=moment_of(person.joined_at) if person.joined_at else None,
         is_recorder=person.is_recorder,
+        tracks=tuple(
+            track_of(track) for track in tracks if track.participant_sid == person.participant_sid
+        ),
     )
 
 
-def _moment(at: float) -> datetime:
-    """As exact as the stores keep it, so that what is told again is the same again."""
+def track_of(entry: TrackChanged) -> Track:
+    """A track of the journal in LiveKit's words."""
+    return Track(entry.track_sid, entry.name, entry.mime, entry.is_muted, entry.is_encrypted)
+
+
+def moment_of(at: float) -> datetime:
+    """A moment of a journal as exact as the stores keep it: told again, it is the same again."""
     return to_milliseconds(datetime.fromtimestamp(at, UTC))

@@ -14,16 +14,19 @@ from typing import Final
 
 from egress_manager.domain.egresses import tracks_without_job
 from egress_manager.domain.incoming import (
+    Kind,
     News,
     Participant,
     ParticipantLeft,
     ParticipantSeen,
     Room,
     RoomFinished,
+    RoomListed,
 )
-from egress_manager.domain.manual import GONE_FOR, is_left, looked_at
+from egress_manager.domain.manual import GONE_FOR, is_left, looked_at, shows
 from egress_manager.domain.pages import RecordingFilter
 from egress_manager.domain.policy import Engine
+from egress_manager.domain.presence import with_view
 from egress_manager.domain.recordings import MANUAL, Recording, State
 from egress_manager.errors import LiveKitUnavailable, NotFound, StoreUnavailable
 from egress_manager.flows import record, render
@@ -75,29 +78,27 @@ async def tell_kept(news: ParticipantSeen, doors: Doors) -> None:
 
 
 async def look_round(
-    rooms: Mapping[str, Room],
-    people: Mapping[str, Sequence[Participant]],
+    going_on: Sequence[Recording],
+    seen: Mapping[str, RoomListed],
     asked_at: datetime,
     doors: Doors,
-) -> int:
-    """LiveKit was asked: what its answer means for recordings by hand; how many go on.
+) -> None:
+    """LiveKit was asked: what its answer means for recordings by hand that go on.
 
-    `people` has those rooms that could be read. Raises `StoreUnavailable`.
+    `seen` has those rooms that could be read, and those that LiveKit does not list. Raises
+    `StoreUnavailable`.
     """
-    going_on = await doors.recordings.by_hand()
-    await _let_go_of_the_rest(rooms, {recording.id for recording in going_on}, doors)
+    await _let_go_of_the_rest(seen, {recording.id for recording in going_on}, doors)
     for recording in going_on:
-        name = recording.room_name
-        was_there = recording.created_at < asked_at
-        if not was_there or (name in rooms and name not in people):
+        listed = seen.get(recording.room_name)
+        if listed is None or recording.created_at >= asked_at:
             continue
         try:
-            await look(recording, people.get(name, ()), doors, rooms.get(name))
+            await look(recording, listed, doors)
         except StoreUnavailable:
             raise
         except Exception:  # one that can't be looked after must not hide the others
             log.exception("recording_not_looked_after", extra={"recording": recording.id})
-    return len(going_on)
 
 
 async def _let_go_of_the_rest(
@@ -112,20 +113,18 @@ async def _let_go_of_the_rest(
                     await recorder.let_go(name, recording_id)
 
 
-async def look(
-    recording: Recording, people: Sequence[Participant], doors: Doors, room: Room | None = None
-) -> Recording:
+async def look(recording: Recording, listed: RoomListed, doors: Doors) -> Recording:
     """Who is in its room now: keep it, or see that it is over."""
     now = doors.clock.now()
     if recording.call_id is None:
-        sid = room.sid if room else ""
+        listed = await _with_unlisted(recording, listed, doors)
         recording = await update(
             doors.recordings,
             recording.id,
-            lambda r: looked_at(r, people, now, sid) if r.is_going_on else r,
+            lambda r: looked_at(r, listed, now) if r.is_going_on else r,
             known=recording,
         )
-        if is_left(recording, now):
+        if listed.is_complete and is_left(recording, now):
             return await end(
                 recording, "participant_left" if recording.identity else "room_empty", doors
             )
@@ -140,6 +139,27 @@ async def look(
     ):
         await doors.queue.soon(recording.id)
     return await keep(recording, doors)
+
+
+async def _with_unlisted(recording: Recording, listed: RoomListed, doors: Doors) -> RoomListed:
+    """The list, with one of whom the recording is who is there and on no list.
+
+    LiveKit is asked when one is missing for the first time, and before that ends the recording.
+    """
+    is_asked = recording.missing_since is None or is_left(recording, doors.clock.now())
+    if shows(listed, recording.identity) or not (listed.is_complete and is_asked):
+        return listed
+    if doors.view(recording.room_name) is not None:
+        return listed
+    known = {track.participant_identity for track in recording.tracks} - {""}
+    try:
+        for identity in sorted({recording.identity} if recording.identity else known):
+            if await doors.rooms.carries(recording.room_name, identity):
+                unlisted = Participant("", identity, kind=Kind.STANDARD)
+                return replace(listed, participants=(*listed.participants, unlisted))
+    except LiveKitUnavailable:  # nobody can tell
+        return replace(listed, is_complete=False)
+    return listed
 
 
 async def end(recording: Recording, reason: str, doors: Doors) -> Recording:
@@ -176,7 +196,8 @@ async def _looked_into(recording: Recording, doors: Doors) -> Recording:
     if doors.attends(recording.room_name):
         return recording
     try:
-        people = await doors.rooms.participants(recording.room_name)
+        asked_at = doors.clock.now()
+        people = tuple(await doors.rooms.participants(recording.room_name))
     except LiveKitUnavailable:
         now = doors.clock.now()
         recording = await update(
@@ -188,7 +209,9 @@ async def _looked_into(recording: Recording, doors: Doors) -> Recording:
         if since is not None and now - since > record.LOST:
             return await end(recording, "livekit_unreachable", doors)
         return recording
-    return await look(recording, people, doors)
+    room = Room(recording.room_name, recording.room_sid)
+    listed = RoomListed(doors.clock.now(), room, people, asked_at)
+    return await look(recording, with_view(listed, doors.view(room.name)), doors)
 
 
 async def hear_out(capture_id: str, story: Sequence[News], doors: Doors) -> frozenset[str]:

@@ -7,8 +7,10 @@ from typing import Final
 
 from egress_manager.domain.incoming import Participant
 from egress_manager.domain.policy import Engine, Policy
+from egress_manager.domain.presence import RoomView
 from egress_manager.domain.recordings import Recording
 from egress_manager.flows.listed import Listed
+from egress_manager.flows.room_lists import RoomListTally
 from egress_manager.flows.sharing.doors import Carrier
 from egress_manager.flows.sharing.membership import Membership
 from egress_manager.ports import (
@@ -125,6 +127,7 @@ class Doors:
     standing_rooms: set[str] = field(default_factory=set)
     livekit_clock: LiveKitClock = field(default_factory=LiveKitClock)
     listed: Listed = field(default_factory=Listed)
+    room_lists: RoomListTally = field(default_factory=RoomListTally)
 
     @property
     def place(self) -> str:
@@ -134,6 +137,10 @@ class Doors:
     def is_here(self, recording: Recording) -> bool:
         """Whether this process can work on its files; one of no place is anybody's."""
         return recording.place in ("", self.place)
+
+    def view(self, room_name: str) -> RoomView | None:
+        """Who is in the room by our live captures; None where none of ours is."""
+        return self.recorders[Engine.BUILTIN].view(room_name)
 
     def attends(self, room_name: str) -> bool:
         """Whether a recorder is in the room, or on its way."""

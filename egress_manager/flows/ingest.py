@@ -22,10 +22,12 @@ from egress_manager.domain.calls import (
 )
 from egress_manager.domain.incoming import (
     EgressReported,
+    Kind,
     News,
     Participant,
     ParticipantLeft,
     ParticipantSeen,
+    Room,
     RoomFinished,
     RoomListed,
     Source,
@@ -35,7 +37,7 @@ from egress_manager.domain.incoming import (
 from egress_manager.domain.pages import CallFilter
 from egress_manager.domain.policy import Engine, decide
 from egress_manager.domain.recordings import MANUAL, Recording
-from egress_manager.errors import StoreUnavailable
+from egress_manager.errors import LiveKitUnavailable, StoreUnavailable
 from egress_manager.flows import accompany, egress_reports, record, render
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.update import update, upsert
@@ -236,26 +238,65 @@ async def _listed(news: RoomListed, doors: Doors) -> None:
     for seen in sightings:
         if is_caller(seen.participant):
             await _seen(seen, doors)
-    here = {person.sid for person in people}
     for call in await _tell_calls(
         news.room.name,
         doors,
         lambda call: reduce(Call.hear_all, sightings, reduce(Call.meet, others, call)),
     ):
         hearsay = not call.seen_firsthand and news.at - call.seen_at < HEARSAY
-        for stay in call.stays if not hearsay else ():
-            came_before = stay.since is None or stay.since < news.asked_at
-            is_gone = stay.participant_sid not in here and came_before
-            if is_gone and doors.listed.may_end(call, stay, news.at):
-                await _lose_stay(call, stay, news, "not_listed", doors)
+        for stay in call.stays if not hearsay and news.is_complete else ():
+            if _lacks(news, stay) and doors.listed.may_end(call, stay, news.at):
+                await _look_for(call, stay, news, doors)
+
+
+def _lacks(news: RoomListed, stay: Stay) -> bool:
+    """Whether a list lacks a stay that goes on and began before it was asked for."""
+    came_before = stay.since is None or stay.since < news.asked_at
+    listed = {person.sid for person in news.participants}
+    return stay.left_at is None and came_before and stay.participant_sid not in listed
+
+
+async def _look_for(call: Call, stay: Stay, news: RoomListed, doors: Doors) -> None:
+    """A caller whom a list lacks has left, if nobody who knows better sees it.
+
+    A capture that sees the room decides. Without one, the server that carries the room is asked: a
+    list is empty when LiveKit's Redis lost its keys. An identity is in a room once.
+    """
+    view = doors.view(call.room.name)
+    if view is not None and (not view.is_complete or stay.participant_sid in view.since):
+        return
+    is_back = any(person.identity == call.identity for person in news.participants)
+    try:
+        is_there = (
+            view is None
+            and not is_back
+            and await doors.rooms.carries(call.room.name, call.identity)
+        )
+    except LiveKitUnavailable:  # nobody can tell: it is asked again with the next list
+        return
+    if is_there:
+        await _seen(_unlisted(call, stay, news), doors)
+    else:
+        await _lose_stay(call, stay, news, "not_listed", doors)
+
+
+def _unlisted(call: Call, stay: Stay, news: RoomListed) -> ParticipantSeen:
+    """The sighting of a caller who is there and on no list: what is known of it is in the call."""
+    known = {"sip.callID": call.sip_call_id} if call.sip_call_id else {}
+    person = Participant(stay.participant_sid, call.identity, kind=Kind.SIP, attributes=known)
+    room = Room(call.room.name, stay.room_sid or call.room.sid)
+    return ParticipantSeen(news.at, room, person, Source.POLL)
 
 
 async def _finished(news: RoomFinished, doors: Doors) -> None:
     """Whoever was in this life of the room is gone."""
     await accompany.finish_room(news, doors)
+    view = doors.view(news.room.name)
     for call in await doors.calls.going_on(news.room.name):
         for stay in call.stays:
-            same = not news.room.sid or stay.room_sid in ("", news.room.sid)
+            is_seen = view is not None and stay.participant_sid in view.since
+            room_sid = stay.room_sid or (view.room.sid if view and is_seen else "")
+            same = not news.room.sid or room_sid in ("", news.room.sid)
             if same and (stay.since is None or stay.since < news.at):
                 await _lose_stay(call, stay, news, "room_finished", doors)
 

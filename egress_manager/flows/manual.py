@@ -4,10 +4,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from egress_manager.domain.calls import Call, egress_id_of
-from egress_manager.domain.incoming import Participant, Room, RoomListed
-from egress_manager.domain.manual import Wish, id_by_key, looked_at, next_id, stopped
+from egress_manager.domain.incoming import Room, RoomListed
+from egress_manager.domain.manual import (
+    Wish,
+    id_by_key,
+    looked_at,
+    next_id,
+    shows,
+    stopped,
+)
 from egress_manager.domain.pages import RecordingFilter
 from egress_manager.domain.policy import Engine, engine_of
+from egress_manager.domain.presence import with_view
 from egress_manager.domain.recordings import MANUAL, Observation, Recording, State
 from egress_manager.errors import Conflict, NotFound
 from egress_manager.flows import accompany, ingest, record
@@ -34,7 +42,7 @@ async def start(wish: Wish, doors: Doors) -> Begun:
     known = await _by_key(wish, doors)
     if known is not None:
         return Begun(known, is_new=False)
-    room, people = await _visit(wish, doors)
+    listed = await _visit(wish, doors)
     call = await _call_in(wish, doors)
     if call is not None:
         wish = replace(wish, identity=call.identity)
@@ -45,12 +53,12 @@ async def start(wish: Wish, doors: Doors) -> Begun:
     new_id = id_by_key(wish.key) if wish.key else next_id(wish, newest)
     if call is None:
         now = doors.clock.now()
-        subject = Call("", room, wish.identity, (), now, now, recording_id=new_id)
+        subject = Call("", listed.room, wish.identity, (), now, now, recording_id=new_id)
     elif own is None:
         subject = await _claimed(call, new_id, doors)
     else:
         subject = replace(call, recording_id=new_id)
-    begun = await _kept(subject, wish, people, doors)
+    begun = await _kept(subject, wish, listed, doors)
     await accompany.keep(begun.recording, doors)
     await doors.queue.soon(begun.recording.id)
     return replace(begun, recording=await doors.recordings.get(begun.recording.id))
@@ -84,21 +92,22 @@ async def _by_key(wish: Wish, doors: Doors) -> Recording | None:
     return known
 
 
-async def _visit(wish: Wish, doors: Doors) -> tuple[Room, tuple[Participant, ...]]:
-    """The room and who is in it, which is news, too. Raises `NotFound`."""
+async def _visit(wish: Wish, doors: Doors) -> RoomListed:
+    """Who is in the room, which is news, too. Raises `NotFound`."""
     asked_at = doors.clock.now()
     rooms = (room for room in await doors.rooms.rooms() if room.name == wish.room_name)
-    room = next(rooms, None)
-    if room is None:
+    room, view = next(rooms, None), doors.view(wish.room_name)
+    if room is None and (view is None or not view.participants):
         raise NotFound(f"room {wish.room_name} is not open at LiveKit: nobody is in it")
-    people = tuple(await doors.rooms.participants(room.name))
-    there = [person.identity for person in people if not person.is_recorder]
-    if not there:
+    people = tuple(await doors.rooms.participants(wish.room_name))
+    listed = RoomListed(doors.clock.now(), room or Room(wish.room_name), people, asked_at)
+    listed = with_view(listed, view)
+    if not shows(listed, ""):
         raise NotFound(f"nobody is in room {wish.room_name}")
-    if wish.identity and wish.identity not in there:
+    if not shows(listed, wish.identity):
         raise NotFound(f"nobody in room {wish.room_name} has the identity {wish.identity}")
-    await ingest.take(RoomListed(doors.clock.now(), room, people, asked_at), doors)
-    return room, people
+    await ingest.take(listed, doors)
+    return listed
 
 
 async def _call_in(wish: Wish, doors: Doors) -> Call | None:
@@ -137,22 +146,22 @@ async def _claimed(call: Call, recording_id: str, doors: Doors) -> Call:
     )
 
 
-async def _kept(subject: Call, wish: Wish, people: tuple[Participant, ...], doors: Doors) -> Begun:
+async def _kept(subject: Call, wish: Wish, listed: RoomListed, doors: Doors) -> Begun:
     """The room is kept before the recording begins: else what ends there just now leaves a hole."""
     engine = wish.engine or engine_of(doors.house.policy, subject.room.name)
     recorder, room_name = doors.recorders[Engine.BUILTIN], subject.room.name
     recording_id = subject.recording_id or ""
     if engine is not Engine.BUILTIN:
-        return await _begin(subject, wish, people, doors)
+        return await _begin(subject, wish, listed, doors)
     await recorder.keep(room_name, recording_id)
     try:
-        return await _begin(subject, wish, people, doors)
+        return await _begin(subject, wish, listed, doors)
     except BaseException:
         await recorder.let_go(room_name, recording_id)
         raise
 
 
-async def _begin(subject: Call, wish: Wish, people: tuple[Participant, ...], doors: Doors) -> Begun:
+async def _begin(subject: Call, wish: Wish, listed: RoomListed, doors: Doors) -> Begun:
     """Store it; of two that store the same at once, one has begun it."""
     now = doors.clock.now()
     subject = replace(subject, joined_at=now)
@@ -164,7 +173,7 @@ async def _begin(subject: Call, wish: Wish, people: tuple[Participant, ...], doo
         seen=Observation(State.PLANNED, now, take=subject.take),
     )
     if not subject.id:
-        planned = looked_at(planned, people, now)
+        planned = looked_at(planned, replace(listed, room=subject.room), now)
     try:
         return Begun(await doors.recordings.add(record.begun(planned, subject, now)), is_new=True)
     except Conflict:

@@ -30,6 +30,8 @@ NEVER_SEEN: Final = timedelta(seconds=60)
 LOOK_AGAIN: Final = timedelta(minutes=10)
 #: Who has to order is looked at again this soon, should the order get lost.
 PLANNED_FOR: Final = timedelta(seconds=2)
+#: A call that ended by more earlier or later than its files were made for has them made again.
+SAME_END: Final = timedelta(seconds=0.5)
 #: A call that was over this soon may have been too short for any recorder.
 TOO_SHORT: Final = timedelta(seconds=2)
 
@@ -125,24 +127,44 @@ async def end(
 
     recording = await update(doors.recordings, call.recording_id, change)
     await doors.recorders[Engine.BUILTIN].let_go(recording.room_name, recording.id)
-    await reconsider(call, recording, doors)
+    if is_written:
+        await reconsider(call, recording, doors)
     if is_written or recording.egresses:
         await doors.queue.soon(call.recording_id)
 
 
+def is_behind(call: Call, recording: Recording) -> bool:
+    """Whether files that are made lack material, or were made for another end of the call. Pure."""
+    call = as_recorded(call, recording)
+    if call.left_at is None or ending_of(call, recording).state is not State.CAPTURED:
+        return False
+    return recording.lacks_material or not _is_made_for(call.left_at, recording)
+
+
+def _is_made_for(left_at: datetime, recording: Recording) -> bool:
+    """Whether its files are as long as a call that ended then; also if it has none yet.
+
+    Files of LiveKit Egress alone can't be made any longer.
+    """
+    until = recording.rendered_until or (recording.stopped_at if recording.rendered_from else None)
+    if until is None or not recording.captures or not recording.is_over:
+        return True
+    return abs(left_at - until) <= SAME_END
+
+
 async def reconsider(call: Call, recording: Recording, doors: Doors) -> Recording:
     """Something that turns up when all seemed over: the files are made again, of all there is."""
-    call = as_recorded(call, recording)
-    if not call.is_over or ending_of(call, recording).state is not State.CAPTURED:
-        return recording
-    if not recording.lacks_material:
+    if not is_behind(call, recording):
         return recording
     now = doors.clock.now()
-    reopened = await update(
-        doors.recordings,
-        recording.id,
-        lambda r: r.advance(State.CAPTURED, now, "late_capture") if r.lacks_material else r,
-    )
+
+    def change(recording: Recording) -> Recording:
+        if not is_behind(call, recording):
+            return recording
+        why = "late_capture" if recording.lacks_material else "other_end"
+        return recording.advance(State.CAPTURED, now, why)
+
+    reopened = await update(doors.recordings, recording.id, change)
     await doors.queue.soon(recording.id)
     return reopened
 

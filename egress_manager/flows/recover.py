@@ -90,10 +90,11 @@ async def _is_settled(capture_id: str, heard: Heard, doors: Doors) -> bool:
 
 
 async def _has_its_files(capture_id: str, recording_id: str, doors: Doors) -> bool:
-    """Whether a recording's files are made, and of this capture too."""
+    """Whether a recording's files are made, of this capture too, and of the whole call."""
     recording = await doors.recordings.get(recording_id)
     await gather.send(capture_id, recording, doors)
-    if not gather.is_outstanding(capture_id, recording):
+    call = await subject_of(recording, doors)
+    if not gather.is_outstanding(capture_id, recording) and not record.is_behind(call, recording):
         return recording.is_final
-    await record.reconsider(await subject_of(recording, doors), recording, doors)
+    await record.reconsider(call, recording, doors)
     return False

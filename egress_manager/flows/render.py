@@ -141,7 +141,8 @@ async def _adopt(recording: Recording, call: Call, whole: Egress, doors: Doors) 
             return known
         done = replace(with_mix(known, call, whole), filepath=path, verdict=verdict)
         tracks = tuple(_located(track, doors) for track in tracks_of(known, call))
-        return replace(done, tracks=tracks).advance(State.RENDERED, now)
+        done = replace(done, tracks=tracks, rendered_until=call.left_at)
+        return done.advance(State.RENDERED, now)
 
     return await update(doors.recordings, recording.id, change)
 
@@ -167,7 +168,8 @@ def _made(
     """The recording that has its files, unless it is somewhere else by now."""
     if recording.state is not State.CAPTURED:
         return recording
-    done = replace(with_files(recording, call, rendered, doors), rendered_from=made_of)
+    done = with_files(recording, call, rendered, doors)
+    done = replace(done, rendered_from=made_of, rendered_until=call.left_at)
     return done.advance(
         State.RENDERED, at, "" if set(done.captures) <= set(made_of) else "captures_absent"
     )
@@ -223,7 +225,9 @@ async def _failed(
         doors.recordings,
         recording.id,
         lambda r: (
-            replace(r, rendered_from=recording.material).advance(state, now, reason)
+            replace(r, rendered_from=recording.material, rendered_until=call.left_at).advance(
+                state, now, reason
+            )
             if r.state is State.CAPTURED
             else r
         ),

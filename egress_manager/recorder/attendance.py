@@ -24,7 +24,6 @@ from egress_manager.recorder.connection import AWAKE, Connection
 from egress_manager.recorder.connections import HANDOVER, Connections
 from egress_manager.recorder.door import Door
 from egress_manager.recorder.roster import News, Roster
-from egress_manager.recorder.stream import Stream
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +34,6 @@ EXPECT: Final = 10.0
 #: After a stop by hand the connection stays this long, without a capture: whoever stops may start
 #: again at once, and joining takes time. Seconds.
 AGAIN: Final = 5.0
-#: A stream that flowed and then says nothing for this long, unmuted, is deaf. Seconds.
-DEAF: Final = 6.0
 #: Look after everything this often. Seconds.
 TICK: Final = 0.1
 #: A process that did nothing for this long stood still: packets wait in the kernel, or are dropped
@@ -70,6 +67,7 @@ class Attendance:
         self._room_sid = ""
         self.is_in = False
         self._connections = Connections()
+        self._joined: Connection | None = None
         self._expected_at = now()
         self._stays_until = 0.0
         self._caller_seen_at = 0.0
@@ -115,6 +113,12 @@ class Attendance:
         speaking = {track.track_sid for track in self._roster.tracks.values() if not track.is_muted}
         return speaking <= flowing or now() - connection.media_up_at > HANDOVER
 
+    @property
+    def seen(self) -> tuple[str, Roster | None]:
+        """The room's sid and its roster; None while the server does not tell us who comes."""
+        is_told = self._joined is not None and self._joined is self._connections.current
+        return self._room_sid, self._roster if is_told else None
+
     def flush(self) -> str | None:
         """Give all that has come to the kernel; the id of the running capture, if there is one."""
         if self.capture is None:
@@ -155,6 +159,7 @@ class Attendance:
         self.room_known(join.room.sid)
         self._journal_connection("joined", connection.identity)
         self._tell(self._roster.see_all(join.other_participants, now()))
+        self._joined = connection
         self._mind_callers(now())
 
     def room_known(self, room_sid: str) -> None:
@@ -266,21 +271,6 @@ class Attendance:
             return True
         return self.is_standing and bool(self._roster.people)
 
-    def _is_deaf(self, connection: Connection, moment: float) -> bool:
-        """Whether a stream that flowed has stopped though its track is there, unmuted."""
-        read_until = connection.read_until(moment)
-
-        def deaf(stream: Stream) -> bool:
-            track = self._roster.tracks.get(stream.track_sid)
-            return (
-                track is not None
-                and not track.is_muted
-                and stream.heard_at is not None
-                and read_until - max(stream.heard_at, connection.awake_since) > DEAF
-            )
-
-        return connection.has_media and any(map(deaf, connection.streams))
-
     # Who is there
 
     def _tell(self, news: Iterable[News]) -> None:
@@ -351,7 +341,7 @@ class Attendance:
         self._tell(self._roster.due(self._connections.read_until(moment)))
         self._mind_callers(moment)
         current = self._connections.current
-        if current is not None and self._is_deaf(current, moment):
+        if current is not None and current.is_deaf(self._roster.tracks, moment):
             current.end("deaf")
         for old in self._connections.tick(moment):
             self._begin_errand(old.close())

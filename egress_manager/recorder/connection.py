@@ -9,13 +9,14 @@ import contextlib
 import json
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 import aiohttp
 from aiortc import RTCIceServer
 from livekit.protocol import models, rtc
 
+from egress_manager.domain.captures import TrackChanged
 from egress_manager.errors import CaptureFailed
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.clock import now
@@ -25,6 +26,7 @@ from egress_manager.recorder.peer import Peer
 from egress_manager.recorder.rtp import nack, read_packet, read_reports
 from egress_manager.recorder.sdp import read_offer, write_answer
 from egress_manager.recorder.signalling import Signalling, name_of
+from egress_manager.recorder.stream import Stream
 from egress_manager.recorder.streams import Streams
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,8 @@ DIRECT_TIMEOUT: Final = 3.0
 SILENT: Final = 6.0
 #: From one look to the next it is never longer, while this process is awake. Seconds.
 AWAKE: Final = 0.25
+#: A stream that flowed and then says nothing for this long, unmuted, is deaf. Seconds.
+DEAF: Final = 6.0
 
 
 class Audience(Protocol):
@@ -165,6 +169,21 @@ class Connection:
                 self.end("no_media")
         elif self._peer is not None and self._is_silent(self._peer, moment):
             self._media_lost("media_silent")
+
+    def is_deaf(self, tracks: Mapping[str, TrackChanged], moment: float) -> bool:
+        """Whether a stream that flowed has stopped though its track is there, unmuted."""
+        read_until = self.read_until(moment)
+
+        def deaf(stream: Stream) -> bool:
+            track = tracks.get(stream.track_sid)
+            return (
+                track is not None
+                and not track.is_muted
+                and stream.heard_at is not None
+                and read_until - max(stream.heard_at, self.awake_since) > DEAF
+            )
+
+        return self.has_media and any(map(deaf, self.streams))
 
     def read_until(self, moment: float) -> float:
         """Everything that came by then was read; `moment` is now."""

@@ -27,11 +27,15 @@ REMEMBERED: Final = 64
 
 
 class Roster:
-    """`people` and `tracks` by sid; no recorder (ours, or an egress) is on it."""
+    """`people` and `tracks` by sid; no recorder (ours, or an egress) is on it.
+
+    `since` is the moment at which each of the people was first seen.
+    """
 
     def __init__(self) -> None:
         self.people: dict[str, ParticipantChanged] = {}
         self.tracks: dict[str, TrackChanged] = {}
+        self.since: dict[str, float] = {}
         self._leaving: dict[str, tuple[float, ParticipantGone | TrackGone]] = {}
         self._left: deque[str] = deque(maxlen=REMEMBERED)
 
@@ -48,6 +52,7 @@ class Roster:
         self._leaving.pop(info.sid, None)
         self._replace_namesakes(person)
         self.people[info.sid] = person
+        self.since.setdefault(info.sid, moment)
         return [person, *self._see_tracks(info, moment)]
 
     def see_all(self, infos: Iterable[models.ParticipantInfo], moment: float) -> list[News]:
@@ -56,6 +61,11 @@ class Roster:
         for sid in [sid for sid in self.people if sid not in listed]:
             self._leave(sid, moment, "missing_on_rejoin")
         return [news for info in listed.values() for news in self.see(info, moment)]
+
+    @property
+    def present(self) -> list[ParticipantChanged]:
+        """Everybody of whom the server has not said that they left."""
+        return [person for sid, person in self.people.items() if sid not in self._leaving]
 
     def due(self, moment: float) -> list[News]:
         """Who and what has left, where the tail has had its time."""
@@ -98,6 +108,7 @@ class Roster:
             return [entry] if self.tracks.pop(entry.track_sid, None) else []
         sid = entry.participant_sid
         self._leaving.pop(sid, None)
+        self.since.pop(sid, None)
         if self.people.pop(sid, None) is None:
             return []
         theirs = [t.track_sid for t in self.tracks.values() if t.participant_sid == sid]

@@ -5,14 +5,19 @@ from dataclasses import dataclass, field
 
 from egress_manager.domain.incoming import EgressReported, Participant, Room
 from egress_manager.domain.policy import Engine
+from egress_manager.domain.presence import RoomView
 from egress_manager.errors import LiveKitUnavailable
 from egress_manager.ports import Order
 
 
 @dataclass
 class MemoryRooms:
-    """`Rooms` and `Trunks`: whoever a test puts into a room is there; `closed` can't be read."""
+    """`Rooms` and `Trunks`: whoever a test puts into a room is there; `closed` can't be read.
 
+    `unlisted` has the identities, by room, of those who are there and on no list.
+    """
+
+    unlisted: dict[str, set[str]] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     people: dict[str, list[Participant]] = field(default_factory=dict)
     direct: list[str] = field(default_factory=list)
@@ -27,6 +32,11 @@ class MemoryRooms:
         if room_name in self.closed:
             raise LiveKitUnavailable("told not to be read")
         return list(self.people.get(room_name, ()))
+
+    async def carries(self, room_name: str, identity: str) -> bool:
+        self._answer()
+        listed = {person.identity for person in self.people.get(room_name, ())}
+        return identity in listed | self.unlisted.get(room_name, set())
 
     async def direct_rooms(self) -> Sequence[str]:
         self._answer()
@@ -43,6 +53,7 @@ class MemoryRecorder:
 
     `ordered` and `stopped` have what it was told, `doing` is what it answers about its jobs. `kept`
     has the rooms it was told to keep, and for which recordings; `captures` is what it answers then.
+    `views` has what it sees of rooms.
     """
 
     engine: Engine = Engine.BUILTIN
@@ -56,6 +67,7 @@ class MemoryRecorder:
     kept: dict[str, set[str]] = field(default_factory=dict)
     captures: dict[str, str] = field(default_factory=dict)
     left_alone: dict[str, set[str]] = field(default_factory=dict)
+    views: dict[str, RoomView] = field(default_factory=dict)
 
     async def attend(self, room_name: str, participant_sid: str = "") -> None:
         if participant_sid not in self.left_alone.get(room_name, ()):
@@ -90,3 +102,6 @@ class MemoryRecorder:
 
     def attends(self, room_name: str) -> bool:
         return room_name in self.capturing
+
+    def view(self, room_name: str) -> RoomView | None:
+        return self.views.get(room_name)

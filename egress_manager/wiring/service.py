@@ -105,10 +105,7 @@ async def open_services(
         stack.push_async_callback(mongo_client.close, client)
         rooms = LiveKitRooms(settings.livekit_http_url, *key_of(settings))
         stack.push_async_callback(rooms.aclose)
-        renderer = ProcessRenderer(directory)
-        stack.push_async_callback(renderer.aclose)
-        if works_on_files(roles):
-            await renderer.start()
+        renderer = await _renderer(directory, roles, stack)
         here = await asyncio.to_thread(place, directory)
         recorder = _recorder(settings, here)
         stack.push_async_callback(recorder.aclose)
@@ -140,6 +137,17 @@ async def open_services(
             },
             prepare=partial(prepare, ungated),
         )
+
+
+async def _renderer(
+    directory: Path, roles: Collection[Role], stack: AsyncExitStack
+) -> ProcessRenderer:
+    """The renderer; it is started if this process works on files."""
+    renderer = ProcessRenderer(directory)
+    stack.push_async_callback(renderer.aclose)
+    if works_on_files(roles):
+        await renderer.start()
+    return renderer
 
 
 def _more_checks(

@@ -59,16 +59,17 @@ async def cluster(
     *,
     jobs: int = 1,
     first: Mapping[str, str] | None = None,
+    lists: Redis | None = None,
 ) -> AsyncIterator[Cluster]:
     """One recorder for each of these directories; those with the same one are on one host.
 
-    `first` are settings of the first recorder alone.
+    `first` are settings of the first recorder alone. `lists` is a Redis of livekit-server's own.
     """
     port = free_port()
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(Redis())
         livekit = await stack.enter_async_context(
-            LiveKit(webhook_urls=[f"http://{LOOPBACK}:{port}/webhook"])
+            LiveKit(webhook_urls=[f"http://{LOOPBACK}:{port}/webhook"], redis=lists)
         )
         manager = Manager(
             livekit_url=livekit.http_url,

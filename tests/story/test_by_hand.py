@@ -12,6 +12,7 @@ from egress_manager.domain.incoming import (
     ParticipantSeen,
     Room,
     RoomFinished,
+    RoomListed,
     Source,
     Track,
 )
@@ -500,7 +501,9 @@ class TestEnds:
         into(tale, browser())
         await start(tale)
 
-        assert await accompany.look_round({}, {}, asked_at, tale.doors) == 1
+        nobody = RoomListed(tale.clock.now(), ROOM, (), asked_at)
+        going_on = await tale.recordings.by_hand()
+        await accompany.look_round(going_on, {ROOM.name: nobody}, asked_at, tale.doors)
         assert (await tale.recording()).missing_since is None
 
     async def test_livekit_that_never_comes_back_ends_it(self, tale: Tale) -> None:

@@ -1,10 +1,12 @@
 """Several processes and one room: who captures it, who takes over, who waits for whom."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from egress_manager.domain.claims import LAPSE, Presence
-from egress_manager.domain.incoming import Participant
+from egress_manager.domain.incoming import Participant, Room
+from egress_manager.domain.presence import RoomView
 from egress_manager.errors import StoreUnavailable
 from egress_manager.flows.sharing.membership import ALONE_FOR, Membership
 from egress_manager.flows.sharing.recorder import SharedRecorder
@@ -269,3 +271,40 @@ async def test_rooms_that_one_cannot_attend_are_known_to_all() -> None:
     await host.pass_time(0.2, one, api)
 
     assert [other.unattended for other in api.membership.others] == [0]
+
+
+def seen(*people: str) -> RoomView:
+    """A capture that sees these, for as long as anybody remembers."""
+    since = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    there = tuple(Participant(sid, f"sip_{sid}") for sid in people)
+    return RoomView(Room(ROOM, "RM_1"), there, dict.fromkeys(people, since))
+
+
+async def test_a_process_knows_only_what_its_own_capture_sees() -> None:
+    """Of a room that another one captures it can't tell who is not there."""
+    host = Host()
+    (one, in_one), (two, _) = host.process("P1"), host.process("P2")
+    jobs, _ = host.process("J", records=False)
+    await host.pass_time(0.2, one, two, jobs)
+    assert one.view(ROOM) is None
+    await attend(one)
+    in_one.views[ROOM] = seen("PA_1")
+    await host.pass_time(0.2, one, two, jobs)
+
+    assert one.view(ROOM) == seen("PA_1")
+    assert two.view(ROOM) == jobs.view(ROOM) == RoomView(Room(ROOM), is_complete=False)
+
+    await host.pass_time(LAPSE + 0.1, jobs)
+    assert jobs.view(ROOM) is None, "whoever captured it is dead"
+
+
+async def test_while_two_capture_a_room_neither_says_that_somebody_is_not_there() -> None:
+    """Each adds whom it sees."""
+    host = Host()
+    (one, _), (two, in_two) = host.process("P1"), host.process("P2")
+    await host.pass_time(0.2, one, two)
+    await attend(one)
+    await host.pass_time(0.2, one, two)
+    in_two.views[ROOM] = seen("PA_1")
+
+    assert two.view(ROOM) == replace(seen("PA_1"), is_complete=False)

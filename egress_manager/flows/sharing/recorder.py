@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from egress_manager.domain.claims import ROOM, Claim
-from egress_manager.domain.incoming import EgressReported
+from egress_manager.domain.incoming import EgressReported, Room
 from egress_manager.domain.policy import Engine
+from egress_manager.domain.presence import RoomView
 from egress_manager.errors import (
     EgressManagerError,
     LiveKitRefused,
@@ -121,6 +122,13 @@ class SharedRecorder:
         """Whether any process captures the room, or is on its way."""
         here = self.local is not None and self.local.attends(room_name)
         return here or self.membership.is_anothers(ROOM + room_name)
+
+    def view(self, room_name: str) -> RoomView | None:
+        """Who is in a room that any process attends; only its own captures does a process see."""
+        here = self.local.view(room_name) if self.local is not None else None
+        if not self.membership.is_anothers(ROOM + room_name):
+            return here
+        return replace(here or RoomView(Room(room_name)), is_complete=False)
 
     @property
     def _needs_nobody(self) -> bool:

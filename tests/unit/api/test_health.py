@@ -34,6 +34,7 @@ class TestHealth:
                 "last_refused_at": None,
                 "refused_because": "",
             },
+            "room_lists": {"contradicted": 0, "last_contradicted_at": None},
         }
 
     @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from egress_manager.domain.findings import Finding
 from egress_manager.domain.incoming import Room
 from egress_manager.domain.ledger import Fate, line_of, report_of, totals_of
 from egress_manager.domain.recordings import (
+    MANUAL,
     Hole,
     Observation,
     Recording,
@@ -85,6 +86,54 @@ def test_what_is_missing_is_counted() -> None:
     line = line_of(call(), recording(State.RENDERED, tracks=tracks, holes=holes))
 
     assert (line.hole_sec, line.tracks_kept, line.call_sec) == (2.5, 1, 30)
+
+
+def by_hand(**given: object) -> Recording:
+    """A recording of the ten seconds from 5 s to 15 s after noon."""
+    began, stopped = NOON + timedelta(seconds=5), NOON + timedelta(seconds=15)
+    times = {"source": MANUAL, "started_at": began, "stop_asked_at": stopped}
+    return verified(10.0, **(times | given))
+
+
+def verified(seconds: float | None, **given: object) -> Recording:
+    """A verified recording of that length, made of a capture."""
+    made = {"verdict": Verdict.VERIFIED, "duration_sec": seconds, "captures": ("cap_1",)}
+    return recording(State.VERIFIED, **(made | given))
+
+
+@pytest.mark.parametrize(
+    ("by", "reason"),
+    [
+        (verified(30.0), ""),
+        (verified(29.2), ""),
+        (verified(7.25), "shorter_than_call"),
+        (verified(44.0), "longer_than_call"),
+        (verified(7.25, holes=(Hole(3, 4, "loss"),)), "shorter_than_call"),
+        (verified(33.0), "longer_than_call"),
+        (verified(33.0, captures=(), engine="egress"), ""),
+        (verified(27.2, captures=(), engine="egress"), ""),
+        (verified(16.0, captures=(), engine="egress"), "shorter_than_call"),
+        (verified(None), ""),
+        (by_hand(), ""),
+        (by_hand(duration_sec=4.0), "shorter_than_call"),
+    ],
+)
+def test_what_is_not_as_long_as_its_call_is_not_verified(by: Recording, reason: str) -> None:
+    """Of half a minute; one that was begun and stopped by hand is held to what it is of.
+
+    LiveKit Egress's own files begin late and end late.
+    """
+    line = line_of(call(), by)
+
+    assert (line.fate, line.reason) == (Fate.FLAWED if reason else Fate.VERIFIED, reason)
+
+
+def test_what_is_missing_outside_the_file_is_told_by_its_holes() -> None:
+    """LiveKit Egress began 8 s late, and says so."""
+    late = verified(22.0, captures=(), engine="egress", holes=(Hole(-8, 0, "recorder_not_ready"),))
+    line = line_of(call(), late)
+
+    assert (line.fate, line.reason) == (Fate.WITH_HOLES, "recorder_not_ready")
 
 
 @given(st.lists(st.sampled_from(FATES), max_size=40))

@@ -178,3 +178,18 @@ def test_everything_that_came_goes_and_nothing_stays_behind(infos):
     left = [entry.participant_sid for entry in news if isinstance(entry, ParticipantGone)]
     assert sorted(left) == sorted(came)
     assert (roster.people, roster.tracks, roster.due(float("inf"))) == ({}, {}, [])
+
+
+def test_who_is_leaving_is_not_present_and_who_changes_is_there_since_it_came():
+    """The server has said that the first one left; the tail of its sound is yet to come."""
+    roster = Roster()
+    roster.see(person("PA_1", "sip_1"), 1.0)
+    roster.see(person("PA_2", "agent"), 2.0)
+    roster.see(person("PA_2", "agent", name="another"), 3.0)
+    roster.see(gone("PA_1", "sip_1"), 4.0)
+
+    assert [each.participant_sid for each in roster.present] == ["PA_2"]
+    assert roster.since["PA_2"] == 2.0
+
+    roster.due(4.0 + TAIL)
+    assert roster.since == {"PA_2": 2.0}
