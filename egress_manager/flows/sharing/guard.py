@@ -114,7 +114,7 @@ async def check_directory(marks: Marks) -> None:
 
 
 async def _check_directory(marks: Marks, identity: DatabaseIdentity) -> None:
-    """Leave a mark in a directory that has none. Raises `SettingsWrong` where another's is there."""
+    """Leave a mark in a directory that has none. Raises `SettingsWrong` at another one."""
     _expect(marks, identity.id, await marks.directory.owner(identity.id))
 
 
