@@ -106,15 +106,18 @@ class Guard:
 
 
 async def check_directory(marks: Marks) -> None:
-    """Leave a mark in a directory that has none.
+    """For commands: compare the directory's mark, if it has one, and leave none.
 
     Raises `SettingsWrong` where it is another database's, `StoreUnavailable`.
     """
-    await _check_directory(marks, await marks.identities.read())
+    _expect(marks, (await marks.identities.read()).id, await marks.directory.owner(""))
 
 
 async def _check_directory(marks: Marks, identity: DatabaseIdentity) -> None:
-    own = identity.id
-    owner = await marks.directory.owner(own)
-    if owner != own:
+    """Leave a mark in a directory that has none. Raises `SettingsWrong` at another one."""
+    _expect(marks, identity.id, await marks.directory.owner(identity.id))
+
+
+def _expect(marks: Marks, own: str, owner: str) -> None:
+    if owner and owner != own:
         raise SettingsWrong(of_another_database(marks.directory.path, marks.name, owner, own))
