@@ -254,8 +254,7 @@ class Recording:
     `call`, where it was not a call that began it. `identity` is the participant whose side is the
     left one. `place` is whose disk its captures are on, the newest of them; empty where any process
     can work on it. `sha256` is of the mix, empty where nobody knows. `findings` are what was found
-    when its files were listened to; `repaired_from` is the mix that was there first, where that one
-    was made again.
+    when its files were listened to; `repaired_from` is the first mix if it was made again.
     """
 
     id: str
