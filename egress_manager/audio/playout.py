@@ -50,7 +50,11 @@ def playouts(
             continue
         samples = [_samples(capture, stretch) for capture, stretch in stretches]
         yield
-        played = _moments(directory / track.path, claim.begins_at, samples)
+        try:
+            data = (directory / track.path).read_bytes()
+        except OSError:  # that it is not there is found by who listens to it
+            continue
+        played = _moments(data, claim.begins_at, samples)
         yield
         found: list[Utterance] = []
         for sampled in samples:
@@ -87,15 +91,17 @@ def _chosen(page: SoundPage) -> list[tuple[int, bytes]]:
     return [carrying[place] for place in places]
 
 
-def _moments(path: Path, begins_at: float, samples: Sequence[Sequence[Sample]]) -> Moments:
+def _moments(data: bytes, begins_at: float, samples: Sequence[Sequence[Sample]]) -> Moments:
     """When the chosen packets are played that are in a track's file."""
     wanted = {packet for each in samples for one in each for _, packet in one.packets}
     played: dict[bytes, float | None] = {}
     position, skipped = 0, 0
-    for page in ogg.read_pages(path.read_bytes()):
+    for page in ogg.read_pages(data):
         if page.is_head:
             skipped = _pre_skip(page.packets[0]) or skipped
             continue
+        if not page.is_last:  # the last one's granule says where a player stops
+            position = page.granule - sum(map(opus.duration, page.packets))
         for packet in page.packets:
             if packet in wanted:
                 at = begins_at + (position - skipped + LOOKAHEAD) / TICKS

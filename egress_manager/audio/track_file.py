@@ -139,7 +139,10 @@ class TrackWriter:
     def _append(self, pages: PageWriter, piece: Piece, granule: int, packets: list[bytes]) -> None:
         """Append packets that follow one another, as near to their place as they can be."""
         off = round(self._wanted(piece, granule)) - pages.position
-        if self._last == (piece.strand, granule) and off <= JUMP:
+        goes_on = self._last == (piece.strand, granule)
+        # Timestamps that leap between packets that follow one another leave no hole either.
+        is_near = self._last is not None and self._last[0] is piece.strand and not piece.after_loss
+        if (goes_on or (is_near and off >= -JUMP)) and off <= JUMP:
             packets = corrected(packets, off, stereo=self._stereo)
         elif off > 0:
             pages.add(self._filling(off, piece.after_loss))

@@ -35,8 +35,8 @@ DEAD_AFTER: Final = 10.0
 GROWTH: Final = 0.1
 SHORTEST_GROWTH: Final = 4.0
 
-#: It is also made anew when the last pages all come so much later than it says. Seconds.
-LATER: Final = 0.025
+#: It is also made anew when the last pages all come this much later, or earlier. Seconds.
+OFF: Final = 0.025
 LAST_PAGES: Final = 3
 
 
@@ -76,18 +76,21 @@ class Strand:
         is_last = now == inf > self._placed_at
         grown = (self.stretch.until - self._placed_until) / TICKS
         enough = max(SHORTEST_GROWTH, GROWTH * self._placed_until / TICKS)
-        has_grown = grown > 0 and (grown >= enough or self._comes_later())
+        has_grown = grown > 0 and (grown >= enough or self._is_off())
         if not (is_last or has_grown or self.placement.open_from < inf):
             return False
         self.placement = place(self.stretch, now)
         self._placed_at, self._placed_until = now, self.stretch.until
         return True
 
-    def _comes_later(self) -> bool:
-        """Whether what came last is more delayed: the publisher may have stopped counting."""
+    def _is_off(self) -> bool:
+        """Whether what came last is elsewhere: the counter may have stood still, or leapt."""
         last = self.stretch.pages[-LAST_PAGES:]
-        delays = [page.arrived - self.placement.at(page.granule) for page in last]
-        return min(delays) > LATER or delays[-1] > LONG_STOP / 2
+        at = self.placement.at
+        delays = [page.arrived - at(page.granule) for page in last]
+        first = [page.came - at(page.first) for page in last if page.first >= 0]
+        is_later = min(delays) > OFF or delays[-1] > LONG_STOP / 2
+        return is_later or (len(last) == len(first) and max(first) < -OFF)
 
     def read(self) -> None:
         """Take in what the journal says of pages that are new."""

@@ -132,7 +132,8 @@ class PageKept:
     passed (too late, or once more), and of those that were asked for again how many came more than
     once. `again` is how often these were asked for after the first time: the server may have sent
     them as often. `skipped` packets came and carry nothing that has a place of its own, such as
-    silence that the server adds to a track that is muted.
+    silence that the server adds to a track that is muted. `is_silent`: no packet carries sound
+    (None: an older journal).
     """
 
     at: float
@@ -153,6 +154,7 @@ class PageKept:
     again: int = 0
     skipped: int = 0
     skipped_octets: int = 0
+    is_silent: bool | None = None
 
     @property
     def begins(self) -> int:

@@ -34,6 +34,9 @@ LIVEKIT_SILENCE_PACKETS: Final = 2
 #: Delays that differ by less are the same. Seconds.
 MARGIN: Final = 0.02
 
+#: When a publisher sends ahead of time, its first packets tell to this when it does. Seconds.
+LEAD_MARGIN: Final = 0.005
+
 #: A delay that grows by this within a talkspurt, and never shrinks again, is a stop of the counter;
 #: by less (`MARGIN`), if the network is steady or sender reports show the same. Seconds.
 STOP: Final = 0.1
@@ -171,7 +174,7 @@ def _arrival(page: PageKept, after: int, began: float, slope: float) -> Arrival:
 
 def is_of_livekit(page: PageKept) -> bool:
     """Whether a page's packets seem to come from LiveKit itself, and not from the publisher."""
-    few = page.packets <= LIVEKIT_SILENCE_PACKETS
+    few = page.packets <= LIVEKIT_SILENCE_PACKETS and page.is_silent is not False
     return few and page.octets == page.packets * LIVEKIT_SILENCE
 
 
@@ -204,14 +207,18 @@ def grouped(spurts: Sequence[Talkspurt]) -> Iterator[list[Talkspurt]]:
     for spurt in spurts:
         wear = USUAL_DRIFT * max(0.0, spurt.pages[0].x - at)
         low, high = low - wear, high + wear
-        is_late = spurt.low - spurt.jitter > high + MARGIN
-        is_excused = is_late and spurt.low - spurt.slack <= high + MARGIN
+        # Packets that come earlier than they are played were sent ahead of time for certain: then
+        # the first one was not held up, and the talkspurt begins where that came.
+        is_ahead = spurt.leads and spurt.low < high - MARGIN < inf
+        least = spurt.high if is_ahead else spurt.low
+        is_late = least - spurt.jitter > high + (LEAD_MARGIN if is_ahead else MARGIN)
+        is_excused = is_late and not is_ahead and least - spurt.slack <= high + MARGIN
         is_early = spurt.high < low - MARGIN
         if group and (spurt.is_cut or is_early or (is_late and not is_excused)):
             yield _played(group, high)
             group, low, high = [], -inf, inf
         if not (group and is_excused):
-            low = max(low, spurt.low - spurt.jitter)
+            low = max(low, least - spurt.jitter)
         high = min(high, spurt.high)
         group.append(spurt)
         low, high, at = low + spurt.drifts, high + spurt.drifts, spurt.pages[-1].x
@@ -262,7 +269,8 @@ def _talkspurt(pages: Sequence[Arrival], jitter: float) -> Talkspurt:
     end = min(page.least for page in pages if last.x - page.x < VIEW)
     leads = first.first - low > max(LEAST_LEAD, JITTERS * jitter)
     packets = max(1, sum(page.packets for page in pages))
-    usual = _lateness(packets, max([jitter, *(page.jitter for page in pages[1:])]))
+    in_time = pages[_in_time_from(pages) + 1 :]
+    usual = _lateness(packets, max([jitter, *(page.jitter for page in in_time)]))
     return Talkspurt(
         pages=pages,
         low=low,

@@ -65,15 +65,19 @@ class StretchWriter:
         step = kept.timestamp - self._base - self._end
         if -OVERLAP <= step < 0:
             return opus.is_silent(kept.payload) or kept.arrived - self.began.at < SHORTEST
-        return step >= 0 and abs(step - (kept.arrived - self._arrived) * TICKS) < LEAP
+        return step == 0 or (step > 0 and abs(step - (kept.arrived - self._arrived) * TICKS) < LEAP)
 
     def add(self, kept: Kept) -> None:
-        """Take the next packet. One that is no Opus, or whose time is taken, is passed over."""
+        """Take the next packet. One that is no Opus, or whose time is taken, is passed over.
+
+        A voice that is passed over is not counted: the server's counts show that it is missing.
+        """
         ticks = opus.duration(kept.payload)
         granule = kept.timestamp - self._base
         if not ticks or granule < self._end:
-            self.counts.skipped += 1
-            self.counts.skipped_octets += len(kept.payload)
+            if not ticks or opus.is_silent(kept.payload):
+                self.counts.skipped += 1
+                self.counts.skipped_octets += len(kept.payload)
             return
         segments = ogg.segments(len(kept.payload))
         stalled = kept.arrived - self._arrived > STALL
@@ -155,5 +159,6 @@ class StretchWriter:
             start=self._page_start,
             first=self._first,
             jitter=round(self._latest - delay, 6),
+            is_silent=all(map(opus.is_silent, self._packets)),
             **dataclasses.asdict(self.counts),
         )

@@ -328,6 +328,7 @@ def _stretch(line: Line, number: int, packets: list[Sent]) -> tuple[list[Entry],
                 start=page[0].granule - first.granule,
                 first=page[0].granule - first.granule,
                 jitter=max(delays) - min(delays),
+                is_silent=all(opus.is_silent(p.payload) for p in page),
                 skipped=skipped[sequence - 2],
                 skipped_octets=skipped[sequence - 2] * SILENT,
             )

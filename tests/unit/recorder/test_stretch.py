@@ -187,6 +187,22 @@ def test_a_packet_fits_where_timestamp_and_clock_agree(tmp_path):
     assert not fits(kept(2 * FRAME, late=LEAP / TICKS + 1.0))
 
 
+def test_a_voice_whose_timestamps_leap_back_begins_a_stretch(tmp_path):
+    """Its packets have no place here; silence that LiveKit adds has none anywhere.
+
+    Nor does a publisher whose timestamps stand still get a file for each packet.
+    """
+    writing = Writing(tmp_path)
+    voice = b"\x78" + bytes(range(1, 60))
+    fits = writing.writer.fits
+
+    writing.add(kept(0, voice))
+    assert fits(kept(FRAME // 2, voice))
+    writing.add(*(kept(n * FRAME, voice) for n in range(1, 60)))
+    assert not fits(kept(59 * FRAME, voice, late=0.04))
+    assert fits(kept(59 * FRAME, late=0.04))
+
+
 @pytest.mark.parametrize("begins_in_stereo", [False, True])
 def test_a_head_says_two_channels_whatever_the_first_packet_has(tmp_path, begins_in_stereo):
     """The encoder may go over to stereo later, and the file has to play up to any cut."""
