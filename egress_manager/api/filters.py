@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+_DATE: Final = re.compile(r"\d{4}-")
 
 
 def _with_plus(value: object) -> object:
@@ -17,8 +18,12 @@ def _with_plus(value: object) -> object:
 
 
 def _with_offset(value: object) -> object:
-    """A moment as it was meant: the `+` of `+00:00`, as above."""
-    return re.sub(r" (?=\d\d:?\d\d$)", "+", value) if isinstance(value, str) else value
+    """A moment as it was meant: the `+` of `+00:00`, as above. Raises `ValueError` for a number."""
+    if not isinstance(value, str):
+        return value
+    if not _DATE.match(value):  # else pydantic would take it for seconds since 1970
+        raise ValueError("write it as in 2026-11-22T00:00:00Z (ISO 8601 with an offset)")
+    return re.sub(r" (?=\d\d:?\d\d$)", "+", value)
 
 
 def _within_reach(value: datetime) -> datetime:

@@ -34,11 +34,14 @@ LIVEKIT_SILENCE_PACKETS: Final = 2
 #: Delays that differ by less are the same. Seconds.
 MARGIN: Final = 0.02
 
+#: A talkspurt that is longer is no utterance but a line that is open all the time. Seconds.
+LONG_LINE: Final = 5.0
+
 #: When a publisher sends ahead of time, its first packets tell to this when it does. Seconds.
 LEAD_MARGIN: Final = 0.005
 
 #: A delay that grows by this within a talkspurt, and never shrinks again, is a stop of the counter;
-#: by less (`MARGIN`), if the network is steady or sender reports show the same. Seconds.
+#: by less (`MARGIN`), only if sender reports show the same. Seconds.
 STOP: Final = 0.1
 
 #: A stop needs this many packets after it: fewer may just have been late.
@@ -187,7 +190,7 @@ def talkspurts(stretch: Stretch, pages: Sequence[Arrival], slope: float = 0.0) -
     found: list[Talkspurt] = []
     for n, chain in enumerate(chains):
         is_over = stretch.ended is not None or n < len(chains) - 1
-        stops = _stops(chain, clock, jitter, may_be_held=is_over and not sends_ahead)
+        stops = _stops(chain, clock, may_be_held=is_over and not sends_ahead)
         for start, end in pairwise([0, *stops, len(chain)]):
             spurt = _talkspurt(chain[start:end], jitter)
             spurt.is_cut = start > 0 or (n > 0 and _leaps(chains[n - 1][-1], chain[0], jitter))
@@ -215,7 +218,7 @@ def grouped(spurts: Sequence[Talkspurt]) -> Iterator[list[Talkspurt]]:
         is_excused = is_late and not is_ahead and least - spurt.slack <= high + MARGIN
         is_early = spurt.high < low - MARGIN
         if group and (spurt.is_cut or is_early or (is_late and not is_excused)):
-            yield _played(group, high)
+            yield _played(group, _certain(group, high, is_first=group[0] is spurts[0]))
             group, low, high = [], -inf, inf
         if not (group and is_excused):
             low = max(low, least - spurt.jitter)
@@ -223,7 +226,22 @@ def grouped(spurts: Sequence[Talkspurt]) -> Iterator[list[Talkspurt]]:
         group.append(spurt)
         low, high, at = low + spurt.drifts, high + spurt.drifts, spurt.pages[-1].x
     if group:
-        yield _played(group, high)
+        yield _played(group, _certain(group, high, is_first=group[0] is spurts[0]))
+
+
+def _certain(group: Sequence[Talkspurt], high: float, *, is_first: bool) -> float:
+    """The delay at a group's end, `high` at most.
+
+    A line that begins with much at once, and then goes on and on without ever coming so late again,
+    was held up when it began: what is said in it later lies where it came.
+    """
+    only = group[0]
+    lasts = (only.ends - only.begins) / TICKS
+    if not is_first or len(group) > 1 or lasts < LONG_LINE:
+        return high
+    later = only.pages[_in_time_from(only.pages) + 1 :]
+    is_late_again = any(page.least > only.high - MARGIN for page in later)
+    return high if is_late_again else only.low + only.drifts
 
 
 def _played(group: list[Talkspurt], high: float) -> list[Talkspurt]:
@@ -299,11 +317,7 @@ def _leaps(before: Arrival, page: Arrival, jitter: float) -> bool:
 
 
 def _stops(
-    pages: Sequence[Arrival],
-    clock: Sequence[tuple[float, float]],
-    jitter: float,
-    *,
-    may_be_held: bool,
+    pages: Sequence[Arrival], clock: Sequence[tuple[float, float]], *, may_be_held: bool
 ) -> list[int]:
     """From which pages of a chain on the publisher's counter had stood still.
 
@@ -321,7 +335,7 @@ def _stops(
         start = stops[-1] if stops else 0
         before, after = _in_view(pages[start:edge][::-1]), _in_view(pages[edge:])
         rise = min(page.least for page in after) - min(page.least for page in before)
-        if rise >= _least_stop(rise, pages[edge].arrived, clock, jitter):
+        if rise >= _least_stop(rise, pages[edge].arrived, clock):
             stops.append(edge)
     return stops
 
@@ -373,21 +387,15 @@ def _news(stretch: Stretch, slope: float) -> Iterator[tuple[float, float]]:
         before = ahead
 
 
-def _least_stop(
-    rise: float, at: float, clock: Sequence[tuple[float, float]], jitter: float
-) -> float:
+def _least_stop(rise: float, at: float, clock: Sequence[tuple[float, float]]) -> float:
     """How high a rise has to be at a moment, by what the publisher's clock did beside its samples.
 
-    A clock that went on while the samples stopped proves a small one; one that did not, that the
-    packets took another way. What the publisher reported while they stopped tells nothing yet, and
-    may come later, so two reports are looked at.
+    A clock that went on while the samples stopped proves a small one. What the publisher reported
+    while they stopped tells nothing yet, and may come later, so two reports are looked at.
     """
     n = bisect_right(clock, at, key=lambda report: report[0])
     before, after = clock[max(0, n - 2) : n], clock[n : n + 2]
-    unproven = min(STOP, MARGIN + JITTERS * jitter)
     if not before or not after:
-        return unproven
+        return STOP
     shown = max(ahead for _, ahead in after) - min(ahead for _, ahead in before)
-    if shown >= rise * 2 / 3:
-        return MARGIN
-    return unproven if shown >= rise / 3 or len(after) < 2 else STOP
+    return MARGIN if shown >= rise * 2 / 3 else STOP
