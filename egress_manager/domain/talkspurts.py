@@ -25,10 +25,9 @@ from egress_manager.domain.captures import TICKS, PageKept, Stretch
 from egress_manager.domain.drift import USUAL_DRIFT, Point
 
 #: LiveKit's server ends a track with frames of silence of its own, and these come some 20 ms sooner
-#: than their timestamps say. Their size in octets: three that matter, and zeros.
+#: than their timestamps say. Their size in octets: three that matter, and zeros. They are kept in
+#: pages of at most this many packets: their timestamps leave small gaps.
 LIVEKIT_SILENCE: Final = 80
-
-#: They are kept in pages of at most this many packets: their timestamps leave small gaps.
 LIVEKIT_SILENCE_PACKETS: Final = 2
 
 #: Delays that differ by less are the same. Seconds.
