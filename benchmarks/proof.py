@@ -37,7 +37,7 @@ COST_METHOD = (
     "Python, for the program ffmpeg need not be there; start-up left out."
 )
 
-#: So many calls of each kind: 320 in all.
+#: Calls of each kind; 320 in all.
 SEEDS, QUICK_SEEDS = 8, 1
 MINUTES, QUICK_MINUTES = 3.0, 1.0
 FORMATS: Final = ("mp4", "ogg")

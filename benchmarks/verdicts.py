@@ -45,7 +45,7 @@ BEFORE, BETWEEN, AFTER = 7.0, 2.0, 9.0
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """So many calls of one kind. `parts(calls, seed)` says who plays in them.
+    """`calls` calls of one kind. `parts(calls, seed)` says who takes part in them.
 
     `beside` is done while they are played; `each` recordings are made of each call.
     """
