@@ -1,7 +1,8 @@
 """Which packets of a capture a track's file plays, and when: read from the bytes of both."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -11,6 +12,7 @@ from egress_manager.audio.source import CaptureFiles, SoundPage
 from egress_manager.domain.captures import TICKS, PageKept, Stretch
 from egress_manager.domain.evidence import Claim, Playout
 from egress_manager.domain.playout import PlayedPage, Utterance, playout, utterances
+from egress_manager.domain.talkspurts import is_of_livekit
 
 #: Shorter packets carry silence: they are alike. Bytes.
 SHORTEST: Final = 6
@@ -21,8 +23,28 @@ EDGE_SEC: Final = 0.3
 #: Stretches that overlap by more than this hold the same packets. Seconds.
 OVERLAP_SEC: Final = 0.02
 
-#: When the packets of a file are played, by their bytes (moments); None for bytes that come twice.
+#: When the packets of a file are played, by their bytes (moments); None for bytes that come again.
 Moments = Mapping[bytes, float | None]
+
+
+class Repeats:
+    """Packets of a track that were sent more than once, by the hash of their bytes.
+
+    Somebody who says the same again after a pause may make the same bytes. Where one of two is
+    played can't be told. An hour of packets takes some 10 MB.
+    """
+
+    def __init__(self) -> None:
+        self._once: set[int] = set()
+        self._again: set[int] = set()
+
+    def note(self, packets: Iterable[bytes]) -> None:
+        """These were sent, each once more."""
+        for each in map(hash, packets):
+            (self._again if each in self._once else self._once).add(each)
+
+    def __contains__(self, packet: bytes) -> bool:
+        return hash(packet) in self._again
 
 
 class Sample(NamedTuple):
@@ -48,18 +70,18 @@ def playouts(
         ]
         if not track.path or not stretches or _overlap([stretch for _, stretch in stretches]):
             continue
-        samples = [_samples(capture, stretch) for capture, stretch in stretches]
+        repeats = Repeats()
+        samples = [_samples(capture, stretch, repeats) for capture, stretch in stretches]
         yield
         try:
             data = (directory / track.path).read_bytes()
         except OSError:  # that it is not there is found by who listens to it
             continue
-        played = _moments(data, claim.begins_at, samples)
+        played = _moments(data, claim.begins_at, samples, repeats)
         yield
         found: list[Utterance] = []
         for sampled in samples:
-            pages = [_page(one, played, claim.begins_at, claim.ends_at) for one in sampled]
-            found += utterances(pages)
+            found += utterances(_pages(sampled, played, claim.begins_at, claim.ends_at))
         made.append(playout(track.track_sid, found, claim.begins_at))
     return tuple(made)
 
@@ -70,14 +92,20 @@ def _overlap(stretches: Sequence[Stretch]) -> bool:
     return any(until > since + OVERLAP_SEC for (_, until), (since, _) in pairwise(spans))
 
 
-def _samples(capture: CaptureFiles, stretch: Stretch) -> list[Sample]:
-    """The pages of a stretch, in order."""
+def _samples(capture: CaptureFiles, stretch: Stretch, repeats: Repeats) -> list[Sample]:
+    """The pages of a stretch, in order; all their packets are noted."""
     kept = {page.until: page for page in stretch.pages}
     file = capture.file_of(stretch)
     found: list[Sample] = []
     while pages := file.read():
-        found += [Sample(kept[p.end], _chosen(p)) for p in pages if p.end in kept]
+        found += [_sample(kept[page.end], page) for page in pages if page.end in kept]
+        repeats.note(packet for page in pages for packet in page.packets)
     return found
+
+
+def _sample(kept: PageKept, page: SoundPage) -> Sample:
+    """LiveKit's own silence is nothing to look for."""
+    return Sample(kept, [] if is_of_livekit(kept) else _chosen(page))
 
 
 def _chosen(page: SoundPage) -> list[tuple[int, bytes]]:
@@ -91,7 +119,9 @@ def _chosen(page: SoundPage) -> list[tuple[int, bytes]]:
     return [carrying[place] for place in places]
 
 
-def _moments(data: bytes, begins_at: float, samples: Sequence[Sequence[Sample]]) -> Moments:
+def _moments(
+    data: bytes, begins_at: float, samples: Sequence[Sequence[Sample]], repeats: Repeats
+) -> Moments:
     """When the chosen packets are played that are in a track's file."""
     wanted = {packet for each in samples for one in each for _, packet in one.packets}
     played: dict[bytes, float | None] = {}
@@ -105,7 +135,7 @@ def _moments(data: bytes, begins_at: float, samples: Sequence[Sequence[Sample]])
         for packet in page.packets:
             if packet in wanted:
                 at = begins_at + (position - skipped + LOOKAHEAD) / TICKS
-                played[packet] = None if packet in played else at
+                played[packet] = None if packet in played or packet in repeats else at
             position += opus.duration(packet)
     return played
 
@@ -115,25 +145,43 @@ def _pre_skip(head: bytes) -> int:
     return int.from_bytes(head[10:12], "little") if head.startswith(b"OpusHead") else 0
 
 
-def _page(sample: Sample, played: Moments, begins_at: float, ends_at: float) -> PlayedPage:
-    page = sample.page
-    starts_at = page.came or page.arrived
-    would_end_at = page.arrived + (page.until - page.granule) / TICKS
-    is_inside = begins_at + EDGE_SEC < starts_at and would_end_at < ends_at - EDGE_SEC
-    packets = [packet for _, packet in sample.packets] if is_inside else []
-    zero_at = next(
-        (at - granule / TICKS for granule, one in sample.packets if (at := played.get(one))), None
-    )
-    return PlayedPage(
-        starts_at=starts_at,
-        ends_at=would_end_at,
-        lasts=(page.until - page.begins) / TICKS,
-        jitter=max(0.0, page.jitter),
-        first_sec=_after(zero_at, page.first, page.came) if page.first >= 0 else None,
-        least_sec=_after(zero_at, page.granule, page.arrived),
-        packets=len(packets),
-        missing=sum(packet not in played for packet in packets),
-    )
+def _pages(
+    samples: Sequence[Sample], played: Moments, begins_at: float, ends_at: float
+) -> Iterator[PlayedPage]:
+    """Each page, beside where it is played, or would be if the call went on.
+
+    `zero_at` is when granule 0 would be played; a page of which nothing is found goes on from the
+    one before it, if there is no gap between them.
+    """
+    zero_at, until = None, -1
+    for sample in samples:
+        page, known = sample.page, _zero_at(sample, played)
+        goes_on, until = page.begins == until, page.until
+        if known is not None or not goes_on:
+            zero_at = known
+        would_end_at = page.arrived + (page.until - page.granule) / TICKS
+        over_sec = -inf if zero_at is None else zero_at + page.until / TICKS - ends_at
+        starts_at = page.came or page.arrived
+        is_inside = begins_at + EDGE_SEC < starts_at and would_end_at < ends_at - EDGE_SEC
+        packets = sample.packets if is_inside and over_sec < -EDGE_SEC else ()
+        yield PlayedPage(
+            starts_at=starts_at,
+            ends_at=would_end_at,
+            lasts=(page.until - page.begins) / TICKS,
+            jitter=max(0.0, page.jitter),
+            first_sec=_after(known, page.first, page.came) if page.first >= 0 else None,
+            least_sec=_after(known, page.granule, page.arrived),
+            packets=len(packets),
+            missing=sum(packet not in played for _, packet in packets),
+            over_sec=max(0.0, over_sec) if is_inside and sample.packets else 0.0,
+            goes_on=goes_on,
+        )
+
+
+def _zero_at(sample: Sample, played: Moments) -> float | None:
+    """When granule 0 would be played, by the first packet of a page that is found."""
+    moments = ((granule, played.get(packet)) for granule, packet in sample.packets)
+    return next((at - granule / TICKS for granule, at in moments if at is not None), None)
 
 
 def _after(zero_at: float | None, granule: int, came: float) -> float | None:

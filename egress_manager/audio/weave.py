@@ -1,6 +1,8 @@
 """One track's packets in the order of time, each moment once, however many stretches hold it.
 
-Packets of a single stretch are all taken: a publisher whose timestamps are odd sent each once.
+Packets of a single stretch are all taken: a publisher whose timestamps are odd sent each once. So
+are those of stretches of one stream that follow one another: the next is not heard before the end
+of the one before.
 
 Two captures may have kept the same track, and so may two connections of one capture that overlap
 while one takes over from the other. The stretch that began earlier wins; a later one fills in
@@ -18,8 +20,8 @@ from egress_manager.audio import opus
 from egress_manager.audio.source import CaptureFiles, SoundPage
 from egress_manager.domain.captures import TICKS, Stretch
 from egress_manager.domain.holes import Covered
-from egress_manager.domain.talkspurts import LONG_STOP
-from egress_manager.domain.timeline import place
+from egress_manager.domain.talkspurts import LONG_STOP, is_of_livekit
+from egress_manager.domain.timeline import Placement, place
 
 #: Stretches may overlap by so much without a packet being cut: no placement is exact. Seconds.
 TOLERANCE: Final = 0.005
@@ -59,15 +61,22 @@ class Piece:
 
 
 class Strand:
-    """One stretch of the track that is being read, and where it belongs by now."""
+    """One stretch of the track that is being read, and where it belongs by now.
 
-    def __init__(self, capture: CaptureFiles, stretch: Stretch, now: float) -> None:
+    `before` is the one before it of the same stream, if there is one.
+    """
+
+    def __init__(
+        self, capture: CaptureFiles, stretch: Stretch, now: float, before: "Strand | None" = None
+    ) -> None:
         self.stretch = stretch
-        self.placement = place(stretch, now)
+        self._before = before
+        self.placement = self._place(now)
         self._placed_at, self._placed_until = now, stretch.until
         self._file = capture.file_of(stretch)
         self._pages: deque[SoundPage] = deque()
         self._lost_before: dict[int, int] = {}
+        self._silence: set[int] = set()
         self._journaled = 0
         self._story = capture.story
 
@@ -79,9 +88,18 @@ class Strand:
         has_grown = grown > 0 and (grown >= enough or self._is_off())
         if not (is_last or has_grown or self.placement.open_from < inf):
             return False
-        self.placement = place(self.stretch, now)
+        self.placement = self._place(now)
         self._placed_at, self._placed_until = now, self.stretch.until
         return True
+
+    def _place(self, now: float) -> Placement:
+        return place(self.stretch, now, self._before.sounds_until if self._before else -inf)
+
+    @property
+    def sounds_until(self) -> float:
+        """When the last of what its publisher sent has been heard."""
+        pages = (p.until for p in reversed(self.stretch.pages) if not is_of_livekit(p))
+        return self.placement.at(next(pages, 0))
 
     def _is_off(self) -> bool:
         """Whether what came last is elsewhere: the counter may have stood still, or leapt."""
@@ -96,10 +114,16 @@ class Strand:
         """Take in what the journal says of pages that are new."""
         for page in self.stretch.pages[self._journaled :]:
             self._lost_before[page.until] = page.lost
+            if page.is_silent and is_of_livekit(page):
+                self._silence.add(page.until)
         self._journaled = len(self.stretch.pages)
 
     def take(self, until: float) -> Iterator[SoundPage]:
-        """The pages that end before a moment, once each, as far as their place is known."""
+        """The pages that end before a moment, once each, as far as their place is known.
+
+        LiveKit's own silence is nobody's sound. Its timestamps go on where those of the publisher
+        ended, and what a publisher that had sent ahead of time says next is not to wait for it.
+        """
         known = self._known_until()
         while True:
             if not self._pages:
@@ -108,7 +132,9 @@ class Strand:
                 return
             if self.ends_at(self._pages[0].end) > until:
                 return
-            yield self._pages.popleft()
+            page = self._pages.popleft()
+            if page.end not in self._silence:
+                yield page
 
     def _known_until(self) -> float:
         """The granule up to which the places of its pages are known.
@@ -151,10 +177,22 @@ class Weave:
                 key = (n, stretch.began.stretch)
                 if key not in self._known:
                     self._known.add(key)
-                    self.strands.append(Strand(capture, stretch, now))
+                    self.strands.append(Strand(capture, stretch, now, self._before(stretch)))
         self.strands.sort(key=lambda strand: strand.stretch.began.at)
         for strand in self.strands:
             strand.read()
+
+    def _before(self, stretch: Stretch) -> Strand | None:
+        """The last stretch of the same stream that had ended when this one began."""
+        began = stretch.began
+        earlier = [
+            strand
+            for strand in self.strands
+            if strand.stretch.began.ssrc == began.ssrc
+            and strand.stretch.pages
+            and strand.stretch.pages[-1].arrived <= began.at
+        ]
+        return max(earlier, key=lambda strand: strand.stretch.began.at, default=None)
 
     def take(self, until: float) -> Iterator[Piece]:
         """The pieces that end before a moment, as far as they can be known now, once each.

@@ -210,6 +210,7 @@ class Playout:
 
     `misplaced_sec`: at `at_sec` a word is played so much before its first packet came (negative),
     or after it. Of `packets` that were looked for in the file `missing` are not there.
+    `unheard_sec` of sound had come ahead of time when the call ended, and nobody could hear it.
     """
 
     track_sid: str
@@ -217,6 +218,7 @@ class Playout:
     misplaced_sec: float = 0.0
     packets: int = 0
     missing: int = 0
+    unheard_sec: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "not_sent": Kind(Weight.NOTES, "no sound came", "s"),
     "said_nothing": Kind(Weight.NOTES, "nobody is heard speaking"),
     "clipped_at_source": Kind(Weight.NOTES, "it was cut off at its loudest before it came", "s"),
+    "never_heard": Kind(Weight.NOTES, "sent ahead of time, and the call ended before it", "s"),
     "not_compared": Kind(Weight.NOTES, "there are no tracks to hold the mix against"),
 }
 

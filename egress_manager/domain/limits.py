@@ -91,6 +91,10 @@ OCTETS: Final = 4000
 UNPLAYED: Final = 5
 UNPLAYED_SHARE: Final = 0.03
 
+#: Who hangs up does not hear the last packets, which are on their way. More of them were sent ahead
+#: of time. Seconds.
+UNHEARD_SEC: Final = 0.3
+
 #: Holes by their causes (`holes.CAUSES`): these are ours, all others are what the call was.
 OUR_CAUSES: Final = frozenset(
     {"recorder down", "connection", "disk", "not_recorded", "piece_unreadable"}

@@ -7,7 +7,7 @@ Nobody could have heard a word before its first packet came, or waited long for 
 Pure. Times are seconds.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from statistics import median, median_high
@@ -41,7 +41,9 @@ class PlayedPage(NamedTuple):
     have ended had none been late. `first_sec` is how long after it came the packet that came first
     is played, `least_sec` the same of the least-delayed one (None: nothing of the page was found).
     `lasts` is how much sound it has, `jitter` how much its delays differ. Of its packets that carry
-    sound `packets` were looked for in the file, and `missing` are not there.
+    sound `packets` were looked for in the file, and `missing` are not there. `over_sec` is by how
+    much it would be played after the call's end: its publisher had sent it ahead of time.
+    `goes_on`: its timestamps go on from the page before.
     """
 
     starts_at: float
@@ -52,6 +54,8 @@ class PlayedPage(NamedTuple):
     least_sec: float | None
     packets: int
     missing: int
+    over_sec: float = 0.0
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +109,20 @@ class Utterance:
         return EARLY_SEC + JITTERS * median(page.jitter for page in self.pages)
 
     @property
+    def is_new(self) -> bool:
+        """Whether a publisher who sends as it is spoken began it after a pause."""
+        return not (self.pages[0].goes_on or self.came_at_once)
+
+    @property
     def came_at_once(self) -> bool:
         """Whether it came faster than it was spoken, to its end."""
         took = max(page.ends_at for page in self.pages) - self.starts_at
         return took < AT_ONCE * sum(page.lasts for page in self.pages)
 
 
-def utterances(pages: Sequence[PlayedPage]) -> Iterator[Utterance]:
+def utterances(every: Iterable[PlayedPage]) -> Iterator[Utterance]:
     """The pages of one stretch, cut at every pause."""
+    pages = list(every)
     start, ends_at = 0, -inf
     for n, page in enumerate(pages):
         if page.starts_at - ends_at > PAUSE_SEC and n > start:
@@ -126,11 +136,12 @@ def utterances(pages: Sequence[PlayedPage]) -> Iterator[Utterance]:
 def playout(track_sid: str, found: Sequence[Utterance], begins_at: float) -> Playout:
     """What is to be said of a track: the utterance that is farthest from its place.
 
-    If most utterances are played before their first packets came, that is no network's doing.
+    If most utterances are played before their first packets came, that is no network's doing. What
+    goes on after a pause without a gap in the timestamps is left out: somebody held it up.
     """
     wrong = max(found, key=lambda one: abs(one.wrong_sec), default=None)
     misplaced = wrong.wrong_sec if wrong else 0.0
-    usual = [one for one in found if not one.came_at_once and one.first_sec is not None]
+    usual = [one for one in found if one.is_new and one.first_sec is not None]
     if not misplaced and usual:
         middle = median_high(one.first_sec for one in usual if one.first_sec is not None)
         if middle < -median(one.patience_sec for one in usual):
@@ -142,4 +153,5 @@ def playout(track_sid: str, found: Sequence[Utterance], begins_at: float) -> Pla
         misplaced_sec=round(misplaced, 3),
         packets=sum(page.packets for page in pages),
         missing=sum(page.missing for page in pages),
+        unheard_sec=round(max((page.over_sec for page in pages), default=0.0), 3),
     )

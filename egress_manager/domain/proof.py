@@ -38,6 +38,7 @@ from egress_manager.domain.limits import (
     SILENT,
     STRANGE,
     TOO_LITTLE,
+    UNHEARD_SEC,
     UNPLAYED,
     UNPLAYED_SHARE,
     Limits,
@@ -356,6 +357,9 @@ def _of_a_playout(played: Playout, side: str) -> Iterator[Finding]:
     if played.missing > max(UNPLAYED, UNPLAYED_SHARE * played.packets):
         share = round(100 * played.missing / played.packets)
         yield Finding("not_played", side, played.track_sid, amount=share)
+    if played.unheard_sec >= UNHEARD_SEC:
+        unheard = round(played.unheard_sec, 2)
+        yield Finding("never_heard", side, played.track_sid, amount=unheard)
 
 
 def _strangers(evidence: Evidence) -> list[str]:

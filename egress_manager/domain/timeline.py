@@ -51,15 +51,17 @@ class Step(NamedTuple):
     later: float
 
 
-def place(stretch: Stretch, now: float = inf) -> Placement:
+def place(stretch: Stretch, now: float = inf, not_before: float = -inf) -> Placement:
     """Where a stretch belongs, by what is known of it by now; else, nothing more comes.
+
+    Until the moment `not_before` sound is heard that its publisher had sent before.
 
     Every moment of it is right to some milliseconds, as long as there was ever a time at which
     packets were not delayed, and the publisher's clock runs evenly.
     """
     began = stretch.began.at
     if not stretch.pages:
-        return Placement(began)
+        return Placement(max(began, not_before))
     raw = talkspurts.arrivals(stretch)
     large = drift.large([Point(page.x, page.least) for page in raw])
     pages = talkspurts.arrivals(stretch, large) if large else raw
@@ -69,12 +71,13 @@ def place(stretch: Stretch, now: float = inf) -> Placement:
     slope, basis = _pace(groups, rises, stretch.reports, large)
     heights = [drift.height(_points(group), slope) for group in groups]
     open_from = inf if stretch.ended else _open_from(groups, rises, now - began)
-    steps = [step for step in _steps(groups, heights, large + slope) if step.granule < open_from]
+    origin_at = began + heights[0]
+    steps = _steps(groups, heights, large + slope, not_before - origin_at)
     return Placement(
-        began + heights[0],
+        origin_at,
         (large + slope) * 1e6,
         "arrivals" if large and basis == "nominal" else basis,
-        tuple(steps),
+        tuple(step for step in steps if step.granule < open_from),
         open_from,
     )
 
@@ -113,14 +116,18 @@ def _pace(
 
 
 def _steps(
-    groups: Sequence[Sequence[Talkspurt]], heights: Sequence[float], slope: float
+    groups: Sequence[Sequence[Talkspurt]],
+    heights: Sequence[float],
+    slope: float,
+    sounds_until: float,
 ) -> list[Step]:
     """From which talkspurts on everything is later or earlier than the first group.
 
-    However early its packets came, none is heard before the sound that was sent before it ends.
+    However early its packets came, none is heard before the sound that was sent before it ends;
+    before the first one that is at `sounds_until`, in seconds since the origin.
     """
     steps: list[Step] = []
-    later, sounds_until = 0.0, -inf
+    later = 0.0
     for group, height in zip(groups, heights, strict=True):
         for spurt in group:
             begins, ends = (g / TICKS * (1 + slope) for g in (spurt.begins, spurt.ends))

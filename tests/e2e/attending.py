@@ -248,7 +248,15 @@ async def studio(
             yield made
         finally:
             await made.stopped()
-            await until(lambda: not left_running())
+            await _nothing_runs()
+
+
+async def _nothing_runs() -> None:
+    """Wait until every task of ours has ended. Raises `AssertionError` with those that don't."""
+    try:
+        await until(lambda: not left_running())
+    except TimeoutError as error:
+        raise AssertionError(f"left running: {left_running()}") from error
 
 
 @asynccontextmanager

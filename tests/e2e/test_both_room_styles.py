@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from egress_manager.domain.captures import JOURNAL
 from lab import sounds
 from lab.phones import Agent, Phone
 from lab.servers import API_KEY, API_SECRET, Mongod
@@ -59,12 +60,12 @@ async def _call_everywhere(home: House) -> None:
         for number, room in (("+15550500", FIXED), ("+15550501", OWN), ("+15550502", "desk")):
             agent = Agent(home.livekit, room, identity=f"agent-{room}")
             await stack.enter_async_context(agent)
-            says = SAYS.get(number, sounds.silence(1))
-            phones.append(Phone(home.livekit, room, number=number, says=says))
+            phones.append(Phone(home.livekit, room, number=number))
             await stack.enter_async_context(phones[-1])
+            await phones[-1].answered()
+        await home.hears(*(phone for phone in phones if phone.number in SAYS))
         for phone in phones:
-            await phone.said()
-        for phone in phones:
+            await phone.say(SAYS.get(phone.number, sounds.silence(1)))
             await phone.hang_up()
 
 
@@ -82,6 +83,9 @@ async def test_a_call_in_a_fixed_room_has_no_track_of_the_caller_before(
             await first.say(SAYS["+15550500"])
             await first.hang_up()
         await home.finished(first)
+        async with asyncio.timeout(60):
+            while not _has_any_ended(tmp_path):
+                await asyncio.sleep(0.05)
         async with Phone(home.livekit, FIXED, number="+15550501") as second:
             await second.answered()
             await home.capturing(second)
@@ -97,6 +101,12 @@ async def test_a_call_in_a_fixed_room_has_no_track_of_the_caller_before(
         {track["participant_identity"] for track in call["tracks"]} for call in calls
     ] == expected
     assert {track["participant_identity"] for track in recording["tracks"]} == expected[1]
+
+
+def _has_any_ended(recordings: Path) -> bool:
+    """Whether a capture has ended: until then the next caller would be in it."""
+    journals = recordings.glob(f".captures/*/{JOURNAL}")
+    return any('"is":"ended"' in journal.read_text() for journal in journals)
 
 
 def _is_any_settled(recordings: Path) -> bool:
@@ -130,16 +140,17 @@ async def test_recordings_are_moved_while_the_service_records(
     async with house(mongod_server, mongo_database, tmp_path, settings=settings) as home:
         async with (
             Agent(home.livekit, FIXED, identity="agent"),
-            Phone(home.livekit, FIXED, number="+15550500", says=SAYS["+15550500"]) as first,
-            Phone(home.livekit, FIXED, number="+15550501", says=SAYS["+15550501"]) as second,
+            Phone(home.livekit, FIXED, number="+15550500") as first,
+            Phone(home.livekit, FIXED, number="+15550501") as second,
         ):
-            await first.said()
+            await home.hears(first, second)
+            await first.say(SAYS["+15550500"])
             await first.hang_up()
             before = await home.finished(first)
             told = await _migrated(by_hand, home, "files")
             moved = await home.finished(first)
             audio = await home.manager.ask(f"/recordings/{moved['id']}/audio")
-            await second.said()
+            await second.say(SAYS["+15550501"])
             await second.hang_up()
         later = await home.finished(second)
         await _migrated(by_hand, home, "undo")

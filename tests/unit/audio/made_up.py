@@ -71,7 +71,7 @@ class Line:
     the recorder before the call, to which it listened all the time. `skipped`: behind every pause
     come so many packets that have no place, as the server adds them to a mute. `stereo`: its
     packets have two channels, except in the spans of `mono`; the second is `right`, or the same as
-    the first.
+    the first. `ssrc`: its stream's, the same as another line's; 0 for one of its own.
     """
 
     identity: str
@@ -98,6 +98,7 @@ class Line:
     encrypted: bool = False
     before: int = 0
     skipped: int = 0
+    ssrc: int = 0
 
     @property
     def track_sid(self) -> str:
@@ -300,7 +301,7 @@ def _stretch(line: Line, number: int, packets: list[Sent]) -> tuple[list[Entry],
             file,
             line.track_sid,
             line.participant_sid,
-            number,
+            line.ssrc or number,
             4711,
             line.before,
             line.before * SILENT,

@@ -27,6 +27,12 @@ def places(directory, length: float = LENGTH, marks=MARKS, **how) -> tuple[float
     return worst(mix, marks), worst(track, marks)
 
 
+def _without_pause(seconds: float, marks: list[float]) -> np.ndarray:
+    """Marks above a little noise."""
+    sound = made_up.with_chirps(seconds, marks)
+    return sound + np.random.default_rng(1).normal(0, 0.005, len(sound)).astype(sound.dtype)
+
+
 def worst(sound, marks) -> float:
     return max(abs(made_up.found(sound, mark, within=0.09) - mark) for mark in marks)
 
@@ -37,6 +43,20 @@ def worst(sound, marks) -> float:
 def test_a_publisher_that_sends_ahead_of_time(tmp_path, ahead, dtx, jitter):
     """Nobody could have heard a word before its first packet came."""
     assert max(places(tmp_path, ahead=ahead, dtx=dtx, jitter=jitter)) < PLACE
+
+
+def test_what_is_said_before_all_that_was_sent_ahead_of_time_has_been_heard(tmp_path):
+    """Its timestamps have leapt, so it is a stretch of its own; it is heard behind the other."""
+    first, second = [0.3 * n for n in range(1, 9)], [2.5, 2.8, 3.1]
+    lines = [
+        Line("caller", _without_pause(3.01, first), ahead=1.0, ssrc=7),
+        Line("caller", _without_pause(3.4, second), published=2.2, ssrc=7),
+    ]
+    made_up.capture(lines, ends_at=5.0).write(tmp_path / "cap_1")
+    made = finished(Render(tmp_path, plan(5.0)))
+    for filepath in (made.filepath, made.tracks[0].filepath):
+        sound = made_up.decoded(tmp_path / filepath)[0]
+        assert worst(sound, [*first, *(mark + 0.8 for mark in second)]) < PLACE
 
 
 @pytest.mark.parametrize("leap", [0.05, 0.1, 0.5, 1.9])

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from egress_manager.audio.listen import listen
@@ -67,3 +68,30 @@ def test_packets_that_are_in_no_file_are_found(tmp_path):
     claim = replace(call.claim, tracks=tuple(replace(t, holes=()) for t in call.claim.tracks))
 
     assert "not_played" in faults(replace(call, claim=claim))
+
+
+def test_where_one_of_two_same_packets_is_played_is_not_guessed(tmp_path):
+    """Somebody says the same word three times, and one of them is not in the file."""
+    word = made_up.babble(0.6, 1, 120)
+    sound = np.concatenate([np.concatenate([word, made_up.silence(1.4)]) for _ in range(3)])
+    call = _call(tmp_path / "lacks", made_up.Line("caller", sound, dtx=True, holes=[(1.9, 2.7)]))
+    whole = _call(tmp_path / "whole", made_up.Line("caller", sound, dtx=True))
+    shutil.rmtree(call.claim.captures[0])
+    shutil.copytree(whole.claim.captures[0], call.claim.captures[0])
+
+    assert "misplaced" not in faults(call)
+
+
+def test_what_was_sent_ahead_of_time_when_the_call_ended_was_never_heard(tmp_path):
+    """Somebody hangs up in the middle of what a voice bot says."""
+    line = made_up.Line("agent", made_up.babble(8.0, 1, 120), ahead=1.5, dtx=True)
+    call = calls.make(Scene("hung up", (line,), seconds=5.6), tmp_path)
+    found = judge(listen(call.claim))
+
+    (cut,) = (finding for finding in found.findings if finding.name == "never_heard")
+    assert cut.amount == pytest.approx(1.06, abs=0.05)
+    assert not found.faults
+
+
+def _call(directory: Path, caller: made_up.Line) -> Made:
+    return calls.make(Scene("said again", (caller,)), directory)

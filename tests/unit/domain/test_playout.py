@@ -63,6 +63,14 @@ def test_what_a_network_held_up_is_not_too_early():
     assert misplaced(held) == 0.0
 
 
+def test_what_a_starved_publisher_goes_on_with_is_no_new_utterance():
+    """Three times it stands still, and what it owes comes in a burst: the first of it late."""
+    held = said((-0.4, 0.0), (-0.4, 0.0), (-0.4, 0.0))
+
+    assert misplaced(held) == -0.4
+    assert misplaced([each._replace(goes_on=True) for each in held]) == 0.0
+
+
 def test_jitter_excuses_what_it_explains():
     """A network whose packets take up to a fifth of a second longer."""
     assert misplaced(said((-0.3, -0.3), jitter=0.2)) == 0.0

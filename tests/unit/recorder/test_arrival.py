@@ -37,6 +37,7 @@ def test_datagrams_that_waited_are_as_old_as_they_are(
     ours: socket.socket, theirs: socket.socket
 ) -> None:
     arrivals, sent = Arrivals(ours), []
+    _until_stamped(arrivals, ours, theirs)
     for word in (b"one", b"two", b"three"):
         before = now()
         theirs.send(word)
@@ -46,6 +47,19 @@ def test_datagrams_that_waited_are_as_old_as_they_are(
     for word, before, after in sent:
         assert ours.recv(100) == word
         assert before - CLOSE <= arrivals.last() <= after + CLOSE
+
+
+def _until_stamped(arrivals: Arrivals, ours: socket.socket, theirs: socket.socket) -> None:
+    """Linux begins to stamp datagrams some time after the first socket asked for it."""
+    for _ in range(100):
+        before = now()
+        theirs.send(b"probe")
+        while now() < before + LATER:
+            pass
+        ours.recv(100)
+        if arrivals.last() < before + LATER / 2:
+            return
+    raise TimeoutError("the kernel stamps no datagrams")
 
 
 @on_linux
