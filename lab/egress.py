@@ -22,6 +22,7 @@ from lab import programs
 from lab.ports import LOOPBACK, free_port
 from lab.processes import Server
 from lab.servers import LiveKit, Redis
+from lab.web import NO_TLS
 
 _SOURCES = programs.ROOT / "tests" / "egress_standin"
 #: A machine without Go gets one first, and all modules are compiled once.
@@ -111,7 +112,7 @@ class Egress(Server):
 
     async def answers(self) -> bool:
         try:
-            async with httpx2.AsyncClient(timeout=_ASK_TIMEOUT) as client:
+            async with httpx2.AsyncClient(verify=NO_TLS, timeout=_ASK_TIMEOUT) as client:
                 return (await client.get(self._url)).is_success
         except httpx2.TransportError:
             return False
@@ -123,7 +124,7 @@ class Egress(Server):
     async def _ask(self, method: str, path: str, command: Any = None) -> Any:
         if not self.is_stand_in:
             raise NoStandIn(f"{real_egress()} is on PATH, and no stand-in")
-        async with httpx2.AsyncClient(timeout=_ASK_TIMEOUT) as client:
+        async with httpx2.AsyncClient(verify=NO_TLS, timeout=_ASK_TIMEOUT) as client:
             answer = await client.request(method, self._url + path, json=command)
         if answer.is_client_error:
             raise ValueError(answer.text.strip())

@@ -21,6 +21,7 @@ from lab import discretion, programs
 from lab.ports import LOOPBACK, free_port
 from lab.processes import Server, ServerFailed
 from lab.servers import API_KEY, API_SECRET
+from lab.web import NO_TLS
 
 #: The Python that our processes run with: that of the tests, unless LAB_PYTHON names another.
 PYTHON = os.environ.get("LAB_PYTHON", sys.executable)
@@ -103,7 +104,9 @@ class Manager(Ours):
     async def ask(self, path: str, **params: str) -> httpx2.Response:
         """Ask its API, with the key."""
         headers = {"Authorization": f"Bearer {KEY}"}
-        async with httpx2.AsyncClient(base_url=self.url, timeout=_ASK_TIMEOUT) as client:
+        async with httpx2.AsyncClient(
+            base_url=self.url, verify=NO_TLS, timeout=_ASK_TIMEOUT
+        ) as client:
             return await client.get(path, params=params, headers=headers)
 
     async def ill(self, part: str, timeout: float = 30.0) -> str:
@@ -119,7 +122,9 @@ class Manager(Ours):
     async def tell(self, path: str, body: Facts | None = None, **headers: str) -> httpx2.Response:
         """Have its API do something, with the key."""
         with_key = {"Authorization": f"Bearer {KEY}"} | headers
-        async with httpx2.AsyncClient(base_url=self.url, timeout=_ASK_TIMEOUT) as client:
+        async with httpx2.AsyncClient(
+            base_url=self.url, verify=NO_TLS, timeout=_ASK_TIMEOUT
+        ) as client:
             return await client.post(path, json=body, headers=with_key)
 
     async def calls(self, **params: str) -> list[Facts]:

@@ -1,11 +1,17 @@
-"""A web server on loopback for as long as something else is open."""
+"""HTTP on loopback: a web server for as long as something else is open, and clients without TLS."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext
+from typing import Final
 
 from aiohttp import web
 
 from lab.ports import LOOPBACK
+
+#: For `verify` of every client: to load the certificates of the world takes 46 ms of CPU a client,
+#: and who waits for something asks every 50 ms.
+NO_TLS: Final = SSLContext(PROTOCOL_TLS_CLIENT)
 
 
 async def take_posts(

@@ -21,6 +21,7 @@ from egress_manager.api.bodies import BODY_AT_MOST
 from lab.events import signed, somebody_joins_now, webhooks_of_call
 from lab.manager import KEY, Manager
 from lab.servers import API_KEY, API_SECRET, LiveKit, Mongod
+from lab.web import NO_TLS
 from tests.integration.quietly import quietly
 
 BODIES: dict[str, Any] = json.loads(
@@ -107,7 +108,7 @@ def post(
 ) -> httpx2.Response:
     """Post it, signed or not."""
     given = headers | ({} if signature is None else {"Authorization": signature})
-    return httpx2.post(manager.webhook_url, content=body, headers=given, timeout=60)
+    return httpx2.post(manager.webhook_url, content=body, headers=given, timeout=60, verify=NO_TLS)
 
 
 def token(body: bytes, secret: str = API_SECRET, algorithm: str = "HS256", **claims: Any) -> str:
@@ -184,7 +185,11 @@ class TestSize:
         length = {} if is_chunked else {"Content-Length": str(100 * MIB)}
 
         answer = httpx2.post(
-            manager.url + path, content=(part for _ in range(100)), headers=length, timeout=60
+            manager.url + path,
+            content=(part for _ in range(100)),
+            headers=length,
+            timeout=60,
+            verify=NO_TLS,
         )
 
         assert answer.status_code == 413
@@ -247,7 +252,9 @@ class TestSignatures:
 
         assert post(manager, self.BODY, **headers).status_code == 401
         query = {"authorization": token(self.BODY), "Authorization": token(self.BODY)}
-        assert httpx2.post(manager.webhook_url, content=self.BODY, params=query).status_code == 401
+        url = manager.webhook_url
+        answer = httpx2.post(url, content=self.BODY, params=query, verify=NO_TLS)
+        assert answer.status_code == 401
 
     def test_a_request_that_is_sent_again_changes_nothing(self, manager: Manager) -> None:
         """Who overhears one may send it again for five minutes: it is the same event."""
@@ -304,6 +311,7 @@ class TestManner:
                 (b"Authorization", signature.encode()),
                 *((name.encode(), value.encode("latin-1")) for name, value in headers.items()),
             ],
+            verify=NO_TLS,
         )
 
         assert answer.status_code == 200
@@ -312,5 +320,7 @@ class TestManner:
 def manager_says(manager: Manager, path: str, **params: str) -> Json:
     """What its API says."""
     headers = {"Authorization": f"Bearer {KEY}"}
-    answer = httpx2.get(manager.url + path, params=params, headers=headers, timeout=60)
+    answer = httpx2.get(
+        manager.url + path, params=params, headers=headers, timeout=60, verify=NO_TLS
+    )
     return dict(answer.raise_for_status().json())
