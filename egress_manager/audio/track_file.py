@@ -28,7 +28,8 @@ PAGE: Final = TICKS
 OFF_IN_SILENCE: Final = 240
 OFF: Final = 480
 
-#: A track whose clock is far off is put right this often: packets.
+#: A track whose clock is far off is put right this often: packets. Of fewer than these none gives
+#: way that carries sound.
 FAR_OFF_SHARE: Final = 5
 
 #: A slice of work is so many pieces.
@@ -147,8 +148,9 @@ class TrackWriter:
         elif off > 0:
             pages.add(self._filling(off, piece.after_loss))
         pages.add(packets)
-        self._likeness = packets[-1]
-        self._stereo = opus.is_stereo(packets[-1])
+        if packets:
+            self._likeness = packets[-1]
+            self._stereo = opus.is_stereo(packets[-1])
 
     def _wanted(self, piece: Piece, granule: int) -> float:
         """The position in the file at which a granule of a piece belongs."""
@@ -197,13 +199,15 @@ class TrackWriter:
 def corrected(packets: list[bytes], off: int, *, stereo: bool) -> list[bytes]:
     """Packets that last longer by `off` ticks (shorter, where negative), if it is worth it.
 
-    The place is the quietest of them, and that is the smallest: encoders spend bits on sound.
+    The place is the quietest of them, and that is the smallest: encoders spend bits on sound. Of a
+    single one that is silent nothing may be left.
     """
     if abs(off) < OFF_IN_SILENCE:
         return packets
     place = min(range(len(packets)), key=lambda n: len(packets[n]))
     quiet = packets[place]
-    if abs(off) < OFF and not opus.is_silent(quiet):
+    has_to_wait = abs(off) < OFF or (off < 0 and len(packets) < FAR_OFF_SHARE)
+    if has_to_wait and not opus.is_silent(quiet):
         return packets
     if off > 0:
         instead = [*opus.silence(off, stereo=stereo), quiet]
