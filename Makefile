@@ -27,7 +27,7 @@ check: setup ## Check format, style, types and the direction of imports
 	.venv/bin/lint-imports
 
 test: setup ## Run all tests, against real servers on loopback; ARGS="-k …" for some
-	@scripts/setup egress s3
+	@scripts/setup egress s3 pythons
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-fast: setup ## Run the tests that need no server

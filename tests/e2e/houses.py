@@ -12,7 +12,7 @@ from livekit import api
 from lab import sounds
 from lab.egress import Egress
 from lab.livekit_sip import LiveKitSip, real_livekit_sip
-from lab.manager import Facts, Manager, Worker
+from lab.manager import PYTHON, Facts, Manager, Worker
 from lab.phones import Phone
 from lab.ports import LOOPBACK, free_port
 from lab.servers import LiveKit, Mongod, Redis
@@ -97,12 +97,14 @@ async def house(
     webhooks: bool = True,
     engine: str = "builtin",
     settings: Mapping[str, str] | None = None,
+    python: str = PYTHON,
     **livekit_options: Any,
 ) -> AsyncIterator[House]:
     """A house of one's own; its recordings stay when it is gone.
 
     `engine` is who records: `builtin`, or `egress`, LiveKit's own service beside the server; with
     `several` the built-in recorder and the jobs are processes of their own, beside the API.
+    `python` is what runs the manager.
     Where livekit-sip is on PATH it is beside the server too, and phones call through it.
     """
     port = free_port()
@@ -125,6 +127,7 @@ async def house(
             port=port,
             recordings=recordings,
             settings={**_settings(engine, redis), **(settings or {})},
+            python=python,
         )
         await stack.enter_async_context(manager)
         for role in ("recorder", "jobs") if engine == "several" else ():

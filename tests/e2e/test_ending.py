@@ -16,10 +16,11 @@ import pytest
 from egress_manager.adapters.mongo_client import close, connect, database
 from egress_manager.adapters.mongo_recordings import MongoRecordings
 from egress_manager.domain.recordings import Observation, Recording, State
-from lab import sounds
+from lab import programs, sounds
 from lab.manager import KEY, Manager
 from lab.phones import Agent, Phone
 from lab.ports import LOOPBACK
+from lab.programs import ProgramMissing
 from lab.servers import Mongod
 from tests.e2e.clusters import cluster
 from tests.e2e.houses import House, house
@@ -85,6 +86,33 @@ async def test_it_ends_in_the_middle_of_a_call_whatever_server_is_away(
         for server in (mongod, home.livekit):
             with contextlib.suppress(Exception):
                 server.resume()
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+async def test_it_ends_on_every_python(
+    version: str, mongo_database: str, tmp_path: Path, room_name: str
+) -> None:
+    """In the middle of a call, without MongoDB, and with half a request of somebody."""
+    try:
+        python = programs.python(version)
+    except ProgramMissing as missing:
+        pytest.skip(str(missing))
+    recordings = tmp_path / "recordings"
+    async with (
+        Mongod() as mongod,
+        house(mongod, mongo_database, recordings, python=str(python)) as home,
+        Agent(home.livekit, room_name, identity="agent"),
+        Phone(home.livekit, room_name, number="+15550702") as phone,
+    ):
+        await phone.answered()
+        await home.hears(phone)
+        await mongod.kill()
+        await home.manager.ill("mongodb")
+        async with client_of(home.manager, HALF_A_BODY):
+            await until_answered(home.manager)
+
+            assert await home.manager.ended(PATIENCE) == AS_ASKED
+        assert last_entries(home.manager) == ["ended"]
 
 
 async def until_noticed(manager: Manager, fail: Failure) -> None:
