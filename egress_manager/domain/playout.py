@@ -29,6 +29,9 @@ LATE_SEC: Final = 0.25
 #: A third of an utterance that is judged by itself has at least this many pages.
 FEWEST: Final = 4
 
+#: So many utterances show what a publisher does; one or two may just have been held up.
+SEVERAL: Final = 3
+
 #: Pages that came in less than this part of the time that they last were held up by the network, or
 #: sent ahead of time: how late they are tells nothing.
 AT_ONCE: Final = 0.5
@@ -136,13 +139,13 @@ def utterances(every: Iterable[PlayedPage]) -> Iterator[Utterance]:
 def playout(track_sid: str, found: Sequence[Utterance], begins_at: float) -> Playout:
     """What is to be said of a track: the utterance that is farthest from its place.
 
-    If most utterances are played before their first packets came, that is no network's doing. What
+    If most of several utterances are played before their first packets came, that is no network's doing. What
     goes on after a pause without a gap in the timestamps is left out: somebody held it up.
     """
     wrong = max(found, key=lambda one: abs(one.wrong_sec), default=None)
     misplaced = wrong.wrong_sec if wrong else 0.0
     usual = [one for one in found if one.is_new and one.first_sec is not None]
-    if not misplaced and usual:
+    if not misplaced and len(usual) >= SEVERAL:
         middle = median_high(one.first_sec for one in usual if one.first_sec is not None)
         if middle < -median(one.patience_sec for one in usual):
             misplaced, wrong = middle, usual[0]
