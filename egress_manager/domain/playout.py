@@ -139,8 +139,9 @@ def utterances(every: Iterable[PlayedPage]) -> Iterator[Utterance]:
 def playout(track_sid: str, found: Sequence[Utterance], begins_at: float) -> Playout:
     """What is to be said of a track: the utterance that is farthest from its place.
 
-    If most of several utterances are played before their first packets came, that is no network's doing. What
-    goes on after a pause without a gap in the timestamps is left out: somebody held it up.
+    If most of several utterances are played before their first packets came, that is no network's
+    doing. What goes on after a pause without a gap in the timestamps is left out: somebody held it
+    up.
     """
     wrong = max(found, key=lambda one: abs(one.wrong_sec), default=None)
     misplaced = wrong.wrong_sec if wrong else 0.0
