@@ -135,7 +135,7 @@ def _missing(
     if found is not None and found.score > threshold:
         return
     how = f"heard {found.score:.2f}" if found else f"no file: {recording['reason']}"
-    if _was_never_heard(said, recording):
+    if _was_never_heard(said, call.identity, recording):
         return
     if said.is_owed:
         yield f"{call.identity}: {said.name!r} was kept and is not in {recording['id']} ({how})"
@@ -163,16 +163,21 @@ def _is_explained(said: Said, recording: Facts, after: Aftermath) -> bool:
     )
 
 
-def _was_never_heard(said: Said, recording: Facts) -> bool:
+def _was_never_heard(said: Said, said_by: str, recording: Facts) -> bool:
     """Whether the call ended before it, and the recording says so.
 
     A phone on a busy machine stands still, and then sends faster than it speaks.
     """
-    unheard = [f["amount"] for f in recording["findings"] if f["name"] == "never_heard"]
+    own = {t["track_id"] for t in recording["tracks"] if t["participant_identity"] == said_by}
+    unheard = [
+        float(found["amount"])
+        for found in recording["findings"]
+        if found["name"] == "never_heard" and found["track_id"] in own
+    ]
     if not unheard or recording["started_at"] is None:
         return False
     ended = moment(recording["started_at"]) + float(recording["duration_sec"])
-    return said.ended > ended - max(map(float, unheard)) - NEAR
+    return said.ended > ended - max(unheard) - NEAR and said.began < ended + NEAR
 
 
 def _lacks_a_file(recording: Facts) -> bool:

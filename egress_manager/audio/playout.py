@@ -23,6 +23,12 @@ EDGE_SEC: Final = 0.3
 #: Stretches that overlap by more than this hold the same packets. Seconds.
 OVERLAP_SEC: Final = 0.02
 
+#: What begins so near to the end of what was played before it follows that. Seconds.
+SEAM_SEC: Final = 0.05
+
+#: Clocks of publishers are not further off than this part.
+FASTEST: Final = 0.02
+
 #: When the packets of a file are played, by their bytes (moments); None for bytes that come again.
 Moments = Mapping[bytes, float | None]
 
@@ -80,8 +86,8 @@ def playouts(
         played = _moments(data, claim.begins_at, samples, repeats)
         yield
         found: list[Utterance] = []
-        for sampled in samples:
-            found += utterances(_pages(sampled, played, claim.begins_at, claim.ends_at))
+        for pages in _pages(samples, played, claim.begins_at, claim.ends_at):
+            found += utterances(pages)
         made.append(playout(track.track_sid, found, claim.begins_at))
     return tuple(made)
 
@@ -146,36 +152,68 @@ def _pre_skip(head: bytes) -> int:
 
 
 def _pages(
-    samples: Sequence[Sample], played: Moments, begins_at: float, ends_at: float
-) -> Iterator[PlayedPage]:
-    """Each page, beside where it is played, or would be if the call went on.
+    stretches: Sequence[Sequence[Sample]], played: Moments, begins_at: float, ends_at: float
+) -> Iterator[list[PlayedPage]]:
+    """The pages of each stretch, beside where they are played, or would be if the call went on."""
+    heard_until = -inf
+    for samples in stretches:
+        pages: list[PlayedPage] = []
+        chain = Chain()
+        for sample in samples:
+            page = sample.page
+            known = _zero_at(sample, played)
+            goes_on = chain.take(page, known)
+            would_end_at = page.arrived + (page.until - page.granule) / TICKS
+            over_sec = chain.ends_at - ends_at
+            starts_at = page.came or page.arrived
+            is_inside = begins_at + EDGE_SEC < starts_at and would_end_at < ends_at - EDGE_SEC
+            packets = sample.packets if is_inside and over_sec < -EDGE_SEC else ()
+            waits = known is not None and known + page.begins / TICKS < heard_until + SEAM_SEC
+            pages.append(
+                PlayedPage(
+                    starts_at=starts_at,
+                    ends_at=would_end_at,
+                    lasts=(page.until - page.begins) / TICKS,
+                    jitter=max(0.0, page.jitter),
+                    first_sec=_after(known, page.first, page.came) if page.first >= 0 else None,
+                    least_sec=_after(known, page.granule, page.arrived),
+                    packets=len(packets),
+                    missing=sum(packet not in played for _, packet in packets),
+                    over_sec=max(0.0, over_sec) if is_inside and sample.packets else 0.0,
+                    goes_on=goes_on,
+                    waits=waits,
+                )
+            )
+            if known is not None:
+                heard_until = max(heard_until, known + page.until / TICKS)
+        yield pages
 
-    `zero_at` is when granule 0 would be played; a page of which nothing is found goes on from the
-    one before it, if there is no gap between them.
+
+class Chain:
+    """Pages without a gap between their timestamps: when the newest would be played to its end.
+
+    A page of which nothing is found goes on from those before it. No clock is off by more than
+    `FASTEST`: what moves more within a chain is a mistake of the file, and not followed.
     """
-    zero_at, until = None, -1
-    for sample in samples:
-        page, known = sample.page, _zero_at(sample, played)
-        goes_on, until = page.begins == until, page.until
-        if known is not None or not goes_on:
-            zero_at = known
-        would_end_at = page.arrived + (page.until - page.granule) / TICKS
-        over_sec = -inf if zero_at is None else zero_at + page.until / TICKS - ends_at
-        starts_at = page.came or page.arrived
-        is_inside = begins_at + EDGE_SEC < starts_at and would_end_at < ends_at - EDGE_SEC
-        packets = sample.packets if is_inside and over_sec < -EDGE_SEC else ()
-        yield PlayedPage(
-            starts_at=starts_at,
-            ends_at=would_end_at,
-            lasts=(page.until - page.begins) / TICKS,
-            jitter=max(0.0, page.jitter),
-            first_sec=_after(known, page.first, page.came) if page.first >= 0 else None,
-            least_sec=_after(known, page.granule, page.arrived),
-            packets=len(packets),
-            missing=sum(packet not in played for _, packet in packets),
-            over_sec=max(0.0, over_sec) if is_inside and sample.packets else 0.0,
-            goes_on=goes_on,
-        )
+
+    def __init__(self) -> None:
+        self.ends_at = -inf
+        self._until = -1
+        self._begins = 0
+        self._first: float | None = None
+        self._zero: float | None = None
+
+    def take(self, page: PageKept, zero_at: float | None) -> bool:
+        """The next page, and when granule 0 would be played by it; whether it goes on."""
+        goes_on, self._until = page.begins == self._until, page.until
+        if not goes_on or self._first is None:
+            self._begins, self._first, self._zero = page.begins, zero_at, zero_at
+        elif zero_at is not None:
+            lasts = (page.until - self._begins) / TICKS
+            if abs(zero_at - self._first) <= FASTEST * lasts + SEAM_SEC:
+                self._zero = zero_at
+        self.ends_at = -inf if self._zero is None else self._zero + page.until / TICKS
+        return goes_on
 
 
 def _zero_at(sample: Sample, played: Moments) -> float | None:

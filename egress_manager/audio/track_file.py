@@ -28,8 +28,8 @@ PAGE: Final = TICKS
 OFF_IN_SILENCE: Final = 240
 OFF: Final = 480
 
-#: A track whose clock is far off is put right this often: packets. Of fewer than these none gives
-#: way that carries sound.
+#: A track whose clock is far off is put right this often: packets. Of so many one that carries
+#: sound may give way.
 FAR_OFF_SHARE: Final = 5
 
 #: A slice of work is so many pieces.
@@ -107,6 +107,7 @@ class TrackWriter:
         self._stereo = False  # the packets before, and so what fills a hole behind them
         self._last: tuple[Strand, int] | None = None
         self._likeness = b""
+        self._whole = 0  # so many packets since the last one that gave way
 
     def write(self, pieces: Iterable[Piece]) -> Iterator[None]:
         """Write the whole file, in slices; however that ends, it is not open afterwards."""
@@ -144,13 +145,21 @@ class TrackWriter:
         # Timestamps that leap between packets that follow one another leave no hole either.
         is_near = self._last is not None and self._last[0] is piece.strand and not piece.after_loss
         if (goes_on or (is_near and off >= -JUMP)) and off <= JUMP:
-            packets = corrected(packets, off, stereo=self._stereo)
+            packets = self._corrected(packets, off)
         elif off > 0:
             pages.add(self._filling(off, piece.after_loss))
         pages.add(packets)
         if packets:
             self._likeness = packets[-1]
             self._stereo = opus.is_stereo(packets[-1])
+
+    def _corrected(self, packets: list[bytes], off: int) -> list[bytes]:
+        self._whole += len(packets)
+        is_spare = self._whole >= FAR_OFF_SHARE
+        nearer = corrected(packets, off, stereo=self._stereo, is_spare=is_spare)
+        if nearer is not packets:
+            self._whole = 0
+        return nearer
 
     def _wanted(self, piece: Piece, granule: int) -> float:
         """The position in the file at which a granule of a piece belongs."""
@@ -196,17 +205,19 @@ class TrackWriter:
         return opus.silence(ticks, stereo=self._stereo)
 
 
-def corrected(packets: list[bytes], off: int, *, stereo: bool) -> list[bytes]:
+def corrected(
+    packets: list[bytes], off: int, *, stereo: bool, is_spare: bool = True
+) -> list[bytes]:
     """Packets that last longer by `off` ticks (shorter, where negative), if it is worth it.
 
-    The place is the quietest of them, and that is the smallest: encoders spend bits on sound. Of a
-    single one that is silent nothing may be left.
+    The place is the quietest of them, and that is the smallest: encoders spend bits on sound. One
+    that carries sound gives way only if it `is_spare`. Of a single packet nothing may be left.
     """
     if abs(off) < OFF_IN_SILENCE:
         return packets
     place = min(range(len(packets)), key=lambda n: len(packets[n]))
     quiet = packets[place]
-    has_to_wait = abs(off) < OFF or (off < 0 and len(packets) < FAR_OFF_SHARE)
+    has_to_wait = abs(off) < OFF or (off < 0 and not is_spare)
     if has_to_wait and not opus.is_silent(quiet):
         return packets
     if off > 0:

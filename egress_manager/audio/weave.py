@@ -37,6 +37,9 @@ DEAD_AFTER: Final = 10.0
 GROWTH: Final = 0.1
 SHORTEST_GROWTH: Final = 4.0
 
+#: A stretch that ends so much later than its last packets came was sent ahead of time. Seconds.
+AHEAD: Final = 0.1
+
 #: It is also made anew when the last pages all come this much later, or earlier. Seconds.
 OFF: Final = 0.025
 LAST_PAGES: Final = 3
@@ -63,20 +66,21 @@ class Piece:
 class Strand:
     """One stretch of the track that is being read, and where it belongs by now.
 
-    `before` is the one before it of the same stream, if there is one.
+    `stream` are the stretches of the same stream, in the order of time.
     """
 
     def __init__(
-        self, capture: CaptureFiles, stretch: Stretch, now: float, before: "Strand | None" = None
+        self, capture: CaptureFiles, stretch: Stretch, now: float, stream: "Sequence[Strand]"
     ) -> None:
         self.stretch = stretch
-        self._before = before
+        self._stream = stream
         self.placement = self._place(now)
         self._placed_at, self._placed_until = now, stretch.until
         self._file = capture.file_of(stretch)
         self._pages: deque[SoundPage] = deque()
         self._lost_before: dict[int, int] = {}
         self._silence: set[int] = set()
+        self._lost_in_silence = 0
         self._journaled = 0
         self._story = capture.story
 
@@ -93,13 +97,26 @@ class Strand:
         return True
 
     def _place(self, now: float) -> Placement:
-        return place(self.stretch, now, self._before.sounds_until if self._before else -inf)
+        began_at = self.stretch.began.at
+        ended = (
+            strand
+            for strand in reversed(self._stream)
+            if strand is not self
+            and strand.stretch.pages
+            and strand.stretch.pages[-1].arrived <= began_at
+        )
+        before = next(ended, None)
+        return place(self.stretch, now, before.owes_until if before else -inf)
 
     @property
-    def sounds_until(self) -> float:
-        """When the last of what its publisher sent has been heard."""
-        pages = (p.until for p in reversed(self.stretch.pages) if not is_of_livekit(p))
-        return self.placement.at(next(pages, 0))
+    def owes_until(self) -> float:
+        """When the last of what its publisher sent ahead of time has been heard; else -inf."""
+        last = next((p for p in reversed(self.stretch.pages) if not is_of_livekit(p)), None)
+        if last is None:
+            return -inf
+        ends_at = self.placement.at(last.until)
+        lead = ends_at - last.arrived - (last.until - last.granule) / TICKS
+        return ends_at if lead > AHEAD else -inf
 
     def _is_off(self) -> bool:
         """Whether what came last is elsewhere: the counter may have stood still, or leapt."""
@@ -130,10 +147,14 @@ class Strand:
                 self._pages.extend(self._file.read())
             if not self._pages or self._pages[0].end > known:
                 return
-            if self.ends_at(self._pages[0].end) > until:
+            page = self._pages[0]
+            is_silence = page.end in self._silence
+            if not is_silence and self.ends_at(page.end) > until:
                 return
-            page = self._pages.popleft()
-            if page.end not in self._silence:
+            self._pages.popleft()
+            if is_silence:
+                self._lost_in_silence += self._lost_before.pop(page.end, 0)
+            else:
                 yield page
 
     def _known_until(self) -> float:
@@ -151,8 +172,9 @@ class Strand:
         return self.placement.at(granule - 1)
 
     def lost_before(self, page: SoundPage) -> int:
-        """How many packets are known to be lost just before that page."""
-        return self._lost_before.pop(page.end, 0)
+        """How many packets are known to be lost just before that page, which was just taken."""
+        lost, self._lost_in_silence = self._lost_in_silence, 0
+        return lost + self._lost_before.pop(page.end, 0)
 
     def may_cover(self, moment: float) -> bool:
         """Whether pages that end about that moment may still come of it."""
@@ -169,6 +191,7 @@ class Weave:
         self.strands: list[Strand] = []
         self.covered: list[Covered] = []
         self._known: set[tuple[int, int]] = set()
+        self._streams: dict[int, list[Strand]] = {}
 
     def look(self, captures: Sequence[CaptureFiles], now: float = inf) -> None:
         """Take in the stretches and pages that are new. `now` as in `place`."""
@@ -177,22 +200,12 @@ class Weave:
                 key = (n, stretch.began.stretch)
                 if key not in self._known:
                     self._known.add(key)
-                    self.strands.append(Strand(capture, stretch, now, self._before(stretch)))
+                    stream = self._streams.setdefault(stretch.began.ssrc, [])
+                    stream.append(Strand(capture, stretch, now, stream))
+                    self.strands.append(stream[-1])
         self.strands.sort(key=lambda strand: strand.stretch.began.at)
         for strand in self.strands:
             strand.read()
-
-    def _before(self, stretch: Stretch) -> Strand | None:
-        """The last stretch of the same stream that had ended when this one began."""
-        began = stretch.began
-        earlier = [
-            strand
-            for strand in self.strands
-            if strand.stretch.began.ssrc == began.ssrc
-            and strand.stretch.pages
-            and strand.stretch.pages[-1].arrived <= began.at
-        ]
-        return max(earlier, key=lambda strand: strand.stretch.began.at, default=None)
 
     def take(self, until: float) -> Iterator[Piece]:
         """The pieces that end before a moment, as far as they can be known now, once each.

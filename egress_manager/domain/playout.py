@@ -46,7 +46,8 @@ class PlayedPage(NamedTuple):
     `lasts` is how much sound it has, `jitter` how much its delays differ. Of its packets that carry
     sound `packets` were looked for in the file, and `missing` are not there. `over_sec` is by how
     much it would be played after the call's end: its publisher had sent it ahead of time.
-    `goes_on`: its timestamps go on from the page before.
+    `goes_on`: its timestamps go on from the page before. `waits`: it is played directly behind what
+    was sent before it.
     """
 
     starts_at: float
@@ -59,13 +60,15 @@ class PlayedPage(NamedTuple):
     missing: int
     over_sec: float = 0.0
     goes_on: bool = False
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """Pages that came without a pause between them."""
+    """Pages that came without a pause between them, `pause_sec` after those before."""
 
     pages: Sequence[PlayedPage]
+    pause_sec: float = inf
 
     @property
     def starts_at(self) -> float:
@@ -88,7 +91,7 @@ class Utterance:
         least = [page.least_sec for page in self.pages if page.least_sec is not None]
         if least and max(least) < -self.patience_sec and not self.came_at_once:
             return max(least)
-        if self.first_sec is not None and self.first_sec > LATE_SEC:
+        if self.first_sec is not None and self.first_sec > LATE_SEC and not self.pages[0].waits:
             return self.first_sec
         return self._drifts_sec
 
@@ -113,8 +116,12 @@ class Utterance:
 
     @property
     def is_new(self) -> bool:
-        """Whether a publisher who sends as it is spoken began it after a pause."""
-        return not (self.pages[0].goes_on or self.came_at_once)
+        """Whether a publisher who sends as it is spoken began it after a pause.
+
+        Who was held up goes on where it stopped: its first packet is as late as the pause is long.
+        """
+        was_held_up = self.pages[0].goes_on and -(self.first_sec or 0) > self.pause_sec - EARLY_SEC
+        return not (was_held_up or self.came_at_once)
 
     @property
     def came_at_once(self) -> bool:
@@ -126,22 +133,21 @@ class Utterance:
 def utterances(every: Iterable[PlayedPage]) -> Iterator[Utterance]:
     """The pages of one stretch, cut at every pause."""
     pages = list(every)
-    start, ends_at = 0, -inf
+    start, ends_at, pause = 0, -inf, inf
     for n, page in enumerate(pages):
         if page.starts_at - ends_at > PAUSE_SEC and n > start:
-            yield Utterance(pages[start:n])
-            start = n
+            yield Utterance(pages[start:n], pause)
+            start, pause = n, page.starts_at - ends_at
         ends_at = page.ends_at
     if pages:
-        yield Utterance(pages[start:])
+        yield Utterance(pages[start:], pause)
 
 
 def playout(track_sid: str, found: Sequence[Utterance], begins_at: float) -> Playout:
     """What is to be said of a track: the utterance that is farthest from its place.
 
     If most of several utterances are played before their first packets came, that is no network's
-    doing. What goes on after a pause without a gap in the timestamps is left out: somebody held it
-    up.
+    doing.
     """
     wrong = max(found, key=lambda one: abs(one.wrong_sec), default=None)
     misplaced = wrong.wrong_sec if wrong else 0.0

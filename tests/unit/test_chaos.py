@@ -112,12 +112,18 @@ def test_a_word_that_was_not_promised_may_be_missing_where_a_hole_says_so() -> N
 
 def test_a_last_word_that_came_too_fast_may_be_missing_if_the_recording_says_so() -> None:
     """The call ended before it could be heard; a word of the middle has no such excuse."""
-    cut = recording(findings=[{"name": "never_heard", "amount": 1.0}])
+    cut = recording(
+        findings=[{"name": "never_heard", "amount": 1.0, "track_id": "TR_1"}],
+        tracks=[{"track_id": "TR_1", "participant_identity": CALLER, "holes": []}],
+    )
     after = replace(well(), heard=[Heard("rec_1", "first", 0.2, 0.1)], recordings=[cut])
     assert any("was kept and is not in" in each for each in broken(after))
 
     after.calls[0].said = [Said("first", NOON + 8, NOON + 9.5, is_owed=True)]
     assert broken(after) == []
+    after.calls[0].left_at = NOON + 30
+    after.calls[0].said = [Said("first", NOON + 20, NOON + 21, is_owed=True)]
+    assert any("was kept and is not in" in each for each in broken(after))
 
 
 def test_nobody_can_tell_of_a_call_that_came_and_went_while_both_ways_were_closed() -> None:

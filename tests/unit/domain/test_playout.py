@@ -66,11 +66,23 @@ def test_what_a_network_held_up_is_not_too_early():
 
 
 def test_what_a_starved_publisher_goes_on_with_is_no_new_utterance():
-    """Three times it stands still, and what it owes comes in a burst: the first of it late."""
-    held = said((-0.4, 0.0), (-0.4, 0.0), (-0.4, 0.0))
+    """Three times it stands still for 2 s, and what it owes comes in a burst: the first 2 s late.
 
-    assert misplaced(held) == -0.4
-    assert misplaced([each._replace(goes_on=True) for each in held]) == 0.0
+    Who does not count in pauses goes on likewise, but its first packets are not as late as that.
+    """
+    owed = [each._replace(goes_on=True) for each in said((-2.0, 0.0), (-2.0, 0.0), (-2.0, 0.0))]
+    ahead = [each._replace(goes_on=True) for each in said((-0.4, 0.0), (-0.4, 0.0), (-0.4, 0.0))]
+
+    assert misplaced(owed) == 0.0
+    assert misplaced(ahead) == -0.4
+
+
+def test_what_has_to_wait_for_the_words_before_it_is_not_too_late():
+    """Those were sent ahead of time, and are still being heard."""
+    words = said((0.0, 0.0), (0.8, 0.8))
+
+    assert misplaced(words) == 0.8
+    assert misplaced([*words[:2], *(each._replace(waits=True) for each in words[2:])]) == 0.0
 
 
 def test_jitter_excuses_what_it_explains():
