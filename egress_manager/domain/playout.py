@@ -91,9 +91,20 @@ class Utterance:
         least = [page.least_sec for page in self.pages if page.least_sec is not None]
         if least and max(least) < -self.patience_sec and not self.came_at_once:
             return max(least)
-        if self.first_sec is not None and self.first_sec > LATE_SEC and not self.pages[0].waits:
-            return self.first_sec
-        return self._drifts_sec
+        return self._late_sec or self._drifts_sec
+
+    @property
+    def _late_sec(self) -> float:
+        """How long after it came a page is played that has nothing to wait for; else 0.
+
+        What follows a gap in the timestamps is left out: their clock may have leapt.
+        """
+        late = (
+            page.first_sec
+            for n, page in enumerate(self.pages)
+            if page.first_sec is not None and not page.waits and (n == 0 or page.goes_on)
+        )
+        return next((seconds for seconds in late if seconds > LATE_SEC), 0.0)
 
     @property
     def _drifts_sec(self) -> float:

@@ -56,6 +56,11 @@ REPORT_EVERY = 3.0
 PUBLISHERS_REPORT_EVERY = 5.0
 
 
+#: A frame of the silence that LiveKit's server adds, and the gap between two. Ticks.
+LIVEKIT_SILENCE = opus.silent_packet(FRAME).ljust(80, b"\0")
+GAP = 24
+
+
 @dataclass(frozen=True)
 class Line:
     """One participant's track, what it carries, and what its packets go through.
@@ -71,7 +76,8 @@ class Line:
     the recorder before the call, to which it listened all the time. `skipped`: behind every pause
     come so many packets that have no place, as the server adds them to a mute. `stereo`: its
     packets have two channels, except in the spans of `mono`; the second is `right`, or the same as
-    the first. `ssrc`: its stream's, the same as another line's; 0 for one of its own.
+    the first. `ssrc`: its stream's, the same as another line's; 0 for one of its own. `muted`:
+    spans in which the server sends its own silence instead, for the first second.
     """
 
     identity: str
@@ -99,6 +105,7 @@ class Line:
     before: int = 0
     skipped: int = 0
     ssrc: int = 0
+    muted: Sequence[tuple[float, float]] = ()
 
     @property
     def track_sid(self) -> str:
@@ -202,6 +209,14 @@ def arrivals(line: Line) -> Iterator[Sent]:
         in_hole = any(start <= at < end for start, end in line.holes)
         if payload is None or in_hole or chance.random() < line.loss:
             lost += payload is not None
+            continue
+        silence = next((at - since for since, until in line.muted if since <= at < until), None)
+        if silence is not None:
+            if silence < 1.0:
+                gaps = GAP * (1 + round(silence / FRAME * TICKS))
+                arrived = BEGINS_AT + line.published + at + delay
+                yield Sent(n * FRAME + gaps, at, arrived, LIVEKIT_SILENCE, lost)
+                lost = 0
             continue
         at = max(min(begun, at), at - line.ahead)
         newest = max(newest, BEGINS_AT + line.published + at + delay)

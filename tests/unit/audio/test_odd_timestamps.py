@@ -5,8 +5,9 @@ import pytest
 
 from egress_manager.audio import ogg, opus
 from egress_manager.audio.render import Render
+from egress_manager.domain.captures import TrackChanged
 from tests.unit.audio import made_up
-from tests.unit.audio.made_up import Line
+from tests.unit.audio.made_up import BEGINS_AT, Line
 from tests.unit.audio.test_render import finished, plan
 
 LENGTH = 24.0
@@ -25,6 +26,43 @@ def places(directory, length: float = LENGTH, marks=MARKS, **how) -> tuple[float
     mix = made_up.decoded(directory / made.filepath)[0]
     track = made_up.decoded(directory / made.tracks[0].filepath)[0]
     return worst(mix, marks), worst(track, marks)
+
+
+def test_a_line_that_takes_a_quicker_way_waits_for_nothing(tmp_path):
+    """Its first stretch came over a slow network, and nothing of it was sent ahead of time."""
+    marks = [3.0, 6.0, 9.0]
+    lines = [
+        Line("caller", _without_pause(2.0, [0.5]), delay=0.4, ssrc=7),
+        Line(
+            "caller",
+            _without_pause(10.0, marks),
+            published=2.0,
+            delay=0.401,
+            late=[(0.06, 10.0, -0.4)],
+            ssrc=7,
+        ),
+    ]
+    made_up.capture(lines, ends_at=10.0).write(tmp_path / "cap_1")
+    made = finished(Render(tmp_path, plan(10.0)))
+    for filepath in (made.filepath, made.tracks[0].filepath):
+        assert worst(made_up.decoded(tmp_path / filepath)[0], marks) < PLACE
+
+
+def test_what_is_lost_before_a_mute_is_lost(tmp_path):
+    """The server's silence behind it tells so, and is nobody's sound."""
+    line = Line(
+        "caller", _without_pause(10.0, [1.0]), holes=[(3.6, 4.0)], muted=[(4.0, 7.0)], reports=False
+    )
+    mute = [
+        TrackChanged(BEGINS_AT + at, line.track_sid, line.participant_sid, is_muted=is_muted)
+        for at, is_muted in ((4.0, True), (7.0, False))
+    ]
+    made_up.capture([line], ends_at=10.0, extra=mute).write(tmp_path / "cap_1")
+    (track,) = finished(Render(tmp_path, plan(10.0))).tracks
+
+    assert track.lost == 20
+    assert [hole.cause for hole in track.holes] == ["loss", "mute"]
+    assert track.holes[0].end_sec == pytest.approx(4.0, abs=0.05)
 
 
 def _without_pause(seconds: float, marks: list[float]) -> np.ndarray:

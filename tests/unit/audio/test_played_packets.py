@@ -93,5 +93,18 @@ def test_what_was_sent_ahead_of_time_when_the_call_ended_was_never_heard(tmp_pat
     assert not found.faults
 
 
+def test_what_a_mistake_moved_beyond_the_end_is_missed(tmp_path):
+    """The journal knows of nothing that was sent ahead of time; the files are late from 12 s on."""
+    sound = made_up.babble(24.0, 1, 120)
+    sound += np.random.default_rng(1).normal(0, 0.003, len(sound)).astype(sound.dtype)
+    moved = _call(tmp_path / "moved", made_up.Line("caller", sound, late=[(12.0, 24.0, 3.0)]))
+    whole = _call(tmp_path / "whole", made_up.Line("caller", sound))
+    shutil.rmtree(moved.claim.captures[0])
+    shutil.copytree(whole.claim.captures[0], moved.claim.captures[0])
+
+    assert faults(moved) == {"misplaced", "not_played"}
+
+
 def _call(directory: Path, caller: made_up.Line) -> Made:
-    return calls.make(Scene("said again", (caller,)), directory)
+    seconds = len(caller.sound) / made_up.TICKS - 0.1
+    return calls.make(Scene("one line", (caller,), seconds=seconds), directory)
