@@ -163,6 +163,8 @@ class Peer:
         await self._ice.stop()
         if self._checking is not None:
             await asyncio.wait([self._checking], timeout=CLOSE_TIMEOUT)
+            # ICE that came up as it was being closed has begun to ask for consent, for ever.
+            await self._ice._connection.close()
 
     async def _until_nominated(self, ice: RTCIceParameters) -> None:
         """Returns when the server has chosen an address pair (see the module's words)."""

@@ -161,6 +161,25 @@ def test_who_reads_late_knows_that_more_may_wait(loop):
         runner.run(a_process_that_was_held_up())
 
 
+async def test_a_connection_that_comes_up_as_it_is_closed_leaves_nothing_running():
+    """ICE has just succeeded, and has not yet begun to ask for consent."""
+    server, peer = Server(), Heard().peer()
+    connecting = asyncio.create_task(connected(server, peer))
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            while not peer._ice._connection._nominated:
+                await asyncio.sleep(0)
+        await peer.close()
+        asking = peer._ice._connection._query_consent_task
+    finally:
+        connecting.cancel()
+        await asyncio.wait([connecting])
+        await peer.close()
+        await server.close()
+
+    assert asking is None or asking.done()
+
+
 def test_the_version_is_the_one_that_this_was_read_in():
     """Another one needs `peer.py` read again beside its source, then this number changed."""
     assert metadata.version("aiortc") == "1.16.0"
