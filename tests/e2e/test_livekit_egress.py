@@ -191,7 +191,7 @@ async def test_what_webhooks_do_not_tell_is_asked_for(
         await call(home, room_name, "+15550208")
         recording = await home.manager.recording("completed", caller_number="+15550208")
 
-    assert recording["engine"] == "egress"
+    assert recording["engine"] == "egress", recording["egresses"]
     assert has(recording, SECOND)
     assert len([job for job in recording["egresses"] if job["kind"] == "mix"]) == 1
 
