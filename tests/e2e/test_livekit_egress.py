@@ -184,9 +184,13 @@ async def test_edge_case_1_a_caller_who_leaves_at_once_has_a_document(
 async def test_what_webhooks_do_not_tell_is_asked_for(
     mongod_server: Mongod, mongo_database: str, tmp_path: Path, room_name: str
 ) -> None:
-    """Not one webhook comes: rooms, participants and egresses are listed."""
+    """Not one webhook comes: rooms, participants and egresses are listed.
+
+    That a job has begun is asked for, too, and may be known after two seconds only.
+    """
+    alone = {"EGRESS_MANAGER_EGRESS_FALLS_BACK": "false"}
     async with house(
-        mongod_server, mongo_database, tmp_path, engine="egress", webhooks=False
+        mongod_server, mongo_database, tmp_path, engine="egress", webhooks=False, settings=alone
     ) as home:
         await call(home, room_name, "+15550208")
         recording = await home.manager.recording("completed", caller_number="+15550208")
