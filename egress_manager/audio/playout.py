@@ -154,7 +154,10 @@ def _pre_skip(head: bytes) -> int:
 def _pages(
     stretches: Sequence[Sequence[Sample]], played: Moments, begins_at: float, ends_at: float
 ) -> Iterator[list[PlayedPage]]:
-    """The pages of each stretch, beside where they are played, or would be if the call went on."""
+    """Yield the pages of each stretch with the moments at which the file plays them.
+
+    A page after the call's end gets the moment at which the file would have played it.
+    """
     heard_until = -inf
     for samples in stretches:
         pages: list[PlayedPage] = []

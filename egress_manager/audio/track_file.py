@@ -28,8 +28,8 @@ PAGE: Final = TICKS
 OFF_IN_SILENCE: Final = 240
 OFF: Final = 480
 
-#: A track whose clock is far off is put right this often: packets. Of so many one that carries
-#: sound may give way.
+#: The writer corrects a track with a large clock drift every so many packets. It drops at most one
+#: packet with sound in so many.
 FAR_OFF_SHARE: Final = 5
 
 #: A slice of work is so many pieces.
@@ -107,7 +107,7 @@ class TrackWriter:
         self._stereo = False  # the packets before, and so what fills a hole behind them
         self._last: tuple[Strand, int] | None = None
         self._likeness = b""
-        self._whole = 0  # so many packets since the last one that gave way
+        self._whole = 0  # packets written since the writer last dropped one
 
     def write(self, pieces: Iterable[Piece]) -> Iterator[None]:
         """Write the whole file, in slices; however that ends, it is not open afterwards."""

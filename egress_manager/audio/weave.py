@@ -37,7 +37,8 @@ DEAD_AFTER: Final = 10.0
 GROWTH: Final = 0.1
 SHORTEST_GROWTH: Final = 4.0
 
-#: A stretch that ends so much later than its last packets came was sent ahead of time. Seconds.
+#: If the last packet of a stretch is played so long after it arrived, the publisher sent it ahead
+#: of time. Seconds.
 AHEAD: Final = 0.1
 
 #: It is also made anew when the last pages all come this much later, or earlier. Seconds.

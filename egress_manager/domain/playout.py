@@ -29,7 +29,8 @@ LATE_SEC: Final = 0.25
 #: A third of an utterance that is judged by itself has at least this many pages.
 FEWEST: Final = 4
 
-#: So many utterances show what a publisher does; one or two may just have been held up.
+#: The witness needs so many utterances to judge how a publisher sends: the network may have delayed
+#: the first packets of one or two.
 SEVERAL: Final = 3
 
 #: Pages that came in less than this part of the time that they last were held up by the network, or

@@ -33,6 +33,9 @@ RETRIES: Final = tuple(timedelta(seconds=s) for s in (0.5, 1, 2, 5, 10, 20, 40))
 MOST_LOST: Final = 2
 #: A job may end a little before we hear that the caller has left; then nothing is amiss.
 ENDED_BEFORE: Final = timedelta(seconds=5)
+#: If LiveKit does not list the caller any more, the recorder waits so long for the news that the
+#: caller has left. It does not wait longer, for a list may be wrong.
+GONE_WITHIN: Final = timedelta(seconds=20)
 #: LiveKit Egress has so much sound on its way into the file (users.md F10): a job is stopped this
 #: long after the caller has left, or the last words are missing.
 DRAIN: Final = timedelta(seconds=3)
@@ -101,16 +104,26 @@ class Plan:
 
 
 def plan(
-    recording: Recording, track_sids: Iterable[str], now: datetime, *, falls_back: bool
+    recording: Recording,
+    track_sids: Iterable[str],
+    now: datetime,
+    *,
+    falls_back: bool,
+    is_listed: bool = True,
 ) -> Plan:
     """What a recording by LiveKit Egress needs while its call goes on.
 
-    `track_sids` are the audio tracks that are published in its room.
+    `track_sids` are the audio tracks that are published in its room. `is_listed`: LiveKit lists the
+    caller there, or could not be asked.
     """
     if recording.fell_back:
         stops = tuple(StopJob(job.egress_id) for job in recording.egresses if _to_stop(job, now))
         return Plan(stops, now + LOOK_AGAIN)
-    mix = _mix_moves(recording, bool(tuple(track_sids)), now, falls_back)
+    job, has_tracks = live_mix(recording.egresses), bool(tuple(track_sids))
+    if job is None:
+        mix = _between_jobs(recording, now, falls_back, is_listed)
+    else:
+        mix = _mix_moves(job, recording, has_tracks, now, falls_back)
     return Plan((*mix.moves, *_track_moves(recording, track_sids)), mix.look_at)
 
 
@@ -167,10 +180,10 @@ def _ran(job: Egress) -> bool:
     return not job.is_live and job.started_at is not None
 
 
-def _mix_moves(recording: Recording, is_heard: bool, now: datetime, falls_back: bool) -> Plan:
-    job = live_mix(recording.egresses)
-    if job is None:
-        return _between_jobs(recording, now, falls_back)
+def _mix_moves(
+    job: Egress, recording: Recording, is_heard: bool, now: datetime, falls_back: bool
+) -> Plan:
+    """A job goes on: see that it begins and hears somebody."""
     if job.status is EgressStatus.ASKED:
         late_at = job.asked_at + STARTED_WITHIN
         if falls_back and now >= max(late_at, missing_since(recording) + STARTED_WITHIN):
@@ -187,7 +200,7 @@ def _mix_moves(recording: Recording, is_heard: bool, now: datetime, falls_back: 
     return Plan((), now + LOOK_AGAIN)
 
 
-def _between_jobs(recording: Recording, now: datetime, falls_back: bool) -> Plan:
+def _between_jobs(recording: Recording, now: datetime, falls_back: bool, is_listed: bool) -> Plan:
     """No job goes on: ask for the first or the next one, in time, or fall back."""
     tries = mixes(recording.egresses)
     if not tries:
@@ -195,7 +208,7 @@ def _between_jobs(recording: Recording, now: datetime, falls_back: bool) -> Plan
     last = max(tries, key=lambda job: job.attempt)
     ended_at = last.ended_at or last.at or last.asked_at
     if last.status is EgressStatus.COMPLETE:
-        again_at = ended_at + ENDED_BEFORE
+        again_at = ended_at + (ENDED_BEFORE if is_listed else GONE_WITHIN)
     else:
         again_at = ended_at + _wait(recording.id, len(tries))
     is_late = now >= max(again_at, missing_since(recording) + STARTED_WITHIN)

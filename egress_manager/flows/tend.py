@@ -28,11 +28,13 @@ async def tend(recording: Recording, call: Call, doors: Doors) -> Recording:
     """Do what the recording needs now, and note when to look again."""
     if recording.engine == Engine.BUILTIN and not recording.egresses:
         return recording
-    call, now = await _meet_everybody(call, doors), doors.clock.now()
+    call, is_listed = await _meet_everybody(call, doors)
+    now = doors.clock.now()
     tracks = [track.track_sid for track in call.tracks]
     if not recording.egresses:
         recording = await _adopt_running(recording, call, doors)
-    plan = tending.plan(recording, tracks, now, falls_back=doors.house.falls_back)
+    falls_back = doors.house.falls_back
+    plan = tending.plan(recording, tracks, now, falls_back=falls_back, is_listed=is_listed)
     for move in plan.moves:
         recording = await _do(move, recording, call, now, doors)
     return await update(
@@ -42,12 +44,15 @@ async def tend(recording: Recording, call: Call, doors: Doors) -> Recording:
     )
 
 
-async def _meet_everybody(call: Call, doors: Doors) -> Call:
-    """Who is in the room, and the tracks they publish: also what was there before the call."""
+async def _meet_everybody(call: Call, doors: Doors) -> tuple[Call, bool]:
+    """Who is in the room, and the tracks they publish: also what was there before the call.
+
+    And whether the caller is among them, as far as LiveKit can be asked.
+    """
     try:
         people = await doors.rooms.participants(call.room.name)
     except EgressManagerError:
-        return call  # those that were told of will do
+        return call, True  # those that were told of will do
     now = doors.clock.now()
 
     def fold(known: Call) -> Call:
@@ -56,7 +61,9 @@ async def _meet_everybody(call: Call, doors: Doors) -> Call:
             known = known.meet(person).hear_all(seen)
         return known
 
-    return await update(doors.calls, call.id, fold) if call.id else fold(call)
+    is_listed = any(person.sid in call.participant_sids for person in people)
+    met = await update(doors.calls, call.id, fold) if call.id else fold(call)
+    return met, is_listed or not call.participant_sids
 
 
 async def _adopt_running(recording: Recording, call: Call, doors: Doors) -> Recording:

@@ -48,7 +48,7 @@ async def test_calls_in_the_fixed_room_and_in_rooms_of_their_own_are_recorded_at
         other = next(says for who, says in SAYS.items() if who != number)
         mix = heard(recording)
         assert sides(recording)["left"] == [f"sip_{number}"]
-        assert sounds.locate(mix.left, SAYS[number]).score > 0.55
+        assert sounds.locate(mix.left, SAYS[number]).score > 0.7
         assert max(sounds.locate(side, other).score for side in (mix.left, mix.right)) < 0.5
     assert (elsewhere["recording_id"], elsewhere["reason"]) == (None, "policy_room_differs")
 

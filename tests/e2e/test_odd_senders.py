@@ -133,9 +133,7 @@ async def test_every_word_lies_where_it_was_said(
     for name in (recording["filepath"], track["filepath"]):
         off = measure(listen(name).left, said)
         assert max(map(abs, off)) < PLACE, (name, off)
-    # On a busy machine the recorder may come late; the first second is silent.
-    faults = {finding["name"] for finding in recording["findings"] if finding["is_fault"]}
-    assert faults <= {"late_start"}, recording["reason"]
+    assert recording["verdict"] == "verified", recording["reason"]
 
 
 @pytest.mark.parametrize("more", [1.88, 0.04])
