@@ -510,6 +510,38 @@ async def test_an_egress_that_ends_before_its_caller_is_seen_to_leave(tale: Tale
     assert (await tale.recording()).status == "completed"
 
 
+async def test_a_caller_whom_livekit_lists_no_more_is_not_recorded_again(tale: Tale) -> None:
+    """Only polling tells that the caller left, and that takes twelve seconds."""
+    await begins(tale)
+    await says(tale, mix(tale), "ACTIVE")
+    tale.clock.pass_(seconds=30)
+    tale.rooms.people[ROOM.name] = [agent()]
+    await delivers(tale, mix(tale))
+    for _ in range(12):
+        tale.clock.pass_(seconds=1)
+        await tale.works()
+    await leaves(tale, seconds=1)
+    await tale_ends(tale)
+
+    recording = await tale.recording()
+    assert len([o for o in tale.egress.ordered if not o.track_sid]) == 1
+    assert (recording.status, recording.engine) == ("completed", "egress")
+
+
+async def test_a_list_that_lacks_the_caller_does_not_end_the_recording(tale: Tale) -> None:
+    """The caller goes on speaking; after 20 s the recorder believes the list no longer."""
+    await begins(tale)
+    await says(tale, mix(tale), "ACTIVE")
+    tale.clock.pass_(seconds=30)
+    tale.rooms.people[ROOM.name] = []
+    await delivers(tale, mix(tale))
+    for _ in range(25):
+        tale.clock.pass_(seconds=1)
+        await tale.works()
+
+    assert (await tale.recording()).fell_back
+
+
 async def test_what_webhooks_lost_is_found_by_asking(tale: Tale) -> None:
     """ListEgress says the same as the webhooks that never came."""
     await begins(tale)
