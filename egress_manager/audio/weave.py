@@ -12,7 +12,7 @@ where the earlier has nothing. The cut is between packets.
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Final
 
@@ -20,7 +20,7 @@ from egress_manager.audio import opus
 from egress_manager.audio.source import CaptureFiles, SoundPage
 from egress_manager.domain.captures import TICKS, Stretch
 from egress_manager.domain.holes import Covered
-from egress_manager.domain.talkspurts import LONG_STOP, is_of_livekit
+from egress_manager.domain.talkspurts import LONG_LINE, LONG_STOP, STOP, is_of_livekit
 from egress_manager.domain.timeline import Placement, place
 
 #: Stretches may overlap by so much without a packet being cut: no placement is exact. Seconds.
@@ -36,6 +36,9 @@ DEAD_AFTER: Final = 10.0
 #: A placement is made anew when a stretch has grown by this part of itself, and so many seconds.
 GROWTH: Final = 0.1
 SHORTEST_GROWTH: Final = 4.0
+
+#: RTP timestamps count modulo this. Ticks.
+TIMESTAMPS: Final = 2**32
 
 #: If the last packet of a stretch is played so long after it arrived, the publisher sent it ahead
 #: of time. Seconds.
@@ -107,7 +110,27 @@ class Strand:
             and strand.stretch.pages[-1].arrived <= began_at
         )
         before = next(ended, None)
-        return place(self.stretch, now, before.owes_until if before else -inf)
+        if before is None:
+            return place(self.stretch, now)
+        placement = place(self.stretch, now, before.owes_until)
+        return placement if self._stands_alone else before._carried_on(self.stretch, placement)
+
+    @property
+    def _stands_alone(self) -> bool:
+        """Whether it is long enough for its least-delayed packets to show its place."""
+        return self.stretch.until / TICKS >= LONG_LINE
+
+    def _carried_on(self, after: Stretch, placement: Placement) -> Placement:
+        """The placement of a short stretch of the same stream, by what is known from this one.
+
+        All packets of a few seconds may be late. Where the counter went on, this one has shown
+        where they belong.
+        """
+        ahead = (after.began.rtp - self.stretch.began.rtp) % TIMESTAMPS
+        expected_at = self.placement.at(ahead)
+        if 0 < placement.origin_at - expected_at < STOP:
+            return replace(placement, origin_at=expected_at)
+        return placement
 
     @property
     def owes_until(self) -> float:
