@@ -10,6 +10,7 @@ import uvloop
 from benchmarks import (
     comeback,
     hangup,
+    hostile,
     intake,
     joining,
     load,
@@ -33,6 +34,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "memory": Benchmark(load.MEMORY_METHOD, load.memory),
     "hangup": Benchmark(hangup.METHOD, hangup.measure),
     "intake": Benchmark(intake.METHOD, intake.measure),
+    "hostile": Benchmark(hostile.METHOD, hostile.measure),
     "storm": Benchmark(storm.METHOD, storm.measure),
     "takeover": Benchmark(takeover.METHOD, takeover.measure),
     "comeback": Benchmark(comeback.METHOD, comeback.measure),

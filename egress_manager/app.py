@@ -13,7 +13,9 @@ from typing import Any
 from fastapi import FastAPI
 
 from egress_manager import api, telemetry
+from egress_manager.api.connections import ConnectionTally, bound
 from egress_manager.api.services import ApiServices
+from egress_manager.api.visitors import Visitors
 from egress_manager.ending import heeded
 from egress_manager.errors import SettingsWrong
 from egress_manager.flows import manual, reconcile, report
@@ -63,23 +65,28 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     telemetry.set_up(settings.log_level)
     app.state.refusal = ""
+    connections = ConnectionTally(settings.http_connections)
+    bound(connections)
     with heeded(passing_on=True) as ending:
         try:
             async with running(settings, settings.all_roles, ending) as process:
-                app.state.services = _api_services(process)
+                app.state.services = _api_services(process, settings, connections)
                 yield
         except SettingsWrong as error:
             app.state.refusal = str(error)
             raise
 
 
-def _api_services(process: Process) -> ApiServices:
+def _api_services(
+    process: Process, settings: Settings, connections: ConnectionTally
+) -> ApiServices:
     services, doors = process.services, process.services.doors
     return ApiServices(
         calls=doors.calls,
         recordings=doors.recordings,
         keys=services.keys,
         clock=doors.clock,
+        admit=process.intake.admit,
         receive=process.intake.receive,
         recordings_dir=services.files.directory,
         objects=services.objects,
@@ -91,8 +98,10 @@ def _api_services(process: Process) -> ApiServices:
         differences=partial(reconcile.differences, doors),
         mend=partial(reconcile.mend, doors=doors),
         draw_up=partial(report.draw_up, doors),
+        visitors=Visitors(settings.http_asks_per_second, settings.http_tries_per_minute),
+        connections=connections,
     )
 
 
-app = EgressManager(lifespan=lifespan)
+app = EgressManager(lifespan=lifespan, **api.WITHOUT_PAGES)
 api.install(app)

@@ -6,6 +6,7 @@
     ├── Conflict              somebody wrote first; read again and decide again
     ├── BadRequest            what was asked can't be understood
     ├── Unauthenticated       who asks is not known
+    ├── TooManyRequests       too many wrong keys came from there           retryable
     ├── SignatureRefused      a webhook that LiveKit did not sign
     ├── SettingsWrong         a setting has a value that can't be used
     ├── StoreUnavailable      MongoDB does not answer                       retryable
@@ -58,6 +59,13 @@ class Unauthenticated(EgressManagerError):
     """The API key is missing or wrong."""
 
     code = "unauthenticated"
+
+
+class TooManyRequests(EgressManagerError):
+    """Too many wrong keys came from this address: it has to wait."""
+
+    code = "too_many_requests"
+    retryable = True
 
 
 class SignatureRefused(EgressManagerError):

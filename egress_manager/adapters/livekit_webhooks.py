@@ -83,19 +83,30 @@ class LiveKitWebhooks:
         self._key_name = key_name
         self._allow_unsigned = allow_unsigned
 
+    def admit(self, authorization: str | None, at: datetime) -> None:
+        """Raise `SignatureRefused` where no body could make that signature good."""
+        self._signed(authorization, at)
+
     def read(self, body: bytes, authorization: str | None, at: datetime) -> Webhook:
         """The webhook, in our words. Raises `SignatureRefused` or `BadRequest`."""
-        if authorization or not self._allow_unsigned:
-            self._check(body, authorization or "", at)
+        signed = self._signed(authorization, at)
+        digest = base64.b64encode(hashlib.sha256(body).digest())
+        if signed is not None and not hmac.compare_digest(signed, digest):
+            raise SignatureRefused("the webhook's body is not the one that was signed")
         return read_body(body, at)
 
     def read_again(self, body: bytes, at: datetime) -> Webhook:
         """A body that was checked when it came. Raises `BadRequest`."""
         return read_body(body, at)
 
-    def _check(self, body: bytes, authorization: str, at: datetime) -> None:
-        """Raise `SignatureRefused` where the body is not signed by a key that we know."""
-        scheme, _, token = authorization.strip().rpartition(" ")  # LiveKit sends no scheme
+    def _signed(self, authorization: str | None, at: datetime) -> bytes | None:
+        """The hash of the body that was signed, as base64; None where it need not be signed.
+
+        Raises `SignatureRefused` where it is not signed by a key that we know.
+        """
+        if not authorization and self._allow_unsigned:
+            return None
+        scheme, _, token = (authorization or "").strip().rpartition(" ")  # LiveKit sends no scheme
         if not token or scheme.lower() not in ("", "bearer"):
             raise SignatureRefused("the webhook is not signed")
         try:
@@ -117,8 +128,7 @@ class LiveKitWebhooks:
             raise SignatureRefused("the webhook's signature is too old, or a clock is wrong")
         if self._key_name and claims.get("iss") != self._key_name:
             raise SignatureRefused("the webhook is signed by another key than WEBHOOK_KEY")
-        if not hmac.compare_digest(signed, base64.b64encode(hashlib.sha256(body).digest())):
-            raise SignatureRefused("the webhook's body is not the one that was signed")
+        return signed
 
 
 def read_body(body: bytes, at: datetime) -> Webhook:

@@ -1,11 +1,23 @@
 """The HTTP API: one thin router for each noun."""
 
-from typing import Final
+from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.routing import APIRoute
 
-from egress_manager.api import calls, errors, health, reconciliation, recordings, reports, webhook
+from egress_manager.api import (
+    calls,
+    docs,
+    errors,
+    health,
+    reconciliation,
+    recordings,
+    reports,
+    webhook,
+)
 from egress_manager.api.bodies import BoundedBodies
+from egress_manager.api.filters import no_others
+from egress_manager.api.visitors import HeldUp
 
 TITLE: Final = "Egress Manager"
 
@@ -18,6 +30,13 @@ Everything but the webhook and `/health` wants the API key: `Authorization: Bear
 What goes wrong is answered as a problem document (RFC 9457) with a stable `code`.
 """
 
+#: What the app is made with: the framework's own pages load scripts from elsewhere.
+WITHOUT_PAGES: Final[dict[str, Any]] = {
+    "docs_url": None,
+    "redoc_url": None,
+    "swagger_ui_oauth2_redirect_url": None,
+}
+
 
 def install(app: FastAPI) -> None:
     """Give the app its routes; they need an `ApiServices` as `app.state.services`."""
@@ -25,5 +44,26 @@ def install(app: FastAPI) -> None:
     errors.answer_problems(app)
     errors.describe_problems(app)
     app.add_middleware(BoundedBodies)
+    app.add_middleware(HeldUp)
     for noun in (webhook, calls, recordings, reports, reconciliation, health):
-        app.include_router(noun.router)
+        app.include_router(noun.router, dependencies=[Depends(no_others)])
+    app.include_router(docs.router)
+    app.mount(docs.ASSETS, docs.assets())
+    _answer_heads(app)
+
+
+def _answer_heads(app: FastAPI) -> None:
+    """Have HEAD answered wherever GET is; the server sends no body then."""
+    routes = [route for route in app.routes if isinstance(route, APIRoute)]
+    heads = {route.path for route in routes if "HEAD" in (route.methods or ())}
+    for route in routes:
+        if "GET" in (route.methods or ()) and route.path not in heads:
+            app.add_api_route(
+                route.path,
+                route.endpoint,
+                methods=["HEAD"],
+                response_model=route.response_model,
+                response_class=route.response_class,
+                dependencies=route.dependencies,
+                include_in_schema=False,
+            )

@@ -8,10 +8,11 @@ import sys
 from dataclasses import dataclass
 from typing import Annotated, TextIO
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from egress_manager.api.services import Services
+from egress_manager.api import visitors
+from egress_manager.api.services import ApiServices
 from egress_manager.domain import access
 from egress_manager.errors import Unauthenticated
 from egress_manager.ports import Clock, Keys
@@ -28,16 +29,33 @@ class Principal:
 
 
 async def _reader(
-    services: Services,
+    request: Request,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     header: Annotated[str | None, Depends(_header)],
 ) -> Principal:
-    """Raise `Unauthenticated` unless the request brings the key."""
-    given = bearer.credentials if bearer else header
+    """Raise as `recognise` does; the parameters are for the description of the API."""
+    return await recognise(request)
+
+
+async def recognise(request: Request) -> Principal:
+    """Who sends a request, by its headers alone.
+
+    Raises `Unauthenticated` unless it brings the key, and `TooManyRequests` where too many wrong
+    ones came from its address.
+    """
+    if visitors.is_known(request.scope):
+        return Principal()
+    services: ApiServices = request.app.state.services
+    bearer = await _bearer(request)
+    given = bearer.credentials if bearer else await _header(request)
     if not given:
         raise Unauthenticated("send the API key: Authorization: Bearer <key>, or X-API-Key: <key>")
+    address = visitors.address_of(request.scope.get("client"))
+    services.visitors.may_try(address, given)
     if not access.opens(given, await services.keys.fingerprint()):
+        services.visitors.tried(address, given, services.clock.now())
         raise Unauthenticated("this is not the API key; egress-manager keys new makes another one")
+    visitors.know(request.scope)
     return Principal()
 
 

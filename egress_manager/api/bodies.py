@@ -1,23 +1,33 @@
-"""No body is read further than any that is expected here goes, whatever a route does with it."""
+"""No body is read before it is known who sends it, nor further than any that is expected goes."""
 
 from http import HTTPStatus
 from typing import Final
 
+from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from egress_manager.api import visitors
+from egress_manager.api.auth import recognise
+from egress_manager.api.errors import OfReading
+from egress_manager.errors import EgressManagerError
+
 #: LiveKit's largest events are a few KiB. Bytes.
 BODY_AT_MOST: Final = 2**20
+#: All bodies that are held at one time, of whoever sends them. Bytes.
+BODIES_AT_MOST: Final = 64 * BODY_AT_MOST
 
 
 class BoundedBodies:
     """The app, but what asks with a larger body is answered 413, and the rest is never kept.
 
-    A route's body is read before it is known who asks: anybody could fill the memory.
+    The framework reads a body before it asks who sends it. Here the key is looked at first, unless
+    a route has found out by itself who asks, as the webhook's does.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -27,11 +37,14 @@ class BoundedBodies:
 
         async def bounded() -> Message:
             nonlocal read
+            if not is_answered and not visitors.is_known(scope):
+                await _recognised(scope)
             message = await receive()
-            read += len(message.get("body", b""))
-            if read > BODY_AT_MOST and not is_answered:
-                why = f"the body is larger than {BODY_AT_MOST} bytes"
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, why)
+            size = len(message.get("body", b""))
+            read += size
+            self._held += size
+            if not is_answered:
+                _keep_bounds(read, self._held)
             return message
 
         async def noting(message: Message) -> None:
@@ -39,4 +52,23 @@ class BoundedBodies:
             is_answered = True
             await send(message)
 
-        await self._app(scope, bounded, noting)
+        try:
+            await self._app(scope, bounded, noting)
+        finally:
+            self._held -= read
+
+
+async def _recognised(scope: Scope) -> None:
+    try:
+        await recognise(Request(scope))
+    except EgressManagerError as error:
+        raise OfReading(error) from error
+
+
+def _keep_bounds(read: int, held: int) -> None:
+    """Raise `HTTPException` where one body is too large, or all that are held are."""
+    if read > BODY_AT_MOST:
+        why = f"the body is larger than {BODY_AT_MOST} bytes"
+        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, why)
+    if held > BODIES_AT_MOST:
+        raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "too many bodies at one time")

@@ -16,15 +16,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 
-from egress_manager.errors import EgressManagerError, NotFound
+from egress_manager.errors import BadRequest, EgressManagerError, NotFound
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 
-#: Seconds after which LiveKit and others may try again what is retryable.
-RETRY_AFTER: Final = "1"
+#: Seconds after which LiveKit and others may try again what is retryable, by its status.
+RETRY_AFTER: Final[Mapping[HTTPStatus, str]] = {
+    HTTPStatus.SERVICE_UNAVAILABLE: "1",
+    HTTPStatus.TOO_MANY_REQUESTS: "60",
+}
 
 
 class NoFile(NotFound):
@@ -45,11 +50,13 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "bad_request": HTTPStatus.BAD_REQUEST,
     "unauthenticated": HTTPStatus.UNAUTHORIZED,
     "signature_refused": HTTPStatus.UNAUTHORIZED,
+    "too_many_requests": HTTPStatus.TOO_MANY_REQUESTS,
     "not_found": HTTPStatus.NOT_FOUND,
     "no_file": HTTPStatus.NOT_FOUND,
     "no_file_yet": HTTPStatus.NOT_FOUND,
     "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
     "conflict": HTTPStatus.CONFLICT,
+    "range_not_satisfiable": HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     "not_yet": HTTPStatus.SERVICE_UNAVAILABLE,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -62,6 +69,24 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "capture_failed": HTTPStatus.SERVICE_UNAVAILABLE,
     "storage_failed": HTTPStatus.SERVICE_UNAVAILABLE,
 }
+
+
+class NoSuchRange(BadRequest):
+    """`Range` asks for bytes that the file does not have."""
+
+    code = "range_not_satisfiable"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the file has {size} bytes; ask for some of those")
+        self.headers = {"Content-Range": f"bytes */{size}"}
+
+
+class OfReading(HTTPException):
+    """An error of ours while a body is read, where the framework lets only its own pass."""
+
+    def __init__(self, why: EgressManagerError) -> None:
+        super().__init__(status_of(type(why)))
+        self.why = why
 
 
 class Problem(BaseModel):
@@ -82,7 +107,12 @@ def status_of(error: type[EgressManagerError]) -> HTTPStatus:
 
 
 def problem(
-    code: str, detail: str, *, status: HTTPStatus | None = None, retryable: bool = False
+    code: str,
+    detail: str,
+    *,
+    status: HTTPStatus | None = None,
+    retryable: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """The answer that says so; its status is the code's own unless another is given."""
     status = status or STATUS[code]
@@ -94,12 +124,12 @@ def problem(
         detail=detail,
         retryable=retryable,
     )
-    headers = {}
+    told = dict(headers or {})
     if code == "unauthenticated":
-        headers["WWW-Authenticate"] = "Bearer"
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = RETRY_AFTER
-    return JSONResponse(content.model_dump(), status, headers, media_type=MEDIA_TYPE)
+        told["WWW-Authenticate"] = "Bearer"
+    if status in RETRY_AFTER:
+        told["Retry-After"] = RETRY_AFTER[status]
+    return JSONResponse(content.model_dump(), status, told, media_type=MEDIA_TYPE)
 
 
 def described(*codes: str) -> dict[int | str, dict[str, Any]]:
@@ -141,13 +171,20 @@ def answer_problems(app: FastAPI) -> None:
     app.add_exception_handler(EgressManagerError, _ours)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _of_the_framework)
+    app.add_exception_handler(ClientDisconnect, _hung_up)
     app.add_exception_handler(Exception, _unexpected)
 
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, EgressManagerError)
     detail = str(error) or type(error).__doc__ or error.code
-    return problem(error.code, detail, status=status_of(type(error)), retryable=error.retryable)
+    return problem(
+        error.code,
+        detail,
+        status=status_of(type(error)),
+        retryable=error.retryable,
+        headers=getattr(error, "headers", None),
+    )
 
 
 async def _not_understood(request: Request, error: Exception) -> JSONResponse:
@@ -160,8 +197,28 @@ async def _not_understood(request: Request, error: Exception) -> JSONResponse:
 async def _of_the_framework(request: Request, error: Exception) -> JSONResponse:
     """What the framework refuses by itself: paths and methods that there are not."""
     assert isinstance(error, HTTPException)
+    if isinstance(error, OfReading):
+        return await _ours(request, error.why)
     of_status = (code for code, status in STATUS.items() if status == error.status_code)
-    return problem(next(of_status, "bad_request"), str(error.detail))
+    is_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    headers = {"Allow": ", ".join(_methods(request))} if is_method else None
+    return problem(next(of_status, "bad_request"), str(error.detail), headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods of the path that is asked for: the framework names those of its first route."""
+    fitting = (
+        route.methods or ()
+        for route in request.app.routes
+        if isinstance(route, Route) and route.path_regex.match(request.scope["path"])
+    )
+    return sorted({method for methods in fitting for method in methods})
+
+
+async def _hung_up(request: Request, error: Exception) -> JSONResponse:
+    """The client went away before all of its request had come: nobody reads this answer."""
+    log.info("client_hung_up", extra={"path": request.url.path})
+    return problem("bad_request", "the request's body is not whole")
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

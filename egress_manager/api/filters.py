@@ -4,8 +4,12 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from fastapi import Query
+from fastapi import Query, Request, params
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+
+from egress_manager.errors import BadRequest
 
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
@@ -50,3 +54,17 @@ Cursor = Annotated[
     str | None, Query(description="`next_cursor` of the page before; none for the first page.")
 ]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
+
+
+async def no_others(request: Request) -> None:
+    """Raise `BadRequest` for a parameter that the route does not have.
+
+    Passed over, a filter that is misspelt would show everything.
+    """
+    route = request.scope["route"]
+    assert isinstance(route, APIRoute)
+    fields = get_flat_params(route.dependant)
+    known = {field.alias for field in fields if isinstance(field.field_info, params.Query)}
+    if unknown := sorted(set(request.query_params) - known):
+        which = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        raise BadRequest(f"there is no parameter {unknown[0][:64]!r} here; {which}")

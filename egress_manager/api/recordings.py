@@ -13,7 +13,7 @@ from egress_manager.api.errors import NoFile, NoFileYet, described
 from egress_manager.api.filters import CallerNumber, Cursor, Limit, RoomName, Since, Until
 from egress_manager.api.schemas import PageOut, RecordingIn, RecordingOut, Status
 from egress_manager.api.services import ApiServices, Services
-from egress_manager.api.streaming import pass_over_ranges, streamed
+from egress_manager.api.streaming import answered_early, pass_over_ranges, streamed
 from egress_manager.domain.manual import Wish
 from egress_manager.domain.pages import RecordingFilter
 from egress_manager.domain.recordings import Recording
@@ -54,8 +54,8 @@ Key = Annotated[
 _AUDIO: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The whole file.", "content": {"audio/mp4": {}, "audio/ogg": {}}},
     206: {"description": "The part that `Range` asked for."},
-    416: {"description": "`Range` asks for what is not there."},
-    **described("not_found", "no_file", "no_file_yet", "storage_failed"),
+    304: {"description": "The client has it already."},
+    **described("not_found", "no_file", "no_file_yet", "range_not_satisfiable", "storage_failed"),
 }
 
 
@@ -155,8 +155,7 @@ async def _file(
     kind = CONTENT_TYPES.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
     path = await run_in_threadpool(_below, services.recordings_dir, filepath) if filepath else None
     if path is not None:
-        pass_over_ranges(request)
-        return FileResponse(path, media_type=kind, filename=name, content_disposition_type="inline")
+        return await _read(path, name, kind, request)
     if filepath and objects and (stored := await objects.about(filepath)):
         return streamed(stored, name, kind, request, objects)
     if not recording.is_over:
@@ -166,6 +165,25 @@ async def _file(
             f"the files are on another host, at place {recording.place}: ask the API there"
         )
     raise NoFile(f"there is no file here: {recording.verdict if filepath else recording.reason}")
+
+
+async def _read(path: Path, name: str, kind: str, request: Request) -> Response:
+    """A file as an answer. Raises `NoFile` where it has gone since, and `NoSuchRange`."""
+    try:
+        about = await run_in_threadpool(path.stat)
+    except FileNotFoundError as error:
+        raise NoFile("there is no file here any more") from error
+    file = FileResponse(
+        path,
+        media_type=kind,
+        filename=name,
+        content_disposition_type="inline",
+        stat_result=about,
+    )
+    if early := answered_early(request, file.headers, about.st_size):
+        return early
+    pass_over_ranges(request)
+    return file
 
 
 def _below(directory: Path, filepath: str) -> Path | None:

@@ -308,7 +308,7 @@ class ReportOut(_Out):
     lines: list[LineOut]
 
 
-class PartOut(BaseModel):
+class PartOut(_Out):
     """How one part of the system is."""
 
     ok: bool
@@ -333,6 +333,21 @@ class RoomListsOut(_Out):
     last_contradicted_at: datetime | None
 
 
+class KeysOut(_Out):
+    """API keys that were wrong since this process started."""
+
+    refused: int
+    last_refused_at: datetime | None
+
+
+class ConnectionsOut(_Out):
+    """Connections of clients to this process."""
+
+    open: int
+    at_most: int
+    turned_away: int = Field(description="Closed because of a limit: too many, too slow, too much.")
+
+
 class HealthOut(BaseModel):
     """How the system is; `ill` names the parts that are not well."""
 
@@ -341,6 +356,8 @@ class HealthOut(BaseModel):
     parts: dict[str, PartOut]
     webhooks: WebhooksOut
     room_lists: RoomListsOut
+    keys: KeysOut
+    connections: ConnectionsOut
 
 
 class AliveOut(BaseModel):

@@ -8,6 +8,9 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
+from egress_manager.api.connections import ConnectionTally
+from egress_manager.api.probe import HealthCheck, Probe
+from egress_manager.api.visitors import Visitors
 from egress_manager.domain.buckets import Stored
 from egress_manager.domain.ledger import Report
 from egress_manager.domain.manual import Wish
@@ -17,6 +20,10 @@ from egress_manager.flows.manual import Begun
 from egress_manager.flows.reconcile import Difference
 from egress_manager.flows.room_lists import RoomListTally
 from egress_manager.ports import Calls, Clock, Keys, Recordings
+
+#: Raises `SignatureRefused` where a webhook with this `Authorization` would be refused whatever
+#: its body is.
+Admit = Callable[[str | None], None]
 
 #: Takes in a webhook: its body as it came, and what stood in `Authorization`.
 Receive = Callable[[bytes, str | None], Awaitable[Outcome]]
@@ -31,9 +38,6 @@ Mend = Callable[[Difference], Awaitable[bool]]
 
 #: Draws up the ledger of a period.
 DrawUp = Callable[[datetime, datetime], Awaitable[Report]]
-
-#: Looks at one part of the system: returns how it is in a few words, raises where it is ill.
-HealthCheck = Callable[[], Awaitable[str]]
 
 
 class Objects(Protocol):
@@ -82,6 +86,7 @@ class ApiServices:
     recordings: Recordings
     keys: Keys
     clock: Clock
+    admit: Admit
     receive: Receive
     recordings_dir: Path
     health_checks: Mapping[str, HealthCheck]
@@ -94,6 +99,9 @@ class ApiServices:
     place: str = ""
     webhooks: WebhookTally = field(default_factory=WebhookTally)
     room_lists: RoomListTally = field(default_factory=RoomListTally)
+    visitors: Visitors = field(default_factory=Visitors)
+    connections: ConnectionTally = field(default_factory=ConnectionTally)
+    probe: Probe = field(default_factory=Probe)
 
 
 async def _services(request: Request) -> ApiServices:

@@ -4,13 +4,16 @@ One range can be asked for; who asks for several is given all, which is allowed 
 """
 
 import re
-from email.utils import format_datetime
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Final
 from urllib.parse import quote
 
 from fastapi import Request
-from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
+from egress_manager.api.errors import NoSuchRange
 from egress_manager.api.services import Objects
 from egress_manager.domain.buckets import Stored
 
@@ -27,9 +30,9 @@ def streamed(stored: Stored, name: str, kind: str, request: Request, objects: Ob
         "ETag": stored.etag,
         "Last-Modified": format_datetime(stored.written_at, usegmt=True),
     }
+    if early := answered_early(request, headers, size):
+        return early
     part = _asked_for(request, headers, size)
-    if part is not None and not part:
-        return PlainTextResponse(status_code=416, headers={"Content-Range": f"bytes */{size}"})
     if part is not None:
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
     status, wanted = (200, range(size)) if part is None else (206, part)
@@ -38,6 +41,38 @@ def streamed(stored: Stored, name: str, kind: str, request: Request, objects: Ob
         return Response(status_code=status, headers=headers, media_type=kind)
     content = objects.read(stored, wanted.start, wanted.stop)
     return StreamingResponse(content, status_code=status, headers=headers, media_type=kind)
+
+
+def answered_early(request: Request, now: Mapping[str, str], size: int) -> Response | None:
+    """304 where the client has the file as it is `now`, by its `ETag` or `Last-Modified`.
+
+    Raises `NoSuchRange` where it asks for a part behind the end.
+    """
+    if _has_it(request.headers, now):
+        kept = {name: now[name] for name in ("ETag", "Last-Modified")}
+        return Response(status_code=304, headers=kept)
+    part = _asked_for(request, now, size)
+    if part is not None and not part:
+        raise NoSuchRange(size)
+    return None
+
+
+def _has_it(asked: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Whether the client's copy is current (RFC 9110, 13.1.2 and 13.1.3)."""
+    if (tags := asked.get("if-none-match")) is not None:
+        given = {tag.strip().removeprefix("W/") for tag in tags.split(",")}
+        return bool({"*", now["ETag"].removeprefix("W/")} & given)
+    since = _moment(asked.get("if-modified-since", ""))
+    written = _moment(now["Last-Modified"])
+    return since is not None and written is not None and written <= since
+
+
+def _moment(text: str) -> datetime | None:
+    """A date of HTTP; None for what is none."""
+    try:
+        return parsedate_to_datetime(text)
+    except ValueError:
+        return None
 
 
 def pass_over_ranges(request: Request) -> None:
@@ -67,7 +102,7 @@ def part_of(size: int, header: str) -> range | None:
     return range(first, min(last + 1, size))
 
 
-def _asked_for(request: Request, now: dict[str, str], size: int) -> range | None:
+def _asked_for(request: Request, now: Mapping[str, str], size: int) -> range | None:
     """The part that is asked for, unless it is one of what the object is no more."""
     unless = request.headers.get("if-range")
     is_other = unless is not None and unless not in (now["ETag"], now["Last-Modified"])

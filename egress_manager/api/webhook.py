@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Request
 
+from egress_manager.api import visitors
 from egress_manager.api.errors import described
 from egress_manager.api.schemas import WebhookOut
 from egress_manager.api.services import Services
@@ -41,6 +42,8 @@ async def receive(
     it again. The same event may come any number of times, and events in any order.
     """
     try:
+        services.admit(authorization)
+        visitors.know(request.scope)
         outcome = await services.receive(await request.body(), authorization)
     except SignatureRefused as error:
         log.warning("webhook_refused", extra={"why": str(error)})

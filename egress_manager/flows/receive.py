@@ -49,6 +49,10 @@ class Intake:
         self._keeping: set[asyncio.Task[bool]] = set()
         self._arriving = 0
 
+    def admit(self, authorization: str | None) -> None:
+        """Raise `SignatureRefused` where no body could make that signature good."""
+        self._doors.webhooks.admit(authorization, self._doors.clock.now())
+
     async def receive(self, body: bytes, authorization: str | None) -> Outcome:
         """Check it, have the recorder go, keep it, have it folded in; what it leads to.
 

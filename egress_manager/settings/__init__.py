@@ -15,12 +15,13 @@ from pydantic import ValidationError
 from egress_manager.errors import SettingsWrong
 from egress_manager.settings.egress import EgressSettings
 from egress_manager.settings.house import MISSING, HouseSettings
+from egress_manager.settings.http import HttpSettings
 from egress_manager.settings.processes import ProcessSettings
 
 __all__ = ["Settings", "load_settings"]
 
 
-class Settings(ProcessSettings, EgressSettings, HouseSettings):
+class Settings(HttpSettings, ProcessSettings, EgressSettings, HouseSettings):
     """What can be set. Frozen: a process lives with one set of values."""
 
 

@@ -14,9 +14,7 @@ from egress_manager.domain import access
 from egress_manager.domain.ledger import Report
 from egress_manager.domain.policy import Policy, Scope
 from egress_manager.domain.recordings import Observation, Recording, State
-from egress_manager.errors import (
-    EgressManagerError,
-)
+from egress_manager.errors import EgressManagerError, SignatureRefused
 from egress_manager.flows import manual, report
 from egress_manager.flows.ingest import Outcome
 from egress_manager.flows.reconcile import Difference, Kind
@@ -31,6 +29,8 @@ from tests.story.conftest import in_memory
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 KEY = "houba-houba-hop"
+#: The signature of a webhook that is refused before its body is read.
+STRANGER = "x.y.z"
 
 
 class House:
@@ -52,13 +52,14 @@ class House:
         self.doors = replace(
             tale.doors, calls=self.calls, recordings=self.recordings, clock=self.clock
         )
-        self.app = FastAPI()
+        self.app = FastAPI(**api.WITHOUT_PAGES)
         api.install(self.app)
         self.app.state.services = ApiServices(
             calls=self.calls,
             recordings=self.recordings,
             keys=self.keys,
             clock=self.clock,
+            admit=self.admit,
             receive=self.receive,
             recordings_dir=directory,
             objects=self.objects,
@@ -81,6 +82,11 @@ class House:
     async def mend(self, difference: Difference) -> bool:
         """Everything but foreign jobs."""
         return difference.kind is not Kind.FOREIGN
+
+    def admit(self, authorization: str | None) -> None:
+        """Refuse what `stranger` says."""
+        if authorization == STRANGER:
+            raise SignatureRefused("not signed by a key that we know")
 
     async def receive(self, body: bytes, authorization: str | None) -> Outcome:
         """Take in a webhook, or say what is wrong with it."""

@@ -35,6 +35,8 @@ class TestHealth:
                 "refused_because": "",
             },
             "room_lists": {"contradicted": 0, "last_contradicted_at": None},
+            "keys": {"refused": 0, "last_refused_at": None},
+            "connections": {"open": 0, "at_most": 512, "turned_away": 0},
         }
 
     @pytest.mark.parametrize(
@@ -82,3 +84,23 @@ async def test_a_part_that_does_not_answer_is_ill_in_time(
         answer = await anybody.get("/health")
 
     assert answer.json()["ill"] == ["livekit"]
+
+
+async def test_many_who_ask_are_answered_with_one_look(
+    house: House, anybody: httpx2.AsyncClient
+) -> None:
+    """Anybody may ask, and a look is a write, a query and a call to LiveKit."""
+    looks = 0
+
+    async def looking() -> str:
+        nonlocal looks
+        looks += 1
+        await asyncio.sleep(0)
+        return "well"
+
+    house.app.state.services = replace(house.app.state.services, health_checks={"disk": looking})
+
+    answers = await asyncio.gather(*(anybody.get("/health") for _ in range(40)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert looks == 1

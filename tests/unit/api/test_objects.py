@@ -48,8 +48,8 @@ async def test_a_track_has_an_object_of_its_own(client: httpx2.AsyncClient) -> N
         ("bytes=-2", 206, b"89", "bytes 8-9/10"),
         ("bytes=-99", 206, b"0123456789", "bytes 0-9/10"),
         ("bytes=5-99", 206, b"56789", "bytes 5-9/10"),
-        ("bytes=10-", 416, b"", "bytes */10"),
-        ("bytes=-0", 416, b"", "bytes */10"),
+        ("bytes=10-", 416, None, "bytes */10"),
+        ("bytes=-0", 416, None, "bytes */10"),
         ("bytes=5-3", 200, b"0123456789", None),
         ("bytes=0-1,4-5", 200, b"0123456789", None),
         ("bytes=-", 200, b"0123456789", None),
@@ -57,13 +57,17 @@ async def test_a_track_has_an_object_of_its_own(client: httpx2.AsyncClient) -> N
     ],
 )
 async def test_a_part_is_sent_that_is_asked_for(
-    client: httpx2.AsyncClient, wanted: str, status: int, content: bytes, which: str | None
+    client: httpx2.AsyncClient, wanted: str, status: int, content: bytes | None, which: str | None
 ) -> None:
     """What is no range of bytes is as if nobody had asked (RFC 9110, 14.2)."""
     answer = await client.get(AUDIO, headers={"Range": wanted})
 
-    assert (answer.status_code, answer.content) == (status, content)
+    assert answer.status_code == status
     assert answer.headers.get("content-range") == which
+    if status == 416:
+        assert answer.json()["code"] == "range_not_satisfiable"
+    else:
+        assert answer.content == content
 
 
 async def test_a_part_of_what_was_written_anew_is_not_sent(client: httpx2.AsyncClient) -> None:

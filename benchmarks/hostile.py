@@ -1,0 +1,121 @@
+"""What clients without a key cost: a call that goes on, calls that begin, and the machine."""
+
+import asyncio
+import contextlib
+import statistics
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import psutil
+
+from benchmarks.figures import Figure
+from benchmarks.joining import APART, BEGINS_AT, Heard, heard, rings
+from benchmarks.premises import Document, premises, say
+from benchmarks.scenes import dialogue
+from lab.hostile_clients import ATTACKS, HostileClients
+from lab.theatre import Stage
+
+METHOD = (
+    "One call goes on while others begin one after another, and a process of hostile clients "
+    "(`lab/hostile_clients.py`) does one thing, or all of them: bodies in chunks of one byte, 1100 "
+    "connections that say nothing, 800 bodies without an end, headers without an end, 16 clients "
+    "that ask for `/health`, guess keys or forge webhooks as fast as they are answered. Lost: "
+    "packets of the call that goes on, or 1 if it is not verified. Ready: as in `joining`, of the "
+    "calls that begin. CPU, memory and descriptors are those of the manager's process."
+)
+CALLS, QUICK_CALLS = 5, 2
+#: The number of the call that goes on.
+LONG = 100
+#: Memory and descriptors are looked at so often. Seconds.
+LOOK_EVERY = 0.25
+
+
+@dataclass(slots=True)
+class Peak:
+    """The most that a process took, and what it used: MiB, descriptors, CPU seconds a second."""
+
+    memory: float = 0.0
+    descriptors: int = 0
+    cpu: float = 0.0
+
+
+async def measure(*, quick: bool) -> AsyncIterator[Figure]:
+    """Nobody, each attack by itself, and all at once."""
+    calls = QUICK_CALLS if quick else CALLS
+    for what, attacks in (
+        ("nobody", None),
+        *((name, (name,)) for name in ATTACKS),
+        ("all at once", tuple(ATTACKS)),
+    ):
+        say(f"{calls} calls, {what}")
+        for figure in await _under(what, attacks, calls):
+            yield figure
+
+
+async def _under(what: str, attacks: Sequence[str] | None, calls: int) -> list[Figure]:
+    times = {call: BEGINS_AT + APART * (call - 1) for call in range(1, calls + 1)}
+    seconds = APART * calls
+    parts = [part for call, at in times.items() for part in rings(call, at)]
+    parts += dialogue(LONG, begins_at=1.0, seconds=seconds)
+    settings = {"EGRESS_MANAGER_STANDING_ROOMS": "none"}
+    async with premises(settings) as here:
+        hostile = HostileClients(here.manager.port, *attacks) if attacks else None
+        async with contextlib.AsyncExitStack() as stack:
+            peak = Peak()
+            watching = asyncio.create_task(_watch(here.manager.pid, peak))
+            stack.callback(watching.cancel)
+            stage = await stack.enter_async_context(Stage(here.livekit, parts))
+            if hostile is not None:
+                await stack.enter_async_context(hostile)
+            reports = await stage.over(BEGINS_AT + seconds + 60)
+            told = dict(hostile.told) if hostile else {}
+        recordings = await here.judged(calls + 1, timeout=300)
+        webhooks = await here.joined_webhooks()
+        long = next(r for r in recordings if r["room_name"] == f"call-{LONG}")
+        begun = [heard(here, reports, r, webhooks) for r in recordings if r is not long]
+    return list(_figures(what, long, begun, peak, told))
+
+
+async def _watch(pid: int, peak: Peak) -> None:
+    process = psutil.Process(pid)
+    loop = asyncio.get_running_loop()
+    began, used = loop.time(), sum(process.cpu_times()[:2])
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        peak.memory = max(peak.memory, process.memory_info().rss / 2**20)
+        peak.descriptors = max(peak.descriptors, process.num_fds())
+        peak.cpu = (sum(process.cpu_times()[:2]) - used) / (loop.time() - began)
+
+
+def _figures(
+    what: str, long: Document, begun: Sequence[Heard], peak: Peak, told: dict[str, int]
+) -> list[Figure]:
+    lost = sum(track["lost"] for track in long["tracks"])
+    return [
+        Figure(
+            name=f"packets lost of a call that goes on, {what}",
+            value=lost or int(long["verdict"] != "verified"),
+            unit="packets",
+            at_most=0,
+            beside={
+                "verdict": long["verdict"],
+                "holes": len(long["holes"]),
+                "CPU of a second": round(peak.cpu, 2),
+                "MiB, most": round(peak.memory),
+                "descriptors, most": peak.descriptors,
+                **told,
+            },
+        ),
+        Figure(
+            name=f"capture ready (median), {what}",
+            value=round(statistics.median(h.ready for h in begun)),
+            unit="ms",
+            beside={
+                "worst": round(max(h.ready for h in begun)),
+                "speech lost, worst": round(max(h.lost for h in begun)),
+                "webhook after the phone was in, worst": round(
+                    max(h.webhook_after_join for h in begun)
+                ),
+            },
+        ),
+    ]

@@ -1,0 +1,147 @@
+"""Who asks too often without having shown who it is, and who tries keys.
+
+A visitor that shows the API key, or a webhook's signature, is known and never held up. All others
+are counted by address: one that asks more often than it may waits for each answer, and one whose
+keys are wrong too often is not told any more whether another one is right.
+"""
+
+import asyncio
+import hashlib
+import ipaddress
+import logging
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from egress_manager.errors import TooManyRequests
+
+log = logging.getLogger(__name__)
+
+#: How long a visitor that asks too often waits for an answer. Seconds.
+HOLD_UP: Final = 1.0
+#: So many addresses are counted one by one at a time; further ones share a count.
+MOST_ADDRESSES: Final = 10_000
+#: Keys that begin with the same so many characters are tries at the same one.
+KEY_ID: Final = 12
+#: An IPv6 customer has a network of this many leading bits, not an address.
+IPV6_NETWORK: Final = 64
+
+_OTHERS: Final = "others"
+_KNOWN: Final = "is_known"
+
+
+@dataclass(slots=True)
+class KeyTally:
+    """Keys that were wrong since this process started."""
+
+    refused: int = 0
+    last_refused_at: datetime | None = None
+    last_refused_from: str = ""
+
+
+@dataclass(slots=True)
+class Visitors:
+    """What visitors that are not known asked, by address.
+
+    `asks_per_second`: as often one address may ask; `tries_per_minute`: so many wrong keys it may
+    bring, in all, and a third of them for one key.
+    """
+
+    asks_per_second: int = 50
+    tries_per_minute: int = 30
+    keys: KeyTally = field(default_factory=KeyTally)
+    _memory: MemoryStorage = field(default_factory=MemoryStorage)
+
+    def asks(self, address: str) -> bool:
+        """Count a request; whether the address asks too often."""
+        return not self._hit(RateLimitItemPerSecond(self.asks_per_second), address)
+
+    def may_try(self, address: str, key: str) -> None:
+        """Raise `TooManyRequests` where keys from that address are looked at no more."""
+        for limit, *of in self._tries(address, key):
+            if not self._limiter.test(limit, *of):
+                reset = self._limiter.get_window_stats(limit, *of).reset_time
+                raise TooManyRequests(
+                    "too many wrong keys came from this address; keys are looked at again at "
+                    f"{datetime.fromtimestamp(reset).astimezone():%H:%M:%S %Z}"
+                )
+
+    def tried(self, address: str, key: str, at: datetime) -> None:
+        """Count a wrong key, and log the first of each minute and the last that is looked at."""
+        self.keys.refused += 1
+        self.keys.last_refused_at, self.keys.last_refused_from = at, address
+        of_all, of_key = self._tries(address, key)
+        is_first = self._limiter.get_window_stats(*of_all).remaining == self.tries_per_minute
+        for limit, *of in (of_all, of_key):
+            self._hit(limit, *of)
+        is_last = not all(self._limiter.test(limit, *of) for limit, *of in (of_all, of_key))
+        if is_first or is_last:
+            event = "key_tries_stopped" if is_last else "key_refused"
+            log.warning(event, extra={"address": address, "so_far": self.keys.refused})
+
+    @property
+    def _limiter(self) -> FixedWindowRateLimiter:
+        return FixedWindowRateLimiter(self._memory)
+
+    def _tries(self, address: str, key: str) -> tuple[Any, Any]:
+        """The limits of a try: those of the address, and of the address with that key."""
+        key_id = hashlib.sha256(key[:KEY_ID].encode("utf-8", "surrogatepass")).hexdigest()
+        return (
+            (RateLimitItemPerMinute(self.tries_per_minute, namespace="tries"), address),
+            (RateLimitItemPerMinute(self.tries_per_minute // 3 or 1), address, key_id),
+        )
+
+    def _hit(self, limit: RateLimitItem, *of: str) -> bool:
+        is_counted = len(self._memory.storage) < MOST_ADDRESSES
+        return self._limiter.hit(limit, *(of if is_counted else (_OTHERS,)))
+
+
+def address_of(client: tuple[str, int] | None) -> str:
+    """What an address is counted as: IPv4 as it is, IPv6 by its network; "" for a local socket."""
+    if not client:
+        return ""
+    try:
+        address = ipaddress.ip_address(client[0].partition("%")[0])
+    except ValueError:
+        return client[0]
+    if address.version == 4:
+        return str(address)
+    return str(ipaddress.ip_network((address, IPV6_NETWORK), strict=False))
+
+
+def know(scope: MutableMapping[str, Any]) -> None:
+    """Note that who sends this request has shown who it is."""
+    scope.setdefault("state", {})[_KNOWN] = True
+
+
+def is_known(scope: Mapping[str, object]) -> bool:
+    """Whether who sends this request has shown who it is."""
+    state = scope.get("state")
+    return isinstance(state, dict) and bool(state.get(_KNOWN))
+
+
+class HeldUp:
+    """The app, but visitors that are not known and ask too often wait for each answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        among: Visitors = scope["app"].state.services.visitors
+
+        async def later(message: Message) -> None:
+            is_answer = message["type"] == "http.response.start"
+            if is_answer and not is_known(scope) and among.asks(address_of(scope.get("client"))):
+                await asyncio.sleep(HOLD_UP)
+            await send(message)
+
+        await self._app(scope, receive, later)

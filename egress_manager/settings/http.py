@@ -1,0 +1,35 @@
+"""What clients of the API may do, and how much of it."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+from egress_manager.settings.house import PREFIX
+
+
+class HttpSettings(BaseSettings):
+    """The limits of those who have not shown who they are."""
+
+    http_connections: int = Field(
+        default=512,
+        ge=16,
+        le=100_000,
+        alias=f"{PREFIX}HTTP_CONNECTIONS",
+        description="How many clients may be connected to the API at a time. A further one takes "
+        "the place of the one that has been connected longest without a key or a signature.",
+    )
+    http_asks_per_second: int = Field(
+        default=50,
+        ge=1,
+        le=100_000,
+        alias=f"{PREFIX}HTTP_ASKS_PER_SECOND",
+        description="How many requests without a key or a signature one address may send each "
+        "second; the answers to further ones take a second each.",
+    )
+    http_tries_per_minute: int = Field(
+        default=30,
+        ge=1,
+        le=100_000,
+        alias=f"{PREFIX}HTTP_TRIES_PER_MINUTE",
+        description="How many wrong keys one address may send each minute; then its keys are not "
+        "looked at for the rest of the minute. For one and the same key it is a third of that.",
+    )
