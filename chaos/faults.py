@@ -16,6 +16,7 @@ from chaos.clocks import HOUR
 from chaos.house import CLOCK, DISK, LISTS, WIRE, House, start
 from chaos.post import Way
 from chaos.schedule import EGRESS, HOUSES, SEVERAL, Stage
+from lab.hostile_clients import HostileClients
 from lab.wire import Wire
 
 #: How long a process that was killed stays away, and one that was stopped stands still. Seconds.
@@ -24,6 +25,8 @@ DEAD, FROZEN = 1.0, 10.0
 ILL, WRONG = 6.0, 10.0
 #: LiveKit is asked for its lists a few times within this. Seconds.
 ASKED: Final = 8.0
+#: How long clients are hostile. Seconds.
+BESET: Final = 10.0
 #: How long a process may take to end in good order. Seconds.
 _STOPS: Final = 25.0
 
@@ -174,6 +177,12 @@ WEBHOOKS_ILL: Final = Row(
     "Webhooks are lost, come twice, late, or in another order",
     "Lost or late ones cost the first seconds of a call, until polling finds it; doubled and "
     "mixed up ones nothing.",
+)
+HOSTILE: Final = Row(
+    "Clients without a key send bodies in chunks of one byte, connections that say nothing, bodies "
+    "and headers without an end, guesses of keys and forged webhooks, all at once",
+    "Nothing is lost. Those clients wait for their answers, and `/health` counts what was turned "
+    "away.",
 )
 LISTS_LOST: Final = Row(
     "LiveKit's Redis is flushed, evicts its keys (all, or the room list alone), is restarted "
@@ -366,6 +375,13 @@ def _list_faults() -> dict[str, Fault]:
     }
 
 
+@contextlib.asynccontextmanager
+async def _beset(house: House) -> AsyncIterator[None]:
+    """All that hostile clients can think of, from a process of their own."""
+    async with HostileClients(house.manager.port):
+        yield
+
+
 def _lists(house: House, lose: lists.Lose) -> AbstractAsyncContextManager[None]:
     assert house.lists is not None
     return lists.lost(house.lists, lose)
@@ -378,6 +394,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     **_clock_faults(),
     **_webhook_faults(),
     **_list_faults(),
+    "hostile-clients": Fault(HOSTILE, _beset, BESET, "port"),
 }
 
 #: Every line of the README's table, once, in the order of the faults.

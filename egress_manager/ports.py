@@ -155,10 +155,7 @@ class Webhooks(Protocol):
     """Checks and reads what LiveKit posts."""
 
     def admit(self, authorization: str | None, at: datetime) -> None:
-        """Raise `SignatureRefused` where `read` would, whatever the body is.
-
-        So a stranger is refused before anything is read of what it sends.
-        """
+        """Raise `SignatureRefused` where `read` would, whatever the body is."""
         ...
 
     def read(self, body: bytes, authorization: str | None, at: datetime) -> Webhook:

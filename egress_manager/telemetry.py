@@ -21,6 +21,7 @@ from structlog.typing import EventDict
 #: Fields that are about people, by the name the code gives them. The log has `pii.` before it.
 PERSONAL: Final = frozenset(
     {
+        "address",
         "agent_identity",
         "called_number",
         "caller_number",

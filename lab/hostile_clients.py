@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import os
 import secrets
 import sys
 from collections.abc import Callable, Coroutine, Mapping
@@ -179,7 +180,11 @@ async def _answer(reader: asyncio.StreamReader) -> None:
 
 
 async def _main(port: int, told: Path, names: list[str]) -> None:
-    """All the attacks, or those that are named, until the process ends."""
+    """All the attacks, or those that are named, until the process ends.
+
+    Attackers are elsewhere in the world: here they take only the CPU that nobody else wants.
+    """
+    os.nice(19)
     tally = Tally()
     async with asyncio.TaskGroup() as group:
         for name in names or list(ATTACKS):

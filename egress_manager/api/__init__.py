@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from egress_manager.api import (
@@ -30,6 +30,10 @@ Everything but the webhook and `/health` wants the API key: `Authorization: Bear
 What goes wrong is answered as a problem document (RFC 9457) with a stable `code`.
 """
 
+ROUTERS: Final = tuple(
+    noun.router for noun in (webhook, calls, recordings, reports, reconciliation, health)
+)
+
 #: What the app is made with: the framework's own pages load scripts from elsewhere.
 WITHOUT_PAGES: Final[dict[str, Any]] = {
     "docs_url": None,
@@ -45,25 +49,27 @@ def install(app: FastAPI) -> None:
     errors.describe_problems(app)
     app.add_middleware(BoundedBodies)
     app.add_middleware(HeldUp)
-    for noun in (webhook, calls, recordings, reports, reconciliation, health):
-        app.include_router(noun.router, dependencies=[Depends(no_others)])
+    app.state.routes = []
+    for router in ROUTERS:
+        _answer_heads(router)
+        app.include_router(router, dependencies=[Depends(no_others)])
+        app.state.routes += router.routes
+    _answer_heads(docs.router)
     app.include_router(docs.router)
     app.mount(docs.ASSETS, docs.assets())
-    _answer_heads(app)
 
 
-def _answer_heads(app: FastAPI) -> None:
+def _answer_heads(router: APIRouter) -> None:
     """Have HEAD answered wherever GET is; the server sends no body then."""
-    routes = [route for route in app.routes if isinstance(route, APIRoute)]
+    routes = [route for route in router.routes if isinstance(route, APIRoute)]
     heads = {route.path for route in routes if "HEAD" in (route.methods or ())}
     for route in routes:
         if "GET" in (route.methods or ()) and route.path not in heads:
-            app.add_api_route(
-                route.path,
+            router.add_api_route(
+                route.path.removeprefix(router.prefix),
                 route.endpoint,
                 methods=["HEAD"],
                 response_model=route.response_model,
                 response_class=route.response_class,
-                dependencies=route.dependencies,
                 include_in_schema=False,
             )

@@ -17,6 +17,9 @@ BODY_AT_MOST: Final = 2**20
 #: All bodies that are held at one time, of whoever sends them. Bytes.
 BODIES_AT_MOST: Final = 64 * BODY_AT_MOST
 
+#: No route reads a body with these; what is sent as one is thrown away.
+_WITHOUT_BODY: Final = ("GET", "HEAD")
+
 
 class BoundedBodies:
     """The app, but what asks with a larger body is answered 413, and the rest is never kept.
@@ -30,7 +33,7 @@ class BoundedBodies:
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["method"] in _WITHOUT_BODY:
             await self._app(scope, receive, send)
             return
         read, is_answered = 0, False

@@ -5,8 +5,10 @@ of any number. Everything here happens in the recorder's own event loop, so all 
 """
 
 import asyncio
+import contextlib
 import logging
 import signal
+import socket
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -24,12 +26,14 @@ log = logging.getLogger(__name__)
 HEADERS_WITHIN: Final = 10.0
 #: And its body this long after them. Seconds.
 BODY_WITHIN: Final = 20.0
-#: What still comes of a body whose request was answered is thrown away for this long, so that the
-#: client can read the answer. Seconds.
+#: A client whose request was answered before all of it had come has this long to read the answer.
+#: Seconds.
 LINGER: Final = 2.0
 #: A client that takes nothing of its answer for this long is gone. Seconds.
 STALLED_AFTER: Final = 60.0
 
+#: The kernel takes so much of what a client sends before we read it. Bytes.
+RECEIVE_BUFFER: Final = 64 * 1024
 #: Headers of one request: bytes, with the request line, and how many.
 HEADER_BYTES: Final = 16 * 1024
 MOST_HEADERS: Final = 100
@@ -45,7 +49,7 @@ LOG_EVERY: Final = 60.0
 class ConnectionTally:
     """The connections of this process: how many are open and may be, and what was turned away."""
 
-    at_most: int = 512
+    at_most: int = 4096
     open: int = 0
     turned_away: int = 0
     _said_at: float = field(default=float("-inf"))
@@ -97,12 +101,15 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there: room is made for it at the cost of who has been unknown longest."""
         super().connection_made(transport)
+        with contextlib.suppress(OSError, AttributeError):
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         self.since = self.loop.time()
         self._is_known = False
         self._deadline: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._header_bytes = self._chunks = 0
-        self._are_headers_complete = self._is_refused = False
+        self._are_headers_complete = self._is_over = False
         self._due_in(HEADERS_WITHIN)
         self.tally.open = len(self.connections)
         if self.tally.open > self.tally.at_most:
@@ -141,7 +148,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came: parsed as far as no limit is passed."""
-        if self.is_closing or self._is_refused:
+        if self.is_closing or self._is_over:
             return
         self._unset_keepalive_if_required()
         if not self._are_headers_complete:
@@ -150,6 +157,7 @@ class BoundedHttp(HttpToolsProtocol):
             self.parser.feed_data(data)
             if not self._are_headers_complete and self._header_bytes > HEADER_BYTES:
                 raise _Limit(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            self._wait_for_reader()
         except httptools.HttpParserUpgrade:
             return  # it is answered as if it had not asked for another protocol
         except httptools.HttpParserError as error:
@@ -157,6 +165,12 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(cause.status if isinstance(cause, _Limit) else HTTPStatus.BAD_REQUEST)
         except _Limit as limit:
             self._refuse(limit.status)
+
+    def _wait_for_reader(self) -> None:
+        """Read no more of a body until somebody asks for it, who has looked at the headers."""
+        cycle = self.cycle
+        if self._are_headers_complete and cycle.more_body and not self.is_known:
+            self.flow.pause_reading()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -201,7 +215,7 @@ class BoundedHttp(HttpToolsProtocol):
         """A request was answered; if its body has not come, the connection ends."""
         super().on_response_complete()
         if not self.is_closing and not self.pipeline and self.cycle.more_body:
-            self._due_in(LINGER)
+            self._linger()
 
     def pause_writing(self) -> None:
         """The client takes less than there is for it."""
@@ -214,6 +228,17 @@ class BoundedHttp(HttpToolsProtocol):
         if self._stall is not None:
             self._stall.cancel()
 
+    def _linger(self) -> None:
+        """Read no more, and close when the client has had time to read its answer.
+
+        Closed at once, with something unread, the answer would be lost on its way.
+        """
+        self._is_over = True
+        self.flow.pause_reading()
+        if self.cycle is not None:
+            self.cycle.body.clear()
+        self._due_in(LINGER)
+
     def _due_in(self, seconds: float | None) -> None:
         """From now on so long until the connection ends, unless more has come; None: no limit."""
         if self._deadline is not None:
@@ -221,16 +246,13 @@ class BoundedHttp(HttpToolsProtocol):
         self._deadline = None if seconds is None else self.loop.call_later(seconds, self._overdue)
 
     def _overdue(self) -> None:
-        if self._is_refused:
+        if self._is_over:
             self.transport.abort()
         elif not self.is_closing:
             self.turn_away("too slow")
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Answer with a status alone, unless another answer was begun, and read no more.
-
-        What still comes is thrown away for a while: closed at once, the answer would be lost.
-        """
+        """Answer with a status alone, unless another answer was begun, and read no more."""
         self.tally.turn_away(status.phrase, visitors.address_of(self.client), self.loop.time())
         last = self.cycle
         is_answered = last is None or last.response_complete
@@ -244,5 +266,4 @@ class BoundedHttp(HttpToolsProtocol):
             last.disconnected = True
             last.message_event.set()
         self.pipeline.clear()
-        self._is_refused = True
-        self._due_in(LINGER)
+        self._linger()

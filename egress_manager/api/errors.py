@@ -209,7 +209,7 @@ def _methods(request: Request) -> list[str]:
     """The methods of the path that is asked for: the framework names those of its first route."""
     fitting = (
         route.methods or ()
-        for route in request.app.routes
+        for route in request.app.state.routes
         if isinstance(route, Route) and route.path_regex.match(request.scope["path"])
     )
     return sorted({method for methods in fitting for method in methods})

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 #: How long a visitor that asks too often waits for an answer. Seconds.
 HOLD_UP: Final = 1.0
-#: So many addresses are counted one by one at a time; further ones share a count.
+#: So many counts are kept at a time; further addresses share one.
 MOST_ADDRESSES: Final = 10_000
 #: Keys that begin with the same so many characters are tries at the same one.
 KEY_ID: Final = 12
@@ -62,6 +62,10 @@ class Visitors:
         """Count a request; whether the address asks too often."""
         return not self._hit(RateLimitItemPerSecond(self.asks_per_second), address)
 
+    def is_news(self, what: str, address: str) -> bool:
+        """Whether nothing of the kind was logged of that address for a minute."""
+        return self._hit(RateLimitItemPerMinute(1, namespace=what), address)
+
     def may_try(self, address: str, key: str) -> None:
         """Raise `TooManyRequests` where keys from that address are looked at no more."""
         for limit, *of in self._tries(address, key):
@@ -73,17 +77,21 @@ class Visitors:
                 )
 
     def tried(self, address: str, key: str, at: datetime) -> None:
-        """Count a wrong key, and log the first of each minute and the last that is looked at."""
+        """Count a wrong key; log the first of a minute, and the last that is looked at."""
         self.keys.refused += 1
         self.keys.last_refused_at, self.keys.last_refused_from = at, address
-        of_all, of_key = self._tries(address, key)
-        is_first = self._limiter.get_window_stats(*of_all).remaining == self.tries_per_minute
-        for limit, *of in (of_all, of_key):
+        tries = self._tries(address, key)
+        for limit, *of in tries:
             self._hit(limit, *of)
-        is_last = not all(self._limiter.test(limit, *of) for limit, *of in (of_all, of_key))
-        if is_first or is_last:
-            event = "key_tries_stopped" if is_last else "key_refused"
+        is_last = not all(self._limiter.test(limit, *of) for limit, *of in tries)
+        event = "key_tries_stopped" if is_last else "key_refused"
+        if self.is_news(event, address):
             log.warning(event, extra={"address": address, "so_far": self.keys.refused})
+
+    @property
+    def counted(self) -> int:
+        """How many counts are kept."""
+        return len(self._memory.storage)
 
     @property
     def _limiter(self) -> FixedWindowRateLimiter:
@@ -98,8 +106,8 @@ class Visitors:
         )
 
     def _hit(self, limit: RateLimitItem, *of: str) -> bool:
-        is_counted = len(self._memory.storage) < MOST_ADDRESSES
-        return self._limiter.hit(limit, *(of if is_counted else (_OTHERS,)))
+        of = of if self.counted < MOST_ADDRESSES else (_OTHERS,)
+        return self._limiter.hit(limit, *of)
 
 
 def address_of(client: tuple[str, int] | None) -> str:
@@ -110,8 +118,10 @@ def address_of(client: tuple[str, int] | None) -> str:
         address = ipaddress.ip_address(client[0].partition("%")[0])
     except ValueError:
         return client[0]
-    if address.version == 4:
+    if isinstance(address, ipaddress.IPv4Address):
         return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((address, IPV6_NETWORK), strict=False))
 
 

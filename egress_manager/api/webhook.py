@@ -46,8 +46,10 @@ async def receive(
         visitors.know(request.scope)
         outcome = await services.receive(await request.body(), authorization)
     except SignatureRefused as error:
-        log.warning("webhook_refused", extra={"why": str(error)})
-        services.webhooks.refuse(str(error), services.clock.now())
+        why, address = str(error), visitors.address_of(request.scope.get("client"))
+        services.webhooks.refuse(why, services.clock.now())
+        if services.visitors.is_news(f"webhook refused: {why}", address):
+            log.warning("webhook_refused", extra={"why": why, "address": address})
         raise
     services.webhooks.take()
     return WebhookOut.model_validate(outcome)

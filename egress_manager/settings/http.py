@@ -10,7 +10,7 @@ class HttpSettings(BaseSettings):
     """The limits of those who have not shown who they are."""
 
     http_connections: int = Field(
-        default=512,
+        default=4096,
         ge=16,
         le=100_000,
         alias=f"{PREFIX}HTTP_CONNECTIONS",

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from egress_manager import api
 from egress_manager.api.services import ApiServices
+from egress_manager.api.visitors import Visitors
 from egress_manager.domain import access
 from egress_manager.domain.ledger import Report
 from egress_manager.domain.policy import Policy, Scope
@@ -52,6 +53,7 @@ class House:
         self.doors = replace(
             tale.doors, calls=self.calls, recordings=self.recordings, clock=self.clock
         )
+        self.visitors = Visitors()
         self.app = FastAPI(**api.WITHOUT_PAGES)
         api.install(self.app)
         self.app.state.services = ApiServices(
@@ -69,6 +71,7 @@ class House:
             differences=self.look,
             mend=self.mend,
             draw_up=self.draw_up,
+            visitors=self.visitors,
         )
 
     async def draw_up(self, since: datetime, until: datetime) -> Report:

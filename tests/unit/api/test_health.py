@@ -36,7 +36,7 @@ class TestHealth:
             },
             "room_lists": {"contradicted": 0, "last_contradicted_at": None},
             "keys": {"refused": 0, "last_refused_at": None},
-            "connections": {"open": 0, "at_most": 512, "turned_away": 0},
+            "connections": {"open": 0, "at_most": 4096, "turned_away": 0},
         }
 
     @pytest.mark.parametrize(

@@ -1,0 +1,124 @@
+"""Who tries keys, and who asks too often without one."""
+
+import httpx2
+import pytest
+
+from egress_manager.api import visitors
+from egress_manager.api.visitors import Visitors
+from tests.unit.api.house import KEY, STRANGER, House
+
+TRIES = 9
+
+
+@pytest.fixture(autouse=True)
+def few(house: House) -> None:
+    """A service that has had enough soon."""
+    house.visitors.tries_per_minute = TRIES
+
+
+async def test_after_some_wrong_keys_none_is_looked_at(
+    house: House, anybody: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are counted, and the log says twice a minute at most from where they come."""
+    said = [
+        (await anybody.get("/calls", headers={"X-API-Key": f"{n:03}-guess"})).status_code
+        for n in range(TRIES * 3)
+    ]
+    health = (await anybody.get("/health")).json()
+
+    assert said == [401] * TRIES + [429] * TRIES * 2
+    assert health["keys"]["refused"] == TRIES
+    assert health["keys"]["last_refused_at"] is not None
+    events = [record.message for record in caplog.records]
+    assert events.count("key_refused") == 1
+    assert events.count("key_tries_stopped") == 1
+
+
+async def test_nobody_learns_then_whether_a_key_is_right(
+    house: House, anybody: httpx2.AsyncClient
+) -> None:
+    """The answer to the right one is that of the wrong ones, and says how long to wait."""
+    for n in range(TRIES):
+        await anybody.get("/calls", headers={"Authorization": f"Bearer {n:03}-guess"})
+
+    answer = await anybody.get("/calls", headers={"X-API-Key": KEY})
+
+    assert answer.status_code == 429
+    assert answer.json()["code"] == "too_many_requests"
+    assert answer.json()["retryable"]
+    assert answer.headers["retry-after"] == "60"
+
+
+async def test_tries_at_one_key_end_sooner(house: House, anybody: httpx2.AsyncClient) -> None:
+    """Keys that begin as another one does are tries at that one."""
+    for n in range(TRIES // 3):
+        key = KEY[: visitors.KEY_ID] + str(n)
+        assert (await anybody.get("/calls", headers={"X-API-Key": key})).status_code == 401
+
+    assert (await anybody.get("/calls", headers={"X-API-Key": KEY})).status_code == 429
+    assert (await anybody.get("/calls", headers={"X-API-Key": "other"})).status_code == 401
+
+
+async def test_other_addresses_have_tries_of_their_own(house: House) -> None:
+    """An attacker does not lock out those who are elsewhere."""
+    for n in range(TRIES):
+        async with client_at(house, "192.0.2.1") as hostile:
+            await hostile.get("/calls", headers={"X-API-Key": f"{n:03}-guess"})
+
+    async with client_at(house, "192.0.2.1") as hostile, client_at(house, "192.0.2.2") as honest:
+        assert (await hostile.get("/calls", headers={"X-API-Key": KEY})).status_code == 429
+        assert (await honest.get("/calls", headers={"X-API-Key": KEY})).status_code == 200
+
+
+async def test_forged_webhooks_are_counted_and_logged_once(
+    house: House, anybody: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many there are; those of LiveKit get in beside them."""
+    for _ in range(100):
+        answer = await anybody.post("/webhook", content=b"{}", headers={"Authorization": STRANGER})
+        assert answer.status_code == 401
+
+    assert (await anybody.post("/webhook", content=b"{}")).status_code == 200
+    assert (await anybody.get("/health")).json()["webhooks"]["refused"] == 100
+    assert [record.message for record in caplog.records].count("webhook_refused") == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "counted"),
+    [
+        (("192.0.2.7", 1), "192.0.2.7"),
+        (("2001:db8::1", 1), "2001:db8::/64"),
+        (("2001:db8::2%eth0", 1), "2001:db8::/64"),
+        (("::ffff:192.0.2.7", 1), "192.0.2.7"),
+        (("testclient", 1), "testclient"),
+        (None, ""),
+    ],
+)
+def test_an_address_is_what_one_customer_has(given: tuple[str, int] | None, counted: str) -> None:
+    """An IPv6 customer has 2**64 of them."""
+    assert visitors.address_of(given) == counted
+
+
+def test_who_asks_more_than_it_may_is_told_apart() -> None:
+    """By address; asking once in a while is no rush."""
+    among = Visitors(asks_per_second=3)
+
+    assert [among.asks("192.0.2.1") for _ in range(5)] == [False, False, False, True, True]
+    assert not among.asks("192.0.2.2")
+
+
+def test_memory_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more addresses than are counted one by one, further ones share a count."""
+    monkeypatch.setattr(visitors, "MOST_ADDRESSES", 10)
+    among = Visitors(asks_per_second=1000)
+
+    for n in range(1000):
+        among.asks(f"192.0.2.{n}")
+
+    assert among.counted <= 11
+
+
+def client_at(house: House, address: str) -> httpx2.AsyncClient:
+    """A client that comes from there."""
+    transport = httpx2.ASGITransport(app=house.app, client=(address, 1))
+    return httpx2.AsyncClient(transport=transport, base_url="http://manager")
