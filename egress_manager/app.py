@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from egress_manager import api, telemetry
-from egress_manager.api.connections import ConnectionTally, bound
+from egress_manager.api.connections import ConnectionTally, bound, most_connections
 from egress_manager.api.services import ApiServices
 from egress_manager.api.visitors import Visitors
 from egress_manager.ending import heeded
@@ -65,7 +65,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     telemetry.set_up(settings.log_level)
     app.state.refusal = ""
-    connections = ConnectionTally(settings.http_connections)
+    connections = ConnectionTally(most_connections(settings.http_connections))
     bound(connections)
     with heeded(passing_on=True) as ending:
         try:

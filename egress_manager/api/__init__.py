@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from egress_manager.api import (
@@ -16,7 +16,6 @@ from egress_manager.api import (
     webhook,
 )
 from egress_manager.api.bodies import BoundedBodies
-from egress_manager.api.filters import no_others
 from egress_manager.api.visitors import HeldUp
 
 TITLE: Final = "Egress Manager"
@@ -52,7 +51,7 @@ def install(app: FastAPI) -> None:
     app.state.routes = []
     for router in ROUTERS:
         _answer_heads(router)
-        app.include_router(router, dependencies=[Depends(no_others)])
+        app.include_router(router)
         app.state.routes += router.routes
     _answer_heads(docs.router)
     app.include_router(docs.router)

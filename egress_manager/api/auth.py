@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from egress_manager.api import visitors
+from egress_manager.api.filters import no_others
 from egress_manager.api.services import ApiServices
 from egress_manager.domain import access
 from egress_manager.errors import Unauthenticated
@@ -33,8 +34,10 @@ async def _reader(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     header: Annotated[str | None, Depends(_header)],
 ) -> Principal:
-    """Raise as `recognise` does; the parameters are for the description of the API."""
-    return await recognise(request)
+    """Raise as `recognise` and `no_others` do; the parameters are for the API's description."""
+    principal = await recognise(request)
+    no_others(request)
+    return principal
 
 
 async def recognise(request: Request) -> Principal:

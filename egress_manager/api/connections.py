@@ -7,6 +7,7 @@ of any number. Everything here happens in the recorder's own event loop, so all 
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 from dataclasses import dataclass, field
@@ -66,6 +67,12 @@ class ConnectionTally:
 
 
 _NOTHING_MORE: Final = b"content-length: 0\r\nconnection: close\r\n\r\n"
+
+
+def most_connections(wanted: int) -> int:
+    """So many as wanted, but no more than a quarter of the descriptors: calls need the others."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard // 4)
 
 
 class _Limit(Exception):

@@ -56,7 +56,7 @@ Cursor = Annotated[
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 
 
-async def no_others(request: Request) -> None:
+def no_others(request: Request) -> None:
     """Raise `BadRequest` for a parameter that the route does not have.
 
     Passed over, a filter that is misspelt would show everything.

@@ -3,8 +3,9 @@
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 
+from egress_manager.api.filters import no_others
 from egress_manager.api.schemas import (
     AliveOut,
     ConnectionsOut,
@@ -16,7 +17,7 @@ from egress_manager.api.schemas import (
 )
 from egress_manager.api.services import Services
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = APIRouter(prefix="/health", tags=["health"], dependencies=[Depends(no_others)])
 
 _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: {"description": "A part is ill.", "model": HealthOut}

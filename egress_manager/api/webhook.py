@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Request
 
 from egress_manager.api import visitors
 from egress_manager.api.errors import described
+from egress_manager.api.filters import no_others
 from egress_manager.api.schemas import WebhookOut
 from egress_manager.api.services import Services
 from egress_manager.errors import SignatureRefused
@@ -44,6 +45,7 @@ async def receive(
     try:
         services.admit(authorization)
         visitors.know(request.scope)
+        no_others(request)
         outcome = await services.receive(await request.body(), authorization)
     except SignatureRefused as error:
         why, address = str(error), visitors.address_of(request.scope.get("client"))

@@ -34,7 +34,10 @@ def manager(mongod_server: Mongod) -> Iterator[Manager]:
     """A service with a LiveKit at which nobody is."""
     livekit = LiveKit(room={"auto_create": False})
     service = Manager(
-        livekit_url=livekit.http_url, mongo_uri=mongod_server.uri, mongo_db="test_hostile_requests"
+        livekit_url=livekit.http_url,
+        mongo_uri=mongod_server.uri,
+        mongo_db="test_hostile_requests",
+        settings={"EGRESS_MANAGER_HTTP_TRIES_PER_MINUTE": "100000"},
     )
     with quietly(livekit, service):
         yield service
