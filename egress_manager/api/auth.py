@@ -15,7 +15,7 @@ from egress_manager.api import visitors
 from egress_manager.api.filters import no_others
 from egress_manager.api.services import ApiServices
 from egress_manager.domain import access
-from egress_manager.errors import Unauthenticated
+from egress_manager.errors import TooManyRequests, Unauthenticated
 from egress_manager.ports import Clock, Keys
 
 _bearer = HTTPBearer(auto_error=False, description="The API key.")
@@ -44,7 +44,7 @@ async def recognise(request: Request) -> Principal:
     """Who sends a request, by its headers alone.
 
     Raises `Unauthenticated` unless it brings the key, and `TooManyRequests` where too many wrong
-    ones came from its address.
+    ones came from its address, or too many tries at that one.
     """
     if visitors.is_known(request.scope):
         return Principal()
@@ -55,8 +55,13 @@ async def recognise(request: Request) -> Principal:
         raise Unauthenticated("send the API key: Authorization: Bearer <key>, or X-API-Key: <key>")
     address = visitors.address_of(request.scope.get("client"))
     services.visitors.may_try(address, given)
-    if not access.opens(given, await services.keys.fingerprint()):
+    is_guessing = services.visitors.is_guessing(address)
+    ask = services.keys.fingerprint
+    kept = await (services.recent_key.get(ask) if is_guessing else ask())
+    if not access.opens(given, kept):
         services.visitors.tried(address, given, services.clock.now())
+        if is_guessing:
+            raise TooManyRequests("too many wrong keys came from this address; wait a minute")
         raise Unauthenticated("this is not the API key; egress-manager keys new makes another one")
     visitors.know(request.scope)
     return Principal()

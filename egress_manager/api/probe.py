@@ -1,20 +1,19 @@
-"""How the parts of the system are, asked for at most once a second, however many want to know."""
+"""How the parts of the system are."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+from egress_manager.api.recent import Recent
 from egress_manager.errors import EgressManagerError
 
 log = logging.getLogger(__name__)
 
 #: How long one part may take to say how it is. Seconds.
 TIMEOUT: Final = 2.0
-#: What the parts said counts for this long: asking costs a write, a query and a call to LiveKit,
-#: and anybody may ask. Seconds.
-COUNTS_FOR: Final = 1.0
 
 #: Looks at one part of the system: returns how it is in a few words, raises where it is ill.
 HealthCheck = Callable[[], Awaitable[str]]
@@ -29,18 +28,14 @@ class Part:
 
 
 class Probe:
-    """Asks the parts, and answers with what they said until that is too old."""
+    """Asks the parts, at most once a second: that costs a write, a query and a call to LiveKit."""
 
     def __init__(self) -> None:
-        self._asking: asyncio.Task[dict[str, Part]] | None = None
-        self._asked_at = 0.0
+        self._recent: Recent[dict[str, Part]] = Recent()
 
     async def look(self, checks: Mapping[str, HealthCheck]) -> Mapping[str, Part]:
         """How every part is, or was within the last second."""
-        now = asyncio.get_running_loop().time()
-        if self._asking is None or (self._asking.done() and now - self._asked_at >= COUNTS_FOR):
-            self._asking, self._asked_at = asyncio.create_task(_ask(checks)), now
-        return await asyncio.shield(self._asking)
+        return await self._recent.get(partial(_ask, checks))
 
 
 async def _ask(checks: Mapping[str, HealthCheck]) -> dict[str, Part]:

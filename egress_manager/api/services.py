@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from egress_manager.api.connections import ConnectionTally
 from egress_manager.api.probe import HealthCheck, Probe
+from egress_manager.api.recent import Recent
 from egress_manager.api.visitors import Visitors
 from egress_manager.domain.buckets import Stored
 from egress_manager.domain.ledger import Report
@@ -102,6 +103,7 @@ class ApiServices:
     visitors: Visitors = field(default_factory=Visitors)
     connections: ConnectionTally = field(default_factory=ConnectionTally)
     probe: Probe = field(default_factory=Probe)
+    recent_key: Recent[str | None] = field(default_factory=Recent)
 
 
 async def _services(request: Request) -> ApiServices:

@@ -1,8 +1,8 @@
 """Who asks too often without having shown who it is, and who tries keys.
 
 A visitor that shows the API key, or a webhook's signature, is known and never held up. All others
-are counted by address: one that asks more often than it may waits for each answer, and one whose
-keys are wrong too often is not told any more whether another one is right.
+are counted by address: one that asks more often than it may waits for each answer, wrong keys are
+counted and logged, and one key is not tried again and again.
 """
 
 import asyncio
@@ -42,7 +42,6 @@ class KeyTally:
 
     refused: int = 0
     last_refused_at: datetime | None = None
-    last_refused_from: str = ""
 
 
 @dataclass(slots=True)
@@ -50,7 +49,7 @@ class Visitors:
     """What visitors that are not known asked, by address.
 
     `asks_per_second`: as often one address may ask; `tries_per_minute`: so many wrong keys it may
-    bring, in all, and a third of them for one key.
+    bring, and a third of them for one key.
     """
 
     asks_per_second: int = 50
@@ -67,24 +66,26 @@ class Visitors:
         return self._hit(RateLimitItemPerMinute(1, namespace=what), address)
 
     def may_try(self, address: str, key: str) -> None:
-        """Raise `TooManyRequests` where keys from that address are looked at no more."""
-        for limit, *of in self._tries(address, key):
-            if not self._limiter.test(limit, *of):
-                reset = self._limiter.get_window_stats(limit, *of).reset_time
-                raise TooManyRequests(
-                    "too many wrong keys came from this address; keys are looked at again at "
-                    f"{datetime.fromtimestamp(reset).astimezone():%H:%M:%S %Z}"
-                )
+        """Raise `TooManyRequests` where that key was tried too often from there.
+
+        Then nobody learns whether it is right now.
+        """
+        if not self._limiter.test(*self._of_key(address, key)):
+            raise TooManyRequests("this key was tried too often from this address; wait a minute")
+
+    def is_guessing(self, address: str) -> bool:
+        """Whether too many wrong keys came from there. The right one is let in all the same: an
+        attacker behind the same proxy locks nobody out.
+        """
+        return not self._limiter.test(*self._of_all(address))
 
     def tried(self, address: str, key: str, at: datetime) -> None:
-        """Count a wrong key; log the first of a minute, and the last that is looked at."""
+        """Count a wrong key; log the first of a minute, and when there are too many."""
         self.keys.refused += 1
-        self.keys.last_refused_at, self.keys.last_refused_from = at, address
-        tries = self._tries(address, key)
-        for limit, *of in tries:
-            self._hit(limit, *of)
-        is_last = not all(self._limiter.test(limit, *of) for limit, *of in tries)
-        event = "key_tries_stopped" if is_last else "key_refused"
+        self.keys.last_refused_at = at
+        self._hit(*self._of_key(address, key))
+        is_too_many = not self._hit(*self._of_all(address))
+        event = "keys_guessed" if is_too_many else "key_refused"
         if self.is_news(event, address):
             log.warning(event, extra={"address": address, "so_far": self.keys.refused})
 
@@ -97,13 +98,15 @@ class Visitors:
     def _limiter(self) -> FixedWindowRateLimiter:
         return FixedWindowRateLimiter(self._memory)
 
-    def _tries(self, address: str, key: str) -> tuple[Any, Any]:
-        """The limits of a try: those of the address, and of the address with that key."""
+    def _of_all(self, address: str) -> tuple[RateLimitItem, str]:
+        """The limit of an address."""
+        return RateLimitItemPerMinute(self.tries_per_minute, namespace="tries"), address
+
+    def _of_key(self, address: str, key: str) -> tuple[RateLimitItem, str, str]:
+        """The limit of one key from an address."""
         key_id = hashlib.sha256(key[:KEY_ID].encode("utf-8", "surrogatepass")).hexdigest()
-        return (
-            (RateLimitItemPerMinute(self.tries_per_minute, namespace="tries"), address),
-            (RateLimitItemPerMinute(self.tries_per_minute // 3 or 1), address, key_id),
-        )
+        limit = RateLimitItemPerMinute(self.tries_per_minute // 3 or 1, namespace="key")
+        return limit, address, key_id
 
     def _hit(self, limit: RateLimitItem, *of: str) -> bool:
         of = of if self.counted < MOST_ADDRESSES else (_OTHERS,)

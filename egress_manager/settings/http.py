@@ -30,6 +30,6 @@ class HttpSettings(BaseSettings):
         ge=1,
         le=100_000,
         alias=f"{PREFIX}HTTP_TRIES_PER_MINUTE",
-        description="How many wrong keys one address may send each minute; then its keys are not "
-        "looked at for the rest of the minute. For one and the same key it is a third of that.",
+        description="How many wrong keys one address may send each minute; further ones are "
+        "answered 429. One and the same key is looked at a third as often.",
     )

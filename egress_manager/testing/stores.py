@@ -206,9 +206,11 @@ class MemoryKeys(_Away):
     """`Keys` in a variable."""
 
     kept: str | None = None
+    asked: int = 0
 
     async def fingerprint(self) -> str | None:
         self._answer()
+        self.asked += 1
         return self.kept
 
     async def keep_first(self, fingerprint: str, at: datetime) -> bool:
