@@ -28,8 +28,8 @@ HEADERS_WITHIN: Final = 10.0
 #: And its body this long after them. Seconds.
 BODY_WITHIN: Final = 20.0
 #: A client whose request was answered before all of it had come has this long to read the answer.
-#: Seconds.
-LINGER: Final = 2.0
+#: One that means harm waits as long before it can send the next one. Seconds.
+LINGER: Final = 10.0
 #: A client that takes nothing of its answer for this long is gone. Seconds.
 STALLED_AFTER: Final = 60.0
 
@@ -241,6 +241,7 @@ class BoundedHttp(HttpToolsProtocol):
         Closed at once, with something unread, the answer would be lost on its way.
         """
         self._is_over = True
+        self._unset_keepalive_if_required()
         self.flow.pause_reading()
         if self.cycle is not None:
             self.cycle.body.clear()
