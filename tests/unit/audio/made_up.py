@@ -46,6 +46,8 @@ from egress_manager.recorder.stretch import CHANNELS, STALL
 BEGINS_AT = 1_790_000_000.0
 
 FRAME = 960
+#: The timestamp of a publisher's first sample.
+RTP_BEGINS = 4711
 PAGE = 24_000
 #: Octets that LiveKit counts with every packet beside what is in it.
 RTP_HEADER = 12
@@ -317,7 +319,7 @@ def _stretch(line: Line, number: int, packets: list[Sent]) -> tuple[list[Entry],
             line.track_sid,
             line.participant_sid,
             line.ssrc or number,
-            4711,
+            RTP_BEGINS + first.granule,
             line.before,
             line.before * SILENT,
         )

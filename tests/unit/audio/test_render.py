@@ -216,6 +216,20 @@ def test_who_goes_on_in_the_middle_of_a_word_knows_how_it_began(tmp_path, second
     assert np.abs(both[seam] - alone[seam]).max() < 0.02
 
 
+def test_a_short_capture_of_which_all_is_late_lies_where_the_one_before_it_shows(tmp_path):
+    """Its packets can't show that the network held every one of them up, but the counter can."""
+    marks = [0.5, 1.5, 2.4, 3.5]
+    line = chirping("caller", 5.0, marks, late=[(1.0, 2.0, 0.05)], jitter=0.002)
+    captures = [f"cap_{n}" for n in range(1, 6)]
+    for n, name in enumerate(captures):
+        part = made_up.capture([line], starts=n + 0.02, ends_at=n + 1.02, name=name)
+        part.write(tmp_path / name)
+
+    made = finished(Render(tmp_path, plan(5.0, captures=tuple(captures))))
+
+    assert off(made_up.decoded(tmp_path / made.filepath)[LEFT], marks) < 0.01
+
+
 def test_a_recorder_that_died_leaves_a_hole_with_its_name(tmp_path):
     """Another goes on, and what was kept is kept."""
     marks = [1.0, 4.0, 9.0]
