@@ -7,21 +7,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from egress_manager.adapters.docket_queue import DocketQueue
 from egress_manager.adapters.local_queue import LocalQueue
+from egress_manager.adapters.redis_queue import RedisQueue
 from egress_manager.ports import Queue
 from lab.servers import Redis
 
 TIMEOUT = 60.0
 
 
-@pytest.fixture(params=["local", "docket"])
+@pytest.fixture(params=["local", "redis"])
 def queue(request: pytest.FixtureRequest) -> Queue:
     """The queues to be held to the contract."""
     if request.param == "local":
         return LocalQueue()
     server: Redis = request.getfixturevalue("redis_server")
-    return DocketQueue(server.url, f"test-{uuid.uuid4().hex}")
+    return RedisQueue(server.url, f"test-{uuid.uuid4().hex}")
 
 
 @contextlib.asynccontextmanager
@@ -81,10 +81,31 @@ async def test_one_recording_is_worked_on_by_one_worker_at_a_time(queue: Queue) 
     assert most == 1
 
 
+async def test_what_is_handed_over_while_it_is_worked_on_is_worked_on_again(queue: Queue) -> None:
+    """The work that goes on may have looked before there was anything new."""
+    times, begun, go_on, done = 0, asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work(_: str) -> None:
+        nonlocal times
+        times += 1
+        begun.set()
+        await go_on.wait()
+        if times == 2:
+            done.set()
+
+    async with serving(queue, work), asyncio.timeout(TIMEOUT):
+        await handed_over(queue, "rec_1", begun)
+        await queue.soon("rec_1")
+        go_on.set()
+        await done.wait()
+
+    assert times == 2
+
+
 async def test_a_lost_redis_is_waited_for() -> None:
     """Killed and started again: work handed over afterwards is done."""
     async with Redis() as server:
-        queue, done = DocketQueue(server.url, "test"), asyncio.Event()
+        queue, done = RedisQueue(server.url, "test"), asyncio.Event()
 
         async def work(_: str) -> None:
             done.set()
