@@ -105,7 +105,8 @@ def _copy(path: Path, part: Path, fingerprint: Fingerprint) -> None:
     """A copy that is whole, on the disk and the same; or none."""
     try:
         shutil.copyfile(path, part, follow_symlinks=False)
-        shutil.copystat(path, part)
+        written = path.stat()
+        os.utime(part, ns=(written.st_atime_ns, written.st_mtime_ns))
         with part.open("rb") as file:
             os.fsync(file.fileno())
         if _fingerprint(part) != fingerprint:

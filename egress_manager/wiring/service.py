@@ -53,6 +53,7 @@ from egress_manager.flows.sharing.membership import Membership
 from egress_manager.flows.sharing.recorder import SharedRecorder
 from egress_manager.ports import Keys, Queue
 from egress_manager.settings import Settings
+from egress_manager.wiring import cautions
 from egress_manager.wiring.parts import (
     bucket_of,
     egress_dir,
@@ -100,6 +101,7 @@ async def open_services(
     Raises `SettingsWrong` where MongoDB is neither configured nor to be had.
     """
     directory = settings.recordings_dir.absolute()
+    cautions.say(settings)
     local_descriptors.raise_limit()
     async with AsyncExitStack() as stack:
         uri = await stack.enter_async_context(open_mongo(settings.mongo_uri, directory / FOLDER))

@@ -6,20 +6,24 @@ import contextlib
 import logging
 import os
 import pickle
+import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import redis.asyncio
+from redis.exceptions import NoPermissionError
 
 from egress_manager.adapters import redis_queue
+from egress_manager.adapters.redis_probe import RedisProbe
 from egress_manager.adapters.redis_queue import RedisQueue
 from egress_manager.domain.entries import LONGEST
 from lab.servers import Redis
 
 TIMEOUT = 60.0
 PACKAGE = Path(redis_queue.__file__).parents[1]
+OPERATIONS = PACKAGE.parent / "docs" / "operations.md"
 
 #: Modules and functions that make objects, or code, of bytes.
 DECODERS = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "jsonpickle", "docket"}
@@ -213,6 +217,25 @@ async def test_work_that_is_cut_short_waits_for_the_next(
 
     assert await client.zrange(f"{name}:waiting", 0, -1) == [b"rec_1"]
     assert await client.zcard(f"{name}:running") == 0
+
+
+async def test_the_rights_in_the_documentation_are_enough() -> None:
+    """A user of its own, with a password, who may touch nothing else."""
+    (rule,) = re.findall(r"(?m)^ACL SETUSER (.+)$", OPERATIONS.read_text(encoding="utf-8"))
+    async with Redis() as server:
+        async with contextlib.aclosing(redis.asyncio.from_url(server.url)) as anybody:
+            await anybody.execute_command("ACL SETUSER", *rule.split())
+            await anybody.execute_command("ACL SETUSER", "default", "off")
+        url = server.url.replace("redis://", "redis://egress-manager:PASSWORD@")
+        queue = RedisQueue(url, "egress-manager", ("", "place"))
+
+        assert await worked_on(queue, "rec_1", "rec_2") != []
+        assert await RedisProbe(url).ping()
+        async with contextlib.aclosing(redis.asyncio.from_url(url)) as ours:
+            for command in ("SET rooms 1", "GET rooms", "CONFIG GET dir", "FLUSHALL"):
+                with pytest.raises(NoPermissionError):
+                    await ours.execute_command(*command.split())
+        assert queue.refused == 0
 
 
 def test_nothing_in_the_product_makes_objects_of_bytes() -> None:

@@ -1,0 +1,40 @@
+"""What the settings allow and nobody may have meant: said in the log, once, at the start."""
+
+import logging
+import stat
+from pathlib import Path
+from typing import Final
+
+from egress_manager.domain.secrecy import SHORTEST_SECRET, is_short, redis_lacks
+from egress_manager.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: The file with the settings, if there is one: it has secrets in it.
+ENV_FILE: Final = Path(".env")
+
+
+def say(settings: Settings) -> None:
+    """Log each; none keeps the service from starting."""
+    secrets = {
+        "LIVEKIT_API_SECRET": settings.livekit_api_secret,
+        "WEBHOOK_SECRET": settings.webhook_secret,
+    }
+    for variable, secret in secrets.items():
+        if is_short(secret.get_secret_value()):
+            remedy = f"give the key in livekit.yaml a secret of {SHORTEST_SECRET} characters"
+            log.warning("secret_short", extra={"variable": variable, "remedy": remedy})
+    lacks = tuple(redis_lacks(settings.redis_url)) if settings.redis_url else ()
+    if lacks:
+        remedy = "who can write to it can delay work: see docs/operations.md, Redis"
+        log.warning("redis_unprotected", extra={"lacks": lacks, "remedy": remedy})
+    if _is_open(ENV_FILE):
+        log.warning("env_file_open", extra={"remedy": f"chmod 600 {ENV_FILE}"})
+
+
+def _is_open(file: Path) -> bool:
+    """Whether users other than its owner and its group can read it."""
+    try:
+        return bool(file.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
