@@ -28,13 +28,16 @@ def say(settings: Settings) -> None:
     if lacks:
         remedy = "who can write to it can delay work: see docs/operations.md, Redis"
         log.warning("redis_unprotected", extra={"lacks": lacks, "remedy": remedy})
-    if _is_open(ENV_FILE):
+    if _is_open(ENV_FILE, stat.S_IROTH):
         log.warning("env_file_open", extra={"remedy": f"chmod 600 {ENV_FILE}"})
+    if _is_open(settings.recordings_dir, stat.S_IROTH | stat.S_IXOTH):
+        # What LiveKit Egress writes there, and what was there before, has other modes than ours.
+        log.warning("recordings_open", extra={"remedy": "chmod o-rwx the recordings directory"})
 
 
-def _is_open(file: Path) -> bool:
-    """Whether users other than its owner and its group can read it."""
+def _is_open(path: Path, rights: int) -> bool:
+    """Whether users other than its owner and its group have one of these rights to it."""
     try:
-        return bool(file.stat().st_mode & stat.S_IROTH)
+        return bool(path.stat().st_mode & rights)
     except OSError:
         return False

@@ -21,7 +21,7 @@ from lab.servers import API_KEY, API_SECRET, LiveKit, Mongod
 from lab.web import NO_TLS
 
 #: What the checklist has one type before the values are filled in, and after that.
-INSTALL = "cd egress_manager && install -m 600 .env.example .env && pip install -r requirements.txt"
+INSTALL = "cd egress_manager && cp .env.example .env && pip install -r requirements.txt"
 SERVE = "cd egress_manager && exec uvicorn egress_manager.app:app --host 127.0.0.1 --port {port}"
 
 INSTALL_TIMEOUT = 600.0

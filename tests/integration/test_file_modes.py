@@ -195,6 +195,14 @@ def test_settings_that_others_can_read_are_said(
         assert events.count("secret_short") == 2
         assert events.count("redis_unprotected") == 1
 
+    made = tmp_path / "recordings"
+    for mode, said in ((0o755, True), (0o711, True), (0o750, False)):
+        made.mkdir(exist_ok=True)
+        made.chmod(mode)
+        caplog.clear()
+        cautions.say(settings(tmp_path))
+        assert ["recordings_open"] * said == [record.message for record in caplog.records]
+
     caplog.clear()
     cautions.say(settings(tmp_path, redis_url="rediss://me:secret@redis.example.com/0"))
     assert not caplog.records
