@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -62,20 +63,23 @@ async def test_what_is_handed_over_is_worked_on(queue: Queue) -> None:
 
 async def test_one_recording_is_worked_on_by_one_worker_at_a_time(queue: Queue) -> None:
     """However often it is handed over meanwhile."""
-    running, most, begun, go_on = 0, 0, asyncio.Event(), asyncio.Event()
+    running, most, go_on = 0, 0, asyncio.Event()
+    begun = {name: asyncio.Event() for name in ("rec_1", "rec_2")}
 
-    async def work(_: str) -> None:
+    async def work(recording_id: str) -> None:
         nonlocal running, most
-        running += 1
-        most = max(most, running)
-        begun.set()
-        await go_on.wait()
-        running -= 1
+        begun[recording_id].set()
+        if recording_id == "rec_1":
+            running += 1
+            most = max(most, running)
+            await go_on.wait()
+            running -= 1
 
     async with serving(queue, work):
-        await handed_over(queue, "rec_1", begun)
+        await handed_over(queue, "rec_1", begun["rec_1"])
         for _ in range(5):
             await queue.soon("rec_1")
+        await handed_over(queue, "rec_2", begun["rec_2"])  # the others were passed over
         go_on.set()
 
     assert most == 1
@@ -100,6 +104,33 @@ async def test_what_is_handed_over_while_it_is_worked_on_is_worked_on_again(queu
         await done.wait()
 
     assert times == 2
+
+
+async def test_processes_share_what_waits(redis_server: Redis) -> None:
+    """Each id is worked on once, by one of them, and all of them have something to do."""
+    name, ids = f"test-{uuid.uuid4().hex}", {f"rec_{number}" for number in range(100)}
+    worked: list[tuple[int, str]] = []
+    both, done = asyncio.Event(), asyncio.Event()
+
+    async def work(recording_id: str, process: int) -> None:
+        worked.append((process, recording_id))
+        if len({which for which, _ in worked}) == 2:
+            both.set()
+        await both.wait()
+        if {which for _, which in worked} == ids:
+            done.set()
+
+    queues = [RedisQueue(redis_server.url, name) for _ in range(2)]
+    for recording_id in ids:
+        await queues[0].soon(recording_id)
+    async with (
+        serving(queues[0], partial(work, process=0)),
+        serving(queues[1], partial(work, process=1)),
+        asyncio.timeout(TIMEOUT),
+    ):
+        await done.wait()
+
+    assert len(worked) == len(ids)
 
 
 async def test_a_lost_redis_is_waited_for() -> None:
