@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -82,6 +83,7 @@ def _give_name(path: Path, name: Path, fingerprint: Fingerprint) -> None:
             _link(path, name, part, fingerprint)
         elif there != fingerprint:
             raise Conflict(f"{name} is there already, and is something else")
+        _close(name)
         _sync(name.parent)
     if _fingerprint(name) != fingerprint:
         raise StorageFailed(f"{name} does not hold what {path} did: somebody is writing to it")
@@ -99,6 +101,15 @@ def _link(path: Path, name: Path, part: Path, fingerprint: Fingerprint) -> None:
         _copy(path, part, fingerprint)
         os.link(part, name)
         part.unlink()
+
+
+def _close(name: Path) -> None:
+    """No more rights to the file than there are to its folder: it may come from where all read."""
+    rights = stat.S_IMODE(name.parent.stat().st_mode) | stat.S_IRUSR | stat.S_IWUSR
+    now = stat.S_IMODE(name.stat().st_mode)
+    if now & ~rights:
+        with contextlib.suppress(PermissionError):  # somebody else's file
+            name.chmod(now & rights)
 
 
 def _copy(path: Path, part: Path, fingerprint: Fingerprint) -> None:
