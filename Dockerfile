@@ -22,7 +22,8 @@ COPY --from=build /opt/egress-manager /opt/egress-manager
 # (`user:` in docker-compose.egress.yml), or make the folder writable for this one.
 RUN useradd --uid 1000 --create-home --home-dir /var/lib/egress-manager egress-manager \
     && mkdir -p /home/livekit/recordings \
-    && chown egress-manager: /home/livekit/recordings
+    && chown egress-manager: /home/livekit/recordings \
+    && chmod 0750 /home/livekit/recordings
 ENV PATH=/opt/egress-manager/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     RECORDINGS_DIR=/home/livekit/recordings

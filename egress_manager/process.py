@@ -7,6 +7,7 @@ async with running(settings, roles) as process:
 import asyncio
 import gc
 import logging
+import os
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ async def running(
     belongs to another LiveKit, or the recordings directory to another database.
     """
     ending = ending or Ending()
+    os.umask(settings.umask_bits)  # what we start has it too: the renderer, a mongod of our own
     async with open_services(settings, roles) as services:
         process = Process(services, sealers_of(services), Intake(services.doors))
         background = [

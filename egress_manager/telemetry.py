@@ -44,7 +44,6 @@ _QUIET: Final = {
     "aioice": logging.WARNING,
     "aiortc": logging.WARNING,
     "asyncio": logging.WARNING,
-    "docket": logging.WARNING,
     "httpx2": logging.WARNING,
     "pymongo": logging.WARNING,
     "uvicorn.access": logging.WARNING,  # queries have numbers in them; a proxy can keep that log

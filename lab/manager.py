@@ -26,7 +26,7 @@ from lab.web import NO_TLS
 #: The Python that our processes run with: that of the tests, unless LAB_PYTHON names another.
 PYTHON = os.environ.get("LAB_PYTHON", sys.executable)
 #: The key with which its API is asked.
-KEY = "lab-key-lab-key-lab-key"
+KEY = "lab-key-houba-houba-hop-3141"
 _ASK_TIMEOUT = 5.0
 _POLL = 0.05
 Facts = dict[str, Any]

@@ -125,12 +125,16 @@ def _manifests(folder: Path) -> dict[str, Manifest]:
 
 
 def _copy(path: Path, part: Path) -> None:
-    """A copy on the disk, with the time at which the file was written. Raises `StorageFailed`."""
+    """A copy on the disk, with the time at which the file was written, and not its rights.
+
+    Raises `StorageFailed`.
+    """
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)  # of a run that was killed: it may be the finished file's twin
         shutil.copyfile(path, part)
-        shutil.copystat(path, part)
+        written = path.stat()
+        os.utime(part, ns=(written.st_atime_ns, written.st_mtime_ns))
         with part.open("rb") as file:
             os.fsync(file.fileno())
     except OSError as error:

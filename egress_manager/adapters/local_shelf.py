@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -82,6 +83,7 @@ def _give_name(path: Path, name: Path, fingerprint: Fingerprint) -> None:
             _link(path, name, part, fingerprint)
         elif there != fingerprint:
             raise Conflict(f"{name} is there already, and is something else")
+        _close(name)
         _sync(name.parent)
     if _fingerprint(name) != fingerprint:
         raise StorageFailed(f"{name} does not hold what {path} did: somebody is writing to it")
@@ -101,11 +103,21 @@ def _link(path: Path, name: Path, part: Path, fingerprint: Fingerprint) -> None:
         part.unlink()
 
 
+def _close(name: Path) -> None:
+    """No more rights to the file than there are to its folder: it may come from where all read."""
+    rights = stat.S_IMODE(name.parent.stat().st_mode) | stat.S_IRUSR | stat.S_IWUSR
+    now = stat.S_IMODE(name.stat().st_mode)
+    if now & ~rights:
+        with contextlib.suppress(PermissionError):  # somebody else's file
+            name.chmod(now & rights)
+
+
 def _copy(path: Path, part: Path, fingerprint: Fingerprint) -> None:
     """A copy that is whole, on the disk and the same; or none."""
     try:
         shutil.copyfile(path, part, follow_symlinks=False)
-        shutil.copystat(path, part)
+        written = path.stat()
+        os.utime(part, ns=(written.st_atime_ns, written.st_mtime_ns))
         with part.open("rb") as file:
             os.fsync(file.fileno())
         if _fingerprint(part) != fingerprint:

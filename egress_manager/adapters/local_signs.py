@@ -37,7 +37,9 @@ class LocalSigns:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             self._tidy()
-            self._lock = os.open(self._directory / self._process_id, os.O_CREAT | os.O_RDONLY)
+            self._lock = os.open(
+                self._directory / self._process_id, os.O_CREAT | os.O_RDONLY, 0o666
+            )
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             log.warning("no_sign_of_life", extra={"why": error.strerror})

@@ -5,8 +5,8 @@ for a minute of two voices.
 """
 
 import asyncio
+import secrets
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -89,7 +89,9 @@ class MongoCarrier:
         try:
             coming.mkdir(parents=True, exist_ok=True)
             self._directory.mkdir(parents=True, exist_ok=True)
-            return Path(tempfile.mkdtemp(dir=coming))
+            room = coming / secrets.token_hex(8)
+            room.mkdir()
+            return room
         except OSError as error:
             raise StorageFailed(f"a capture can't be kept: {error.strerror}") from error
 

@@ -1,4 +1,4 @@
-"""MongoDB with nothing installed: a mongod of our own, as a child, on loopback.
+"""MongoDB with nothing installed: a mongod of our own, as a child, on a unix socket.
 
 The configured one is used where there is one; else `mongod` on PATH; else the one of the optional
 extra `mongod`. The last two are for one machine only. What we start keeps its data in a folder of
@@ -18,7 +18,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,13 +28,12 @@ from typing import IO, Any, Final
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from egress_manager.adapters import mongo_client
+from egress_manager.adapters import mongo_client, mongo_socket
 from egress_manager.adapters.pymongo_lock import cancellable
 from egress_manager.errors import EgressManagerError, SettingsWrong, StorageFailed, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-LOOPBACK: Final = "127.0.0.1"
 REPLICA_SET: Final = "egress-manager"
 
 #: The folder's name, beside the recordings.
@@ -132,11 +130,11 @@ async def open_mongo(
 
 @dataclass
 class LocalMongo:
-    """A mongod on loopback that this process owns, or shares with the process that owns it."""
+    """A mongod of this host that this process owns, or shares with the process that owns it."""
 
     program: Path
     folder: Path
-    port: int = 0
+    socket: Path | None = None
     _owner: IO[str] | None = field(default=None, init=False)
     _process: asyncio.subprocess.Process | None = field(default=None, init=False)
     _watch: asyncio.Task[None] | None = field(default=None, init=False)
@@ -146,8 +144,10 @@ class LocalMongo:
 
     @property
     def uri(self) -> str:
-        """For clients of this machine."""
-        return f"mongodb://{LOOPBACK}:{self.port}/?directConnection=true"
+        """For clients of this machine, and of this user."""
+        if self.socket is None:
+            raise StoreUnavailable("mongod was not started")
+        return mongo_socket.uri_of(self.socket)
 
     @property
     def is_owner(self) -> bool:
@@ -157,7 +157,8 @@ class LocalMongo:
     async def start(self) -> None:
         """Have a server that takes writes, and see to it that it stays. See `open_mongo`."""
         try:
-            (self.folder / "data").mkdir(mode=0o700, parents=True, exist_ok=True)
+            mongo_socket.close_to_others(self.folder)
+            mongo_socket.close_to_others(self.folder / "data")
             self._try_to_own()
         except OSError as error:
             raise StorageFailed(f"{self.folder} can't be written: {error.strerror}") from error
@@ -192,12 +193,12 @@ class LocalMongo:
     async def _found_or_started(self) -> bool:
         """One try; False where it is worth another."""
         if not self._try_to_own():
-            self.port = self._recorded_port()  # the owner may be about to write it
+            self.socket = mongo_socket.recorded(self.folder)  # the owner may be about to write it
             return await self._is_ours() and await self._takes_writes()
         if self._process is not None and self._process.returncode is None:
             return await self._takes_writes()
         self._check_exit()
-        self.port = self.port or self._recorded_port()
+        self.socket = self.socket or mongo_socket.recorded(self.folder)
         if await self._is_ours():  # its owner is dead; on Linux it is about to end, too
             await asyncio.sleep(ORPHAN_ENDS_WITHIN)
             if await self._is_ours():
@@ -210,14 +211,14 @@ class LocalMongo:
         pause = RESTART_AFTER
         while True:
             await self._gone()
-            log.warning("mongod_gone", extra={"port": self.port})
+            log.warning("mongod_gone", extra={"folder": str(self.folder)})
             try:
                 await self._have_server()
             except (EgressManagerError, OSError) as error:
                 log.error("mongod_not_restarted", extra={"why": str(error)})
                 pause = min(pause * 2, RESTART_AFTER_AT_MOST)
             else:
-                log.info("mongod_back", extra={"port": self.port})
+                log.info("mongod_back", extra={"folder": str(self.folder)})
                 pause = RESTART_AFTER
             await asyncio.sleep(pause)
 
@@ -225,7 +226,7 @@ class LocalMongo:
         """Return when the server has ended."""
         if self._process is not None and self._process.returncode is None:
             await self._process.wait()
-        while await _is_listening(self.port):  # noqa: ASYNC110 - not our child: nobody tells us
+        while await mongo_socket.is_listening(self.socket):  # noqa: ASYNC110 - not our child: nobody tells us
             await asyncio.sleep(1.0)
 
     def _try_to_own(self) -> bool:
@@ -241,26 +242,26 @@ class LocalMongo:
         return True
 
     async def _spawn(self) -> None:
-        """Start mongod; once clients know its port, on that one and no other."""
-        if self._watch is None and not _is_free(self.port):
-            self.port = _free_port()
-        (self.folder / "port").write_text(str(self.port))
+        """Start mongod; once clients know its socket, on that one and no other."""
+        if self._watch is None or self.socket is None:
+            self.socket = mongo_socket.choose(self.folder)
+        mongo_socket.make_again(self.socket)
         if self._log.exists() and self._log.stat().st_size > LOG_AT_MOST:
             self._log.unlink()
         with self._log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *_dying_with_parent(self._command()),
+                *_dying_with_parent(self._command(self.socket)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is for us: we still have things to write
             )
 
-    def _command(self) -> list[str]:
+    def _command(self, socket: Path) -> list[str]:
         options = {
             "dbpath": self.folder / "data",
-            "bind_ip": LOOPBACK,
-            "port": self.port,
+            "bind_ip": socket,  # and no address: whoever reaches it may do anything
+            "filePermissions": "0600",
             "replSet": REPLICA_SET,
             "oplogSize": 128,  # MB; change streams look back minutes, not days
             "wiredTigerCacheSizeGB": 0.25,
@@ -283,14 +284,14 @@ class LocalMongo:
             )
 
     async def _is_ours(self) -> bool:
-        """Whether the server on our port has our data open."""
+        """Whether the server on our socket has our data open."""
         return await self._pid() is not None
 
     async def _pid(self) -> int | None:
-        """The process id of the server on our port, if it has our data open."""
-        if not self.port or not await _is_listening(self.port):
+        """The process id of the server on our socket, if it has our data open."""
+        if not await mongo_socket.is_listening(self.socket):
             return None
-        async with _asking(self.port) as client:
+        async with _asking(self.uri) as client:
             options = await client.admin.command("getCmdLineOpts")
             status = await client.admin.command("serverStatus")
             if options["parsed"].get("storage", {}).get("dbPath") == str(self.folder / "data"):
@@ -299,19 +300,13 @@ class LocalMongo:
 
     async def _takes_writes(self) -> bool:
         """Make the server the primary of its replica set of one, and say whether it is."""
-        if not await _is_listening(self.port):
+        if not await mongo_socket.is_listening(self.socket):
             return False
-        host = f"{LOOPBACK}:{self.port}"
-        async with _asking(self.port) as client:
-            await _initiate(client, host)
+        async with _asking(self.uri) as client:
+            await _initiate(client, str(self.socket))
             hello = await client.admin.command("hello")
             return bool(hello["isWritablePrimary"])
         return False
-
-    def _recorded_port(self) -> int:
-        with contextlib.suppress(OSError, ValueError):
-            return int((self.folder / "port").read_text())
-        return 0
 
     @property
     def _log(self) -> Path:
@@ -319,7 +314,7 @@ class LocalMongo:
 
 
 async def _initiate(client: AsyncMongoClient[dict[str, Any]], host: str) -> None:
-    """Make a new server a replica set, or tell one that moved to another port where it is now."""
+    """Make a new server a replica set, or tell one that moved where it is now."""
     try:
         config = (await client.admin.command("replSetGetConfig"))["config"]
     except OperationFailure as error:
@@ -335,30 +330,17 @@ async def _initiate(client: AsyncMongoClient[dict[str, Any]], host: str) -> None
 
 
 @asynccontextmanager
-async def _asking(port: int) -> AsyncIterator[AsyncMongoClient[dict[str, Any]]]:
+async def _asking(uri: str) -> AsyncIterator[AsyncMongoClient[dict[str, Any]]]:
     """A client for one question; what goes wrong means that there is no answer."""
     cancellable()
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-        LOOPBACK, port, directConnection=True, serverSelectionTimeoutMS=2_000, timeoutMS=5_000
+        uri, serverSelectionTimeoutMS=2_000, timeoutMS=5_000
     )
     try:
         with contextlib.suppress(PyMongoError):
             yield client
     finally:
         await mongo_client.close(client)
-
-
-async def _is_listening(port: int) -> bool:
-    """Whether anybody accepts connections there."""
-    try:
-        async with asyncio.timeout(2.0):
-            _, writer = await asyncio.open_connection(LOOPBACK, port)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    return True
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -376,22 +358,3 @@ def _dying_with_parent(command: list[str]) -> list[str]:
     if sys.platform != "linux":
         return command
     return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
-
-
-def _is_free(port: int) -> bool:
-    if not port:
-        return False
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -13,6 +13,7 @@ from egress_manager.api.filters import Moment
 from egress_manager.api.schemas import ReportOut
 from egress_manager.api.services import Services
 from egress_manager.domain.ledger import COLUMNS, Report
+from egress_manager.domain.spreadsheets import as_text
 
 router = APIRouter(
     prefix="/reports",
@@ -49,14 +50,14 @@ def as_csv(report: Report) -> str:
     table = csv.writer(text)
     table.writerow(COLUMNS)
     for line in report.lines:
-        table.writerow([_harmless(getattr(line, name)) for name in COLUMNS])
+        table.writerow([_cell(getattr(line, name)) for name in COLUMNS])
     return text.getvalue()
 
 
-def _harmless(value: object) -> object:
-    """What strangers chose must not be a formula to whoever opens it in a spreadsheet."""
+def _cell(value: object) -> object:
+    """A value as it is written; text is none that a spreadsheet takes for a formula."""
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, str) and value[:1] in ("=", "-", "@", "\t", "\r"):
-        return f"'{value}"
+    if isinstance(value, str):
+        return as_text(value)
     return "" if value is None else value

@@ -7,6 +7,7 @@ for settings that can't be used.
 What runs the service is imported where it is needed only: a list should not wait for it.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -26,6 +27,7 @@ from egress_manager.cli.replay import inbox, replay
 from egress_manager.cli.report import report
 from egress_manager.cli.sip import sip
 from egress_manager.errors import EgressManagerError, SettingsWrong
+from egress_manager.settings import words
 
 app = App("egress-manager", help="The call recorder for self-hosted LiveKit.", version_flags=[])
 for command in (
@@ -54,6 +56,7 @@ app.command(import_files, name="import")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line says, and exit."""
     try:
+        os.umask(words.umask())
         app(arguments)
     except SettingsWrong as error:
         sys.exit(_complaint(error, 2))

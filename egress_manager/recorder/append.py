@@ -77,7 +77,7 @@ class AppendFile:
         """All of `data` at the end, or none of it counts: a torn rest is written over."""
         if self._fd < 0:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o640)
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o666)
         done = 0
         while done < len(data):
             done += os.pwrite(self._fd, data[done:], self._size + done)

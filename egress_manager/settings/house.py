@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from egress_manager.domain.naming import check_pattern
 from egress_manager.domain.policy import Scope
+from egress_manager.domain.secrecy import weakness_of
 
 #: Where LiveKit serves the Egress API; may end EGRESS_URL.
 TWIRP_PATH: Final = "/twirp/livekit.Egress"
@@ -110,9 +111,10 @@ class HouseSettings(BaseSettings):
     redis_url: str = Field(
         default="",
         alias="REDIS_URL",
-        description="The Redis through which several processes share the jobs. "
+        description="The Redis through which several processes share the jobs. It wants a "
+        "password, and TLS (`rediss://`) where it is on another host. "
         "Not set: jobs run in this process.",
-        examples=["redis://localhost:6379/0"],
+        examples=["rediss://:password@redis.example.com:6379/0"],
     )
     allow_unsigned_webhooks: bool = Field(
         default=False,
@@ -123,8 +125,9 @@ class HouseSettings(BaseSettings):
     api_key: SecretStr = Field(
         default=SecretStr(""),
         alias=f"{PREFIX}API_KEY",
-        description="The key that opens the API. Not set: one is made at the first start, and "
-        "shown once on the terminal.",
+        description="The key that opens the API: 20 characters or more, chosen by chance, such as "
+        "`openssl rand -hex 32` prints. Not set: one is made at the first start, and shown once on "
+        "the terminal.",
     )
     record: Scope = Field(
         default=Scope.ALL,
@@ -221,6 +224,16 @@ class HouseSettings(BaseSettings):
     def _is_redis_url(cls, value: str) -> str:
         if value and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("write it like redis://host:6379/0")
+        return value
+
+    @field_validator("api_key")
+    @classmethod
+    def _is_strong(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and (why := weakness_of(value.get_secret_value())):
+            raise ValueError(
+                f"{why}; set what `openssl rand -hex 32` prints, or leave it empty "
+                "and make one with `egress-manager keys new`"
+            )
         return value
 
     @field_validator("naming")

@@ -11,7 +11,9 @@ from typing import Final
 from dotenv import dotenv_values
 from pydantic import SecretStr
 
+from egress_manager.errors import SettingsWrong
 from egress_manager.settings import Settings
+from egress_manager.settings.processes import DEFAULT_UMASK, UMASK, umask_of
 
 #: What has no default. EGRESS_URL may take the place of LIVEKIT_URL.
 NEEDED: Final = frozenset({"LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"})
@@ -75,6 +77,14 @@ def value_of(variable: str, env_file: Path = Path(".env")) -> str:
     return os.environ.get(variable) or in_file.get(variable) or ""
 
 
+def umask(env_file: Path = Path(".env")) -> int:
+    """The umask for commands, of which most need no other setting. Raises `SettingsWrong`."""
+    try:
+        return umask_of(value_of(UMASK, env_file) or DEFAULT_UMASK)
+    except ValueError as error:
+        raise SettingsWrong(f"{UMASK} can't be used: {error}") from None
+
+
 def _origins(env_file: Path) -> Mapping[str, str]:
     """Where each variable that is set comes from, by its name in lower case."""
     in_file = dotenv_values(env_file) if env_file.is_file() else {}
@@ -116,8 +126,9 @@ def as_markdown() -> str:
 def as_env_example() -> str:
     """`.env.example`."""
     lines = [
-        "# Copy this file to .env and fill in what is needed: LIVEKIT_URL (or EGRESS_URL),",
-        "# LIVEKIT_API_KEY and LIVEKIT_API_SECRET. What stays empty has its default.",
+        "# Copy this file (install -m 600 .env.example .env) and fill in what is needed:",
+        "# LIVEKIT_URL (or EGRESS_URL), LIVEKIT_API_KEY and LIVEKIT_API_SECRET.",
+        "# What stays empty has its default.",
     ]
     for setting in described():
         lines += [

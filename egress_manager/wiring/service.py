@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from egress_manager.adapters import livekit_tokens, local_descriptors, mongo_client
 from egress_manager.adapters.builtin_captures import DiskCaptures
@@ -53,6 +53,7 @@ from egress_manager.flows.sharing.membership import Membership
 from egress_manager.flows.sharing.recorder import SharedRecorder
 from egress_manager.ports import Keys, Queue
 from egress_manager.settings import Settings
+from egress_manager.wiring import cautions
 from egress_manager.wiring.parts import (
     bucket_of,
     egress_dir,
@@ -63,6 +64,9 @@ from egress_manager.wiring.parts import (
     marks_of,
     prepare,
 )
+
+if TYPE_CHECKING:
+    from egress_manager.adapters.redis_queue import RedisQueue
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +101,7 @@ async def open_services(
     Raises `SettingsWrong` where MongoDB is neither configured nor to be had.
     """
     directory = settings.recordings_dir.absolute()
+    cautions.say(settings)
     local_descriptors.raise_limit()
     async with AsyncExitStack() as stack:
         uri = await stack.enter_async_context(open_mongo(settings.mongo_uri, directory / FOLDER))
@@ -116,7 +121,8 @@ async def open_services(
         stack.push_async_callback(membership.leave)
         shared = SharedRecorder(membership, recorder if Role.RECORDER in roles else None, rooms)
         carrier, (files, objects) = _carrier(ungated, directory), files_of(settings)
-        doors = _doors(settings, database, rooms, renderer, (shared, egress), files, roles, carrier)
+        queue = _queue(settings, here, roles)
+        doors = _doors(settings, database, rooms, renderer, (shared, egress), files, queue, carrier)
         recorder.listener = egress.listener = partial(_listen, doors=doors)
         yield Services(
             doors=doors,
@@ -132,7 +138,7 @@ async def open_services(
                 "livekit": partial(_livekit, rooms, doors),
                 "recorder": partial(_recording, recorder, membership),
                 "storage": partial(asyncio.to_thread, files.check),
-                **_more_checks(renderer if works_on_files(roles) else None, egress, doors),
+                **_more_checks(renderer if works_on_files(roles) else None, egress, queue, doors),
             },
             prepare=partial(prepare, ungated),
         )
@@ -150,11 +156,20 @@ async def _renderer(
 
 
 def _more_checks(
-    renderer: ProcessRenderer | None, egress: EgressRecorder, doors: Doors
+    renderer: ProcessRenderer | None,
+    egress: EgressRecorder,
+    queue: "LocalQueue | RedisQueue",
+    doors: Doors,
 ) -> dict[str, HealthCheck]:
     """Checks of what not every process has."""
-    rendering = {"renderer": partial(_rendering, renderer)} if renderer else {}
-    return {**rendering, **({"egress": egress.check} if doors.house.policy.uses_egress else {})}
+    checks: dict[str, HealthCheck] = {}
+    if renderer:
+        checks["renderer"] = partial(_rendering, renderer)
+    if doors.house.policy.uses_egress:
+        checks["egress"] = egress.check
+    if not isinstance(queue, LocalQueue):
+        checks["queue"] = queue.health
+    return checks
 
 
 def _doors(
@@ -164,7 +179,7 @@ def _doors(
     renderer: ProcessRenderer,
     recorders: tuple[SharedRecorder, EgressRecorder],
     files: LocalFiles,
-    roles: Collection[Role],
+    queue: Queue,
     carrier: MongoCarrier,
 ) -> Doors:
     """Which adapter stands behind which port."""
@@ -185,7 +200,7 @@ def _doors(
         carrier=carrier,
         renderer=renderer,
         ears=renderer,
-        queue=_queue(settings, shared.membership.me.place, roles),
+        queue=queue,
         files=files,
         named_rooms=frozenset(settings.standing_rooms),
         standing_rooms=set(settings.standing_rooms),
@@ -234,18 +249,18 @@ def _egress(settings: Settings) -> EgressRecorder:
     )
 
 
-def _queue(settings: Settings, here: str, roles: Collection[Role]) -> Queue:
+def _queue(settings: Settings, here: str, roles: Collection[Role]) -> "LocalQueue | RedisQueue":
     if not settings.redis_url:
         return LocalQueue(here)
     # Without Redis it is not needed, and takes a third of the time in which a process starts.
-    from egress_manager.adapters.docket_queue import ANYWHERE, DocketQueue
+    from egress_manager.adapters.redis_queue import ANYWHERE, RedisQueue
 
     lanes = [here] if works_on_files(roles) else []
     if Role.JOBS in roles:
         lanes.append(ANYWHERE)
     # Who only records has begun the mixes of its calls: nobody else finishes them sooner.
     keeps_own = Role.RECORDER in roles and Role.JOBS not in roles
-    return DocketQueue(settings.redis_url, "egress-manager", lanes, keeps_own=keeps_own)
+    return RedisQueue(settings.redis_url, "egress-manager", lanes, keeps_own=keeps_own)
 
 
 async def _listen(news: News, *, doors: Doors) -> None:

@@ -21,7 +21,8 @@ TEXT = FILE.read_text(encoding="utf-8")
 REQUIRED = {
     "LIVEKIT_API_KEY": "the-key",
     "LIVEKIT_API_SECRET": "the-secret-the-secret-the-secret-the",
-    "EGRESS_MANAGER_API_KEY": "the-api-key",
+    "EGRESS_MANAGER_API_KEY": "the-api-key-of-the-manager",
+    "REDIS_PASSWORD": "the-password",
 }
 COMPOSE_TIMEOUT = 30.0
 
@@ -91,7 +92,7 @@ def test_a_variable_that_is_missing_is_named_in_a_sentence(name: str) -> None:
         interpolated(TEXT, values)
 
 
-def test_nothing_but_the_three_has_to_be_set() -> None:
+def test_nothing_but_the_four_has_to_be_set() -> None:
     """Every other variable has a default."""
     assert set(re.findall(r"\$\{([A-Z_]+):\?", TEXT)) == set(REQUIRED)
     assert not re.findall(r"\$\{[A-Z_]+\}", TEXT)
@@ -131,6 +132,37 @@ def test_media_uses_the_network_of_the_host_and_stores_are_on_loopback(
     assert {n for n, s in services.items() if s.get("network_mode") == "host"} == MEDIA
     for name in services.keys() - MEDIA:
         assert all(port.startswith("127.0.0.1:") for port in services[name]["ports"])
+
+
+def test_redis_has_a_password_that_all_of_its_clients_know(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """Whoever can write to it can change rooms, from any account of the host."""
+    yaml = pytest.importorskip("yaml", reason="needs PyYAML")
+    password = REQUIRED["REDIS_PASSWORD"]
+    command = services["redis"]["command"]
+    configured = {
+        "livekit": "LIVEKIT_CONFIG",
+        "livekit-sip": "SIP_CONFIG_BODY",
+        "livekit-egress": "EGRESS_CONFIG_BODY",
+    }
+
+    assert command[command.index("--requirepass") + 1] == password
+    assert services["redis"]["environment"]["REDISCLI_AUTH"] == password
+    for name, variable in configured.items():
+        assert yaml.safe_load(services[name]["environment"][variable])["redis"] == {
+            "address": "127.0.0.1:6379",
+            "password": password,
+        }
+
+
+def test_the_manager_has_no_more_rights_than_it_needs(services: dict[str, dict[str, Any]]) -> None:
+    """It listens on a high port and writes to its own folder."""
+    manager = services["egress-manager"]
+
+    assert manager["cap_drop"] == ["ALL"]
+    assert manager["security_opt"] == ["no-new-privileges:true"]
+    assert manager["environment"]["EGRESS_MANAGER_UMASK"] == "027"
 
 
 def test_recordings_lie_on_the_host_under_the_same_path(

@@ -276,6 +276,20 @@ class TestShelfOnDisk:
 
         assert new.samefile(tmp_path / "old.mp4")
 
+    @pytest.mark.parametrize(("folder", "file"), [(0o750, 0o640), (0o700, 0o600), (0o755, 0o644)])
+    async def test_a_file_is_no_more_open_than_its_new_folder(
+        self, shelf: LocalShelf, tmp_path: Path, folder: int, file: int
+    ) -> None:
+        """Before, everybody could read it."""
+        old, new = tmp_path / "old.mp4", tmp_path / "room" / "new.mp4"
+        old.chmod(0o644)
+        new.parent.mkdir()
+        new.parent.chmod(folder)
+
+        await shelf.also_as(str(old), str(new), printed(WORDS))
+
+        assert new.stat().st_mode & 0o777 == file
+
     @pytest.mark.usefixtures("elsewhere")
     async def test_across_file_systems_it_is_a_verified_copy(
         self, shelf: LocalShelf, tmp_path: Path

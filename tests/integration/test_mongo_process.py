@@ -1,26 +1,32 @@
 """A mongod of our own: started where none is configured, and there as long as we are."""
 
 import asyncio
+import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from pymongo.errors import PyMongoError
 
-from egress_manager.adapters.mongo_client import connect
+from egress_manager.adapters import mongo_socket
+from egress_manager.adapters.mongo_client import Client, connect
 from egress_manager.adapters.mongo_process import (
-    LOOPBACK,
     LocalMongo,
     Program,
     find_mongod,
     open_mongo,
 )
 from egress_manager.errors import SettingsWrong, StorageFailed, StoreUnavailable
+from lab.ports import free_port
+from tests.integration.other_user import CONNECT, READ, needs_root, refused
 
 pytestmark = pytest.mark.filterwarnings(
     # PyMongo, closed while it is connecting, leaves that socket to the garbage collector.
@@ -30,6 +36,15 @@ pytestmark = pytest.mark.filterwarnings(
 PROGRAM = find_mongod()
 
 needs_mongod = pytest.mark.skipif(PROGRAM is None, reason="no mongod on PATH, nor the extra")
+
+
+@pytest.fixture
+def open_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory that every user of this host can enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
+        yield Path(directory)
 
 
 def mongod(folder: Path) -> LocalMongo:
@@ -84,7 +99,7 @@ class TestLocalMongo:
     """What a user gets who has installed nothing."""
 
     async def test_what_was_written_is_there_after_a_restart(self, tmp_path: Path) -> None:
-        """On the same port, so that nobody has to be told another."""
+        """On the same socket, so that nobody has to be told another."""
         async with open_mongo(None, tmp_path) as first:
             await write(first)
         async with open_mongo(None, tmp_path) as second:
@@ -92,13 +107,65 @@ class TestLocalMongo:
 
         assert second == first
 
-    async def test_it_listens_on_loopback_only(self, tmp_path: Path) -> None:
-        """It asks nobody for a password, so nobody else may reach it."""
+    async def test_no_address_reaches_it(self, tmp_path: Path) -> None:
+        """It asks nobody for a password: a port would be open to every user of the host."""
         async with open_mongo(None, tmp_path) as uri:
             process = psutil.Process(await server_pid(uri))
-            listening = [c for c in process.net_connections() if c.status == psutil.CONN_LISTEN]
 
-        assert {connection.laddr.ip for connection in listening} == {LOOPBACK}
+            assert not [c for c in process.net_connections() if c.status == psutil.CONN_LISTEN]
+
+    @needs_root
+    @pytest.mark.parametrize("name", ["short", "long" * 25])
+    async def test_nobody_else_on_this_host_reaches_it(self, open_path: Path, name: str) -> None:
+        """Neither its socket, wherever that is, nor its files; though its folder was open once."""
+        folder = open_path / name / ".mongodb"
+        folder.mkdir(parents=True)
+        folder.chmod(0o755)
+        async with open_mongo(None, folder) as uri:
+            await write(uri)
+            socket = mongo_socket.recorded(folder)
+            assert socket is not None
+            assert oct(socket.parent.stat().st_mode)[-3:] == "700"
+            assert oct(socket.stat().st_mode)[-3:] == "600"
+
+            assert refused(CONNECT, socket, user=os.getuid()) == ""
+            assert refused(CONNECT, socket) == "PermissionError"
+            assert refused(READ, folder / "mongod.log") == "PermissionError"
+            assert refused(READ, folder / "data" / "WiredTiger") == "PermissionError"
+
+    async def test_a_long_name_of_the_folder_is_no_hindrance(self, open_path: Path) -> None:
+        """A socket's name is short; another process finds it, and the next start keeps it."""
+        folder = open_path / ("long" * 40)
+        async with open_mongo(None, folder) as first, open_mongo(None, folder) as shared:
+            await write(first)
+            assert shared == first
+        async with open_mongo(None, folder) as second:
+            assert await count(second) == 1
+
+        assert second == first
+
+    async def test_a_database_of_a_version_with_a_port_goes_on(self, tmp_path: Path) -> None:
+        """Its replica set has an address as its member, and learns that there is none any more."""
+        assert PROGRAM is not None
+        port, data = free_port(), tmp_path / "data"
+        data.mkdir()
+        command = [str(PROGRAM.file), "--dbpath", str(data), "--bind_ip", "127.0.0.1"]
+        command += ["--port", str(port), "--replSet", "egress-manager", "--nounixsocket"]
+        before = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as old:  # noqa: ASYNC220
+            client = connect(before)
+            member = {"_id": 0, "host": f"127.0.0.1:{port}"}
+            config = {"_id": "egress-manager", "members": [member]}
+            async with asyncio.timeout(60):
+                while not await initiated(client, config):
+                    await asyncio.sleep(0.1)
+            await client.close()
+            await write(before)
+            old.terminate()
+
+        async with open_mongo(None, tmp_path) as uri:
+            await write(uri)
+            assert await count(uri) == 2
 
     async def test_a_mongod_that_is_killed_is_there_again(self, tmp_path: Path) -> None:
         """With everything that was acknowledged, at the same address."""
@@ -108,7 +175,7 @@ class TestLocalMongo:
             os.kill(killed, signal.SIGKILL)
             await until_gone(killed)
 
-            await until(lambda: is_listening(int(uri.split(":")[-1].split("/")[0])))
+            await until(lambda: is_listening(tmp_path / mongo_socket.NAME))
             assert await server_pid(uri) != killed
             assert await count(uri) == 1
 
@@ -153,12 +220,12 @@ class TestLocalMongo:
         """Where the kernel does not end it: it is used as it is, and ended with us."""
         start = mongod(tmp_path)
         await start.start()
-        port = start.port
         await start.close()
-        command = [str(start.program), "--dbpath", str(tmp_path / "data"), "--bind_ip", LOOPBACK]
-        command += ["--port", str(port), "--replSet", "egress-manager", "--nounixsocket"]
+        socket = tmp_path / mongo_socket.NAME
+        command = [str(start.program), "--dbpath", str(tmp_path / "data"), "--bind_ip", str(socket)]
+        command += ["--replSet", "egress-manager", "--nounixsocket"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as orphan:  # noqa: ASYNC220
-            await until(lambda: is_listening(port))
+            await until(lambda: is_listening(socket))
 
             async with open_mongo(None, tmp_path) as uri:
                 await write(uri)
@@ -166,18 +233,32 @@ class TestLocalMongo:
 
             assert orphan.wait(timeout=30) == 0
 
-    async def test_it_moves_when_its_port_is_taken(self, tmp_path: Path) -> None:
-        """Another program may have the port by now; the replica set learns of the new one."""
-        async with open_mongo(None, tmp_path) as first:
+    async def test_it_goes_on_when_its_folder_was_moved(self, tmp_path: Path) -> None:
+        """The replica set learns of its new place."""
+        async with open_mongo(None, tmp_path / "first") as first:
             await write(first)
-        port = int((tmp_path / "port").read_text())
-        with socket.socket() as taken:
-            taken.bind((LOOPBACK, port))
+        (tmp_path / "first").rename(tmp_path / "second")
 
-            async with open_mongo(None, tmp_path) as second:
-                assert second != first
-                await write(second)
-                assert await count(second) == 2
+        async with open_mongo(None, tmp_path / "second") as second:
+            assert second != first
+            await write(second)
+            assert await count(second) == 2
+
+    async def test_a_directory_of_somebody_else_is_not_used(self, open_path: Path) -> None:
+        """Who puts one where ours was could listen in its place: another one is made."""
+        folder = open_path / ("long" * 40)
+        async with open_mongo(None, folder) as first:
+            await write(first)
+            socket = mongo_socket.recorded(folder)
+        assert socket is not None
+        shutil.rmtree(socket.parent)
+        socket.parent.mkdir()
+        socket.parent.chmod(0o777)
+
+        async with open_mongo(None, folder) as second:
+            assert second != first
+            assert await count(second) == 1
+        socket.parent.rmdir()
 
 
 class TestSentences:
@@ -213,10 +294,20 @@ class TestSentences:
                 pass
 
 
-def is_listening(port: int) -> bool:
+def is_listening(path: Path) -> bool:
     """Whether anybody accepts connections there."""
-    with socket.socket() as probe:
-        return probe.connect_ex((LOOPBACK, port)) == 0
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+async def initiated(client: Client, config: dict[str, object]) -> bool:
+    """Whether the server is the primary of its replica set; it is made one if nobody did."""
+    with contextlib.suppress(PyMongoError):
+        await client.admin.command("replSetInitiate", config)
+    try:
+        return bool((await client.admin.command("hello"))["isWritablePrimary"])
+    except PyMongoError:
+        return False
 
 
 #: A process that starts one and does not end by itself.

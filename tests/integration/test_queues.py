@@ -4,24 +4,25 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 import pytest
 
-from egress_manager.adapters.docket_queue import DocketQueue
 from egress_manager.adapters.local_queue import LocalQueue
+from egress_manager.adapters.redis_queue import RedisQueue
 from egress_manager.ports import Queue
 from lab.servers import Redis
 
 TIMEOUT = 60.0
 
 
-@pytest.fixture(params=["local", "docket"])
+@pytest.fixture(params=["local", "redis"])
 def queue(request: pytest.FixtureRequest) -> Queue:
     """The queues to be held to the contract."""
     if request.param == "local":
         return LocalQueue()
     server: Redis = request.getfixturevalue("redis_server")
-    return DocketQueue(server.url, f"test-{uuid.uuid4().hex}")
+    return RedisQueue(server.url, f"test-{uuid.uuid4().hex}")
 
 
 @contextlib.asynccontextmanager
@@ -62,29 +63,80 @@ async def test_what_is_handed_over_is_worked_on(queue: Queue) -> None:
 
 async def test_one_recording_is_worked_on_by_one_worker_at_a_time(queue: Queue) -> None:
     """However often it is handed over meanwhile."""
-    running, most, begun, go_on = 0, 0, asyncio.Event(), asyncio.Event()
+    running, most, go_on = 0, 0, asyncio.Event()
+    begun = {name: asyncio.Event() for name in ("rec_1", "rec_2")}
 
-    async def work(_: str) -> None:
+    async def work(recording_id: str) -> None:
         nonlocal running, most
-        running += 1
-        most = max(most, running)
-        begun.set()
-        await go_on.wait()
-        running -= 1
+        begun[recording_id].set()
+        if recording_id == "rec_1":
+            running += 1
+            most = max(most, running)
+            await go_on.wait()
+            running -= 1
 
     async with serving(queue, work):
-        await handed_over(queue, "rec_1", begun)
+        await handed_over(queue, "rec_1", begun["rec_1"])
         for _ in range(5):
             await queue.soon("rec_1")
+        await handed_over(queue, "rec_2", begun["rec_2"])  # the others were passed over
         go_on.set()
 
     assert most == 1
 
 
+async def test_what_is_handed_over_while_it_is_worked_on_is_worked_on_again(queue: Queue) -> None:
+    """The work that goes on may have looked before there was anything new."""
+    times, begun, go_on, done = 0, asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work(_: str) -> None:
+        nonlocal times
+        times += 1
+        begun.set()
+        await go_on.wait()
+        if times == 2:
+            done.set()
+
+    async with serving(queue, work), asyncio.timeout(TIMEOUT):
+        await handed_over(queue, "rec_1", begun)
+        await queue.soon("rec_1")
+        go_on.set()
+        await done.wait()
+
+    assert times == 2
+
+
+async def test_processes_share_what_waits(redis_server: Redis) -> None:
+    """Each id is worked on once, by one of them, and all of them have something to do."""
+    name, ids = f"test-{uuid.uuid4().hex}", {f"rec_{number}" for number in range(100)}
+    worked: list[tuple[int, str]] = []
+    both, done = asyncio.Event(), asyncio.Event()
+
+    async def work(recording_id: str, process: int) -> None:
+        worked.append((process, recording_id))
+        if len({which for which, _ in worked}) == 2:
+            both.set()
+        await both.wait()
+        if {which for _, which in worked} == ids:
+            done.set()
+
+    queues = [RedisQueue(redis_server.url, name) for _ in range(2)]
+    for recording_id in ids:
+        await queues[0].soon(recording_id)
+    async with (
+        serving(queues[0], partial(work, process=0)),
+        serving(queues[1], partial(work, process=1)),
+        asyncio.timeout(TIMEOUT),
+    ):
+        await done.wait()
+
+    assert len(worked) == len(ids)
+
+
 async def test_a_lost_redis_is_waited_for() -> None:
     """Killed and started again: work handed over afterwards is done."""
     async with Redis() as server:
-        queue, done = DocketQueue(server.url, "test"), asyncio.Event()
+        queue, done = RedisQueue(server.url, "test"), asyncio.Event()
 
         async def work(_: str) -> None:
             done.set()

@@ -135,6 +135,18 @@ class TestValues:
         assert settings().webhook_signing_secret == THREE["LIVEKIT_API_SECRET"]
         assert settings(WEBHOOK_SECRET="own").webhook_signing_secret == "own"
 
+    @pytest.mark.parametrize(
+        ("written", "bits"), [("", 0o027), ("027", 0o027), ("077", 0o077), ("0007", 0o007)]
+    )
+    def test_the_umask_is_written_in_octal_digits(
+        self, written: str, bits: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """For the service, and for commands that read no other setting."""
+        monkeypatch.setenv("EGRESS_MANAGER_UMASK", written)
+
+        assert settings().umask_bits == bits
+        assert words.umask() == bits
+
 
 class TestComplaints:
     """What is said."""
@@ -165,6 +177,17 @@ class TestComplaints:
             ("EGRESS_MANAGER_SYNC_INTERVAL", "0", "greater than 0"),
             ("EGRESS_MANAGER_LOG_LEVEL", "loud", "'DEBUG'"),
             ("EGRESS_MANAGER_ALLOW_UNSIGNED_WEBHOOKS", "perhaps", "boolean"),
+            ("EGRESS_MANAGER_API_KEY", "x", "openssl rand -hex 32"),
+            ("EGRESS_MANAGER_API_KEY", "x", "egress-manager keys new"),
+            ("EGRESS_MANAGER_API_KEY", " ", "blanks"),
+            ("EGRESS_MANAGER_API_KEY", "changeme", "fewer than 20"),
+            ("EGRESS_MANAGER_API_KEY", "changemechangemechangeme", "fewer than 8 different"),
+            ("EGRESS_MANAGER_API_KEY", "12345678901234567890", "follow each other"),
+            ("EGRESS_MANAGER_UMASK", "27", "three octal digits"),
+            ("EGRESS_MANAGER_UMASK", "028", "three octal digits"),
+            ("EGRESS_MANAGER_UMASK", "727", "three octal digits"),
+            ("EGRESS_MANAGER_UMASK", "0o27", "three octal digits"),
+            ("EGRESS_MANAGER_UMASK", "-27", "three octal digits"),
         ],
     )
     def test_a_wrong_value_is_a_sentence(self, variable: str, value: str, hint: str) -> None:
@@ -203,7 +226,7 @@ class TestComplaints:
     def test_secrets_do_not_show(self) -> None:
         """Not in a repr, not in what `egress-manager settings` prints."""
         read = settings(
-            EGRESS_MANAGER_API_KEY="hunter2",
+            EGRESS_MANAGER_API_KEY="hunter2-and-some-more-of-it",
             WEBHOOK_SECRET="hunter2",
             MONGO_URI="mongodb://me:hunter2@h/",
         )

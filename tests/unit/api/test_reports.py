@@ -45,6 +45,16 @@ async def test_it_comes_as_csv(house: House, client: AsyncClient) -> None:
     assert (row["identity"], row["fate"]) == ("'=1+1", "not_recorded")
 
 
+async def test_a_number_that_is_more_than_digits_is_text(house: House, client: AsyncClient) -> None:
+    """The caller chose it."""
+    await has_a_call(house, identity="+cmd|'/C calc'!A0")
+
+    answer = await client.get("/reports/capture", params={"format": "csv"})
+
+    (row,) = csv.DictReader(io.StringIO(answer.text))
+    assert row["identity"] == "'+cmd|'/C calc'!A0"
+
+
 async def test_a_period_that_ends_before_it_begins_is_refused(client: AsyncClient) -> None:
     """With a sentence."""
     period = {"since": "2026-11-22T00:00:00Z", "until": "2026-11-21T00:00:00Z"}
