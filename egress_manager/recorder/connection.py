@@ -17,6 +17,7 @@ from aiortc import RTCIceServer
 from livekit.protocol import models, rtc
 
 from egress_manager.domain.captures import TrackChanged
+from egress_manager.domain.quotas import key_of
 from egress_manager.errors import CaptureFailed
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.clock import now
@@ -80,7 +81,7 @@ class Audience(Protocol):
         ...
 
     def digit(self, identity: str, digit: str) -> None:
-        """A caller pressed a key."""
+        """A caller pressed a key; an empty one is none."""
         ...
 
 
@@ -338,4 +339,5 @@ class Connection:
             log.warning("data_passed_over", extra={"detail": repr(error)})
             return
         if packet.WhichOneof("value") == "sip_dtmf":
-            self._audience.digit(packet.participant_identity, packet.sip_dtmf.digit)
+            pressed = packet.sip_dtmf
+            self._audience.digit(packet.participant_identity, key_of(pressed.digit, pressed.code))

@@ -71,7 +71,7 @@ class Stream:
             return
         for n, kept in enumerate(packets):
             writer = self._writer
-            if writer is None or writer.is_closed or not writer.fits(kept):
+            if writer is None or writer.is_closed or writer.leaps(kept):
                 writer = self._next_writer(packets[n:], capture)
                 if writer is None:
                     return
@@ -85,7 +85,7 @@ class Stream:
         if last is not None:
             capture.close_stretch(last, "timestamps_jumped")
         self._writer = capture.open_stretch(
-            self.track_sid, self.participant_sid, self.ssrc, packets[0], self._before(packets)
+            self.track_sid, self.participant_sid, self.ssrc, packets, self._before(packets)
         )
         if last is not None and self._writer is not None:
             self._writer.note(last.counts)  # of what came after its last page

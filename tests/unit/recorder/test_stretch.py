@@ -14,6 +14,7 @@ from egress_manager.domain.captures import (
     StretchBegan,
     StretchEnded,
 )
+from egress_manager.domain.quotas import Quotas
 from egress_manager.recorder.reception import Amount, Counts, Kept
 from egress_manager.recorder.rtp import Report
 from egress_manager.recorder.stretch import LEAP, PAGE, StretchWriter
@@ -37,7 +38,15 @@ class Writing:
 
     def __init__(self, directory) -> None:
         self.told: list = []
-        self.writer = StretchWriter(directory / "stretch-0001.ogg", began(), self.told.append)
+        self.left_out: list = []
+        self.quotas = Quotas()
+        self.writer = StretchWriter(
+            directory / "stretch-0001.ogg",
+            began(),
+            self.told.append,
+            self.quotas,
+            lambda *what: self.left_out.append(what),
+        )
 
     def add(self, *packets: Kept) -> None:
         for packet in packets:
