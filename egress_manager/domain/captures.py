@@ -229,8 +229,9 @@ class Trouble:
 class LeftOut:
     """What of a participant was over a limit (see `quotas`): `count` in all, from `since` on.
 
-    `what`: `packets`, and those of `stretches`, were not kept; `timestamps` were not believed, and
-    their packets placed by when they came; `changes`, `text` and `digits` were not written down.
+    `what`: `packets`, and those of `stretches` and whole `tracks`, were not kept; `timestamps` were
+    not believed, and their packets placed by when they came; `changes`, `text` and `digits` were
+    not written down.
     """
 
     at: float

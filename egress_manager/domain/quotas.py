@@ -21,6 +21,10 @@ STRETCHES: Final = 128
 STRETCHES_A_SECOND: Final = 0.5
 #: Stretches of a participant that are open at once. Two connections may bring one track.
 OPEN_STRETCHES: Final = 32
+#: Tracks of a participant that are taken note of: each may become a file of its own. Some clients
+#: publish anew whenever somebody presses to talk.
+TRACKS: Final = 128
+TRACKS_A_SECOND: Final = 0.1
 #: Pages of a participant that end early, at a gap of its timestamps. A track of 20 ms packets that
 #: loses every second one has 25 a second.
 SHORT_PAGES: Final = 1000
@@ -33,7 +37,7 @@ OCTETS_A_SECOND: Final = 128_000
 OCTETS: Final = 60 * OCTETS_A_SECOND
 #: Journal lines on who is there and what they publish. Bytes. Text of LiveKit's own limits fits.
 NEWS_BYTES: Final = 256 * 1024
-NEWS_BYTES_A_SECOND: Final = 4096
+NEWS_BYTES_A_SECOND: Final = 2048
 #: Keys of the phone. Nobody presses faster for long.
 DIGITS: Final = 200
 DIGITS_A_SECOND: Final = 5.0
@@ -87,6 +91,7 @@ class Quotas:
     def __init__(self) -> None:
         self.leaps = Bucket(LEAPS_A_SECOND, LEAPS)
         self.stretches = Bucket(STRETCHES_A_SECOND, STRETCHES)
+        self.tracks = Bucket(TRACKS_A_SECOND, TRACKS)
         self.short_pages = Bucket(SHORT_PAGES_A_SECOND, SHORT_PAGES)
         self.sound = Bucket(SOUND_A_SECOND, SOUND)
         self.octets = Bucket(OCTETS_A_SECOND, OCTETS)

@@ -66,7 +66,10 @@ class Register:
     def change(self, entry: Change) -> None:
         """Somebody or a track is there, or changed."""
         sid, entry = _sid(entry), self._cut(entry)
-        if not _is_news(self._known.get(sid), entry):
+        known = self._known.get(sid)
+        if not _is_news(known, entry):
+            return
+        if known is None and isinstance(entry, TrackChanged) and not self._may_be_new(entry):
             return
         self._known[sid] = entry
         if isinstance(entry, ParticipantChanged):
@@ -105,6 +108,13 @@ class Register:
         self._known.pop(sid, None)
         self._written.pop(sid, None)
         return written is not None
+
+    def _may_be_new(self, track: TrackChanged) -> bool:
+        """Whether a track is taken note of; one that still is there may be a little later."""
+        if self._quotas_of(track).tracks.take(1, track.at):
+            return True
+        self._left_out("tracks", track, 1)
+        return False
 
     def _put(self, sid: str, entry: Change) -> None:
         owner = entry.participant_sid

@@ -231,8 +231,9 @@ def test_tracks_that_come_and_go_make_files_up_to_the_quota(room):
         room.capture.tell(TrackGone(room.at, f"TR_{n}"))
     room.end()
 
-    assert room.files == quotas.STRETCHES
-    assert room.left_out("stretches") == 4 * (1000 - quotas.STRETCHES)
+    assert room.files == quotas.TRACKS - 1
+    assert room.left_out("tracks") == 1001 - quotas.TRACKS
+    assert len(room.entries(TrackGone)) == quotas.TRACKS - 1
 
 
 def test_tracks_that_are_open_at_once_are_bounded(room):
@@ -248,6 +249,18 @@ def test_tracks_that_are_open_at_once_are_bounded(room):
 
     assert room.most_open <= quotas.OPEN_STRETCHES + 1
     assert room.files == quotas.OPEN_STRETCHES
+
+
+def test_a_track_of_many_ssrcs_makes_files_up_to_the_quota(room):
+    """What comes of the others is counted."""
+    room.streams.offered({10 + n: ("PA_bad", "TR_bad") for n in range(1000)}, room.capture)
+    for n in range(1000):
+        room.send(((m, m * FRAME) for m in range(4)), rate=1e6, ssrc=10 + n)
+        room.streams.drain(room.capture)
+    room.end()
+
+    assert room.files == quotas.OPEN_STRETCHES
+    assert room.kept() + room.left_out("stretches") == 4000
 
 
 def test_metadata_that_changes_all_the_time_is_noted_within_its_quota_and_the_newest_at_last(room):
