@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from chaos import disks, lists
+from chaos import disks, hostile, lists
 from chaos.clocks import HOUR
 from chaos.house import CLOCK, DISK, LISTS, WIRE, House, start
 from chaos.post import Way
-from chaos.schedule import EGRESS, HOUSES, SEVERAL, Stage
+from chaos.schedule import BUILTIN, EGRESS, HOUSES, SEVERAL, Stage
 from lab.wire import Wire
 
 #: How long a process that was killed stays away, and one that was stopped stands still. Seconds.
@@ -180,6 +180,10 @@ LISTS_LOST: Final = Row(
     "without its data, or fails over to an empty replica",
     "Nothing: LiveKit lists no room or nobody in it, maybe until the call is over, and the "
     "recorder, which is in the room, hears that all are there. `/health` counts such lists.",
+)
+HOSTILE: Final = Row(
+    "A participant floods: packets that leap in number and time, keys, names and metadata",
+    "Nothing, for other calls. Its own recording keeps it within a quota, and names what is over.",
 )
 
 
@@ -378,6 +382,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
     **_clock_faults(),
     **_webhook_faults(),
     **_list_faults(),
+    "hostile-publisher": Fault(
+        HOSTILE, hostile.publishers, None, "publishers", houses=(BUILTIN, SEVERAL)
+    ),
 }
 
 #: Every line of the README's table, once, in the order of the faults.
