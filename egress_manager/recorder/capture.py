@@ -141,6 +141,10 @@ class Capture:
         self._left_out[key] = LeftOut(moment, *key, since, before + count)
         self._untold.add(key)
 
+    def leave_out_of(self, participant_sid: str, track_sid: str, what: str, moment: float) -> None:
+        """One packet of a track is over a quota."""
+        self.leave_out(what, self._register.identity_of(participant_sid), moment, 1, track_sid)
+
     def trouble(self, what: str, track_sid: str = "", detail: str = "") -> None:
         """Something keeps audio from being kept; said once for each track."""
         if (what, track_sid) not in self._troubled:

@@ -269,6 +269,7 @@ class Connection:
             self._media_timeout = DIRECT_TIMEOUT
         return Peer(
             servers if self._use_turn else [],
+            admits=self.streams.admits,
             on_packet=self._packet,
             on_report=self._report,
             on_data=self._data,
@@ -314,8 +315,10 @@ class Connection:
         packet = read_packet(data)
         if packet is None or self._peer is None:
             return
-        if self.streams.take(packet, arrived, self._audience.capture):
-            self._ask(self._peer.heard_at)
+        if self.streams.take(packet, arrived, self._audience.capture) and self.has_media:
+            missing = self.streams.missing_of(packet.ssrc, self._peer.heard_at)
+            if missing:
+                self._peer.send_report(nack(self._ssrc, packet.ssrc, missing))
 
     def _ask(self, moment: float) -> None:
         """Ask the server again for what is missing of streams."""

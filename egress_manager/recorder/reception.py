@@ -11,7 +11,7 @@ from math import inf
 from typing import Final, NamedTuple
 
 from egress_manager.domain.captures import TICKS
-from egress_manager.domain.quotas import LOSSES, LOSSES_A_SECOND, Bucket
+from egress_manager.domain.quotas import ASKS, ASKS_A_SECOND, LOSSES, LOSSES_A_SECOND, Bucket
 from egress_manager.recorder.rtp import RtpPacket
 
 #: How long a missing packet is waited for, once it was asked for. Seconds. Half a second is what a
@@ -120,6 +120,7 @@ class Reception:
     _gaps: list[_Gap] = field(default_factory=list)
     _recovered: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _losses: Bucket = field(default_factory=lambda: Bucket(LOSSES_A_SECOND, LOSSES))
+    _asks: Bucket = field(default_factory=lambda: Bucket(ASKS_A_SECOND, ASKS))
     _asked_at: float = 0.0
 
     def take(self, packet: RtpPacket, arrived: float) -> list[Kept]:
@@ -181,7 +182,7 @@ class Reception:
 
         Only the newest gaps are looked at: what lies further back the server has forgotten.
         """
-        if now - self._asked_at < ASK_PAUSE:
+        if now - self._asked_at < ASK_PAUSE or not self._asks.has(1, now):
             return []
         asked: list[range] = []
         room = ASK_FOR
@@ -192,6 +193,7 @@ class Reception:
                 due.ask(now)
                 asked.append(range(due.first, due.end))
                 room -= due.end - due.first
+        self._asks.spend(ASK_FOR - room)
         self._asked_at = now if asked else self._asked_at
         return [number % _SPAN for span in reversed(asked) for number in span]
 

@@ -1,5 +1,6 @@
 """One SSRC of one connection: puts its packets in order and into stretches."""
 
+from egress_manager.domain.quotas import PACKETS, PACKETS_A_SECOND, Bucket
 from egress_manager.domain.witness import HEADER
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.reception import Amount, Kept, Reception
@@ -16,10 +17,19 @@ class Stream:
         self.track_sid = track_sid
         self.heard_at: float | None = None
         self._reception = Reception()
+        self._packets = Bucket(PACKETS_A_SECOND, PACKETS)
         self._writer: StretchWriter | None = None
         self._capture: Capture | None = None
         # What the server has sent: by its newest report, and by what has come since.
         self._sent, self._octets_sent = 0, 0
+
+    def admits(self, arrived: float) -> bool:
+        """Whether a packet that has just come is to be decrypted; a flood is too dear."""
+        if self._packets.take(1, arrived):
+            return True
+        if self._capture is not None:
+            self._capture.leave_out_of(self.participant_sid, self.track_sid, "packets", arrived)
+        return False
 
     def take(self, packet: RtpPacket, arrived: float, capture: Capture | None) -> None:
         """One packet as it comes; without a capture it is only counted."""

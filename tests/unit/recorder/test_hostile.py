@@ -207,6 +207,35 @@ def test_who_sends_faster_than_anybody_speaks_is_kept_up_to_its_quota(room):
     assert room.kept() + room.left_out("packets") == sent
 
 
+def test_a_flood_is_not_even_decrypted_and_what_of_it_is_not_is_counted(room):
+    """That costs more than all that is done with a packet afterwards."""
+    room.send(((n, n * FRAME) for n in range(10)), rate=50)
+    flood = b"\x80\x6f" + bytes(6) + (1).to_bytes(4, "big") + VOICE
+    other = b"\x80\x6f" + bytes(6) + (2).to_bytes(4, "big") + VOICE
+    admitted = 0
+    for _ in range(20_000):
+        admitted += room.streams.admits(flood, room.at)
+        room.at += 1 / 10_000
+    honest = [room.streams.admits(other, room.at) for _ in range(100)]
+    room.end()
+
+    assert admitted < quotas.PACKETS + 2 * quotas.PACKETS_A_SECOND + 1
+    assert room.left_out("packets") == 20_000 - admitted
+    assert all(honest)
+
+
+def test_what_is_missing_is_asked_for_within_a_quota():
+    """Each number that is asked for has the server send a packet once more."""
+    reception, asked, seconds = Reception(), 0, 20
+    for n in range(200 * seconds):
+        reception.take(RtpPacket(2 * n % (1 << 16), 2 * n * 120, 1, VOICE), n / 200)
+        asked += len(reception.missing(n / 200))
+        reception.give_up(n / 200)
+
+    assert reception.take_counts().lost > 100 * seconds
+    assert asked <= quotas.ASKS + quotas.ASKS_A_SECOND * seconds + ASK_FOR
+
+
 def test_the_honest_one_in_the_room_loses_nothing(room):
     """Its packets come between those of the other, which leap."""
     sent = 0
