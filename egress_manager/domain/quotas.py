@@ -57,6 +57,11 @@ ASKS: Final = 1000
 DATAGRAMS_A_SECOND: Final = 400.0
 DATAGRAMS: Final = 2000
 
+#: How often we connect anew because a stream fell silent: who sends one packet now and then would
+#: have every track of the room begin another file.
+DEAF_A_SECOND: Final = 1 / 60
+DEAF: Final = 3
+
 #: Metadata, and attributes together, are cut here; names here. Characters. LiveKit allows 64,000
 #: bytes and 256 unless it is told otherwise.
 TEXT: Final = 65_536
