@@ -76,6 +76,7 @@ class StretchWriter:
         self._end = self._lasted = 0
         self._arrived = began.at
         self._anchor: tuple[int, float] | None = None
+        self._placed: Kept | None = None
         self._reported_at = float("-inf")
         self._least: tuple[float, int, float] = (float("inf"), 0, 0.0)
         self._latest = float("-inf")
@@ -98,7 +99,7 @@ class StretchWriter:
             return False
         if self.quotas.may_leap(kept.arrived):
             return True
-        self._place_by_arrival(kept)
+        self._place_by_arrival(kept, may_gap=self.quotas.short_pages.has(1, kept.arrived))
         return False
 
     def add(self, kept: Kept) -> None:
@@ -146,26 +147,32 @@ class StretchWriter:
     def _break(self, kept: Kept, granule: int) -> int:
         """End the page before a gap or a stall, if pages may end early still.
 
-        Where the packet stands; with no page to spare, right behind the one before.
+        Where the packet stands: directly behind the one before if they may not, and by the clock
+        if a timestamp of this stretch was not believed before, so that what was passed over does
+        not add up.
         """
-        if self.quotas.short_pages.take(1, kept.arrived):
+        may_gap = self.quotas.short_pages.take(1, kept.arrived)
+        if may_gap:
             self.flush()
-        elif granule != self._end:
-            self._place_by_arrival(kept)
+        if granule != self._end and (not may_gap or self._anchor is not None):
+            self._place_by_arrival(kept, may_gap=may_gap)
         return kept.timestamp - self._base
 
-    def _place_by_arrival(self, kept: Kept) -> None:
+    def _place_by_arrival(self, kept: Kept, *, may_gap: bool) -> None:
         """Count granules so that this packet stands where the clock says, whatever its own says.
 
         All such packets are placed from one anchor, so that what is uneven in the arrivals does
         not add up.
         """
+        if kept is self._placed:
+            return
         if self._anchor is None:
             self._anchor = (self._end, self._arrived + self._lasted / TICKS)
         granule, arrived = self._anchor
         granule += round((kept.arrived - arrived) * TICKS)
-        is_later = granule > self._end + UNEVEN and self.quotas.short_pages.has(1, kept.arrived)
+        is_later = may_gap and granule > self._end + UNEVEN
         self._base = kept.timestamp - (granule if is_later else self._end)
+        self._placed = kept
         self._leave_out("timestamps", kept.arrived, 1)
 
     def note(self, counts: Counts) -> None:

@@ -57,11 +57,17 @@ class Room:
         self.streams.offered(self.owners, self.capture)
         self.most_open = self._taken = 0
 
-    def send(self, packets: Iterable[tuple[int, int]], rate: float, ssrc: int = 1) -> int:
+    def send(
+        self,
+        packets: Iterable[tuple[int, int]],
+        rate: float,
+        ssrc: int = 1,
+        payload: bytes = VOICE,
+    ) -> int:
         """Take packets, so many a second, given by sequence and timestamp; how many there were."""
         count = 0
         for sequence, timestamp in packets:
-            packet = RtpPacket(sequence % (1 << 16), timestamp % (1 << 32), ssrc, VOICE)
+            packet = RtpPacket(sequence % (1 << 16), timestamp % (1 << 32), ssrc, payload)
             if self.streams.take(packet, self.at, self.capture):
                 list(self.streams.missing(self.at))
             self.at += 1 / rate
@@ -149,6 +155,19 @@ def test_timestamps_that_creep_make_no_page_a_packet(room):
     assert room.kept() + room.left_out("packets") == sent
     assert pages < quotas.SHORT_PAGES + 8 * quotas.SHORT_PAGES_A_SECOND + sent / 20
     assert room.left_out("timestamps") > 0
+
+
+def test_loss_beyond_the_quota_moves_nothing_by_more_than_a_moment(room):
+    """The shortest packets, a third of them lost, for minutes: more gaps than pages may end at."""
+    shortest = b"\xe0" + VOICE[1:]
+    lossy = ((n, n * 120) for n in range(60_000) if n % 3)
+    room.send(lossy, rate=400 / 1.5, payload=shortest)
+    room.end()
+
+    [began] = room.entries(StretchBegan)
+    off = [page.came - began.at - page.first / TICKS for page in room.entries(PageKept)]
+    assert room.left_out("timestamps") > 1000
+    assert max(map(abs, off)) < 0.1
 
 
 def test_a_number_that_leaps_costs_one_gap_and_is_no_loss(room):
