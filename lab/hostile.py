@@ -105,9 +105,10 @@ class HostilePublisher(RtpPublisher):
         self.sent = 0
         self._sound = encoded(speech(2.0))
 
-    async def attack(self, *tricks: str, seconds: float, rate: int) -> None:
-        """Do these tricks, or all, for so long; `rate` is packets of sound a second.
+    async def attack(self, *tricks: str, seconds: float, rate: int, often: float = OFTEN) -> None:
+        """Do these tricks, or all, for so long.
 
+        `rate` is packets of sound a second, `often` how often a second the others are done.
         Raises `KeyError` for a trick that it does not know.
         """
         others: Mapping[str, Callable[[int], Awaitable[None]]] = {
@@ -123,7 +124,7 @@ class HostilePublisher(RtpPublisher):
                 group.create_task(self._send(bad, seconds, rate))
             for trick in wanted:
                 if trick not in PACKETS:
-                    group.create_task(_repeat(others[trick], seconds))
+                    group.create_task(_repeat(others[trick], seconds, often))
 
     async def _send(
         self, tricks: list[Callable[[RtpTrack], None]], seconds: float, rate: int
@@ -151,10 +152,9 @@ class HostilePublisher(RtpPublisher):
         await self.mute(muted=bool(number % 2))
 
 
-async def _repeat(deed: Callable[[int], Awaitable[None]], seconds: float) -> None:
-    """Do it often."""
+async def _repeat(deed: Callable[[int], Awaitable[None]], seconds: float, often: float) -> None:
     numbers = count()
-    async for _ in _passing(seconds, 1 / OFTEN):
+    async for _ in _passing(seconds, 1 / often):
         await deed(next(numbers))
 
 
