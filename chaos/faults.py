@@ -11,12 +11,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from chaos import disks, lists
+from chaos import disks, hostile, lists
 from chaos.clocks import HOUR
 from chaos.house import CLOCK, DISK, LISTS, WIRE, House, start
 from chaos.post import Way
-from chaos.schedule import EGRESS, HOUSES, SEVERAL, Stage
-from lab.hostile_clients import HostileClients
+from chaos.rows import (
+    CLOCK_STEPS,
+    CUT,
+    DISK_ILL,
+    DISK_SLOW,
+    HOSTILE,
+    HOSTILE_CLIENTS,
+    LISTS_LOST,
+    LOSS,
+    OVERTAKEN,
+    WEBHOOKS_ILL,
+    Row,
+)
+from chaos.schedule import BUILTIN, EGRESS, HOUSES, SEVERAL, Stage
 from lab.wire import Wire
 
 #: How long a process that was killed stays away, and one that was stopped stands still. Seconds.
@@ -25,8 +37,6 @@ DEAD, FROZEN = 1.0, 10.0
 ILL, WRONG = 6.0, 10.0
 #: LiveKit is asked for its lists a few times within this. Seconds.
 ASKED: Final = 8.0
-#: How long clients are hostile. Seconds.
-BESET: Final = 10.0
 #: How long a process may take to end in good order. Seconds.
 _STOPS: Final = 25.0
 
@@ -35,14 +45,6 @@ EVERYWHERE: Final = tuple(Stage)
 IN_THE_CALL: Final = (Stage.RINGING, Stage.TALKING)
 #: Before anything is kept, while it is, and while files are made.
 ONCE_EACH: Final = (*IN_THE_CALL, Stage.RENDERING)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of the README's table: what happens, and what a user sees then."""
-
-    what: str
-    then: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,52 +146,6 @@ PROCESSES: Final[Mapping[str, _Process]] = {
         (EGRESS,),
     ),
 }
-
-CUT: Final = Row(
-    "The network between Egress Manager and livekit-server is cut for 1, 5 or 30 s",
-    "Up to about a second nothing is missing; of more there is a hole `connection`, and the same "
-    "recording goes on when the network is back.",
-)
-LOSS: Final = Row(
-    "1, 5 or 20 % of the packets to the recorder are lost",
-    "They are asked for again, and nearly all come; what never does is counted as `loss`.",
-)
-OVERTAKEN: Final = Row(
-    "Packets overtake each other, or come twice",
-    "Nothing: they are put in order, and the second is dropped.",
-)
-DISK_ILL: Final = Row(
-    "The disk is full, or can't be written",
-    "`/health` says so at once. Sound waits in memory, and is written when there is room again; "
-    "files that could not be made are made then.",
-)
-DISK_SLOW: Final = Row(
-    "The disk stands still again and again",
-    "The recorder waits for it, and what comes meanwhile is kept as far as the kernel's buffers "
-    "go; beyond them it is a hole `loss`. Files are finished later.",
-)
-CLOCK_STEPS: Final = Row(
-    "The clock of Egress Manager's host steps an hour ahead or back",
-    "Recordings keep the clock that they began with. LiveKit and we refuse each other's tokens "
-    "until the clock is right, so calls that come meanwhile are recorded from then on.",
-)
-WEBHOOKS_ILL: Final = Row(
-    "Webhooks are lost, come twice, late, or in another order",
-    "Lost or late ones cost the first seconds of a call, until polling finds it; doubled and "
-    "mixed up ones nothing.",
-)
-HOSTILE: Final = Row(
-    "Clients without a key send bodies in chunks of one byte, connections that say nothing, bodies "
-    "and headers without an end, guesses of keys and forged webhooks, all at once",
-    "Nothing is lost. Those clients wait for their answers, and `/health` counts what was turned "
-    "away.",
-)
-LISTS_LOST: Final = Row(
-    "LiveKit's Redis is flushed, evicts its keys (all, or the room list alone), is restarted "
-    "without its data, or fails over to an empty replica",
-    "Nothing: LiveKit lists no room or nobody in it, maybe until the call is over, and the "
-    "recorder, which is in the room, hears that all are there. `/health` counts such lists.",
-)
 
 
 @contextlib.asynccontextmanager
@@ -375,13 +331,6 @@ def _list_faults() -> dict[str, Fault]:
     }
 
 
-@contextlib.asynccontextmanager
-async def _beset(house: House) -> AsyncIterator[None]:
-    """All that hostile clients can think of, from a process of their own."""
-    async with HostileClients(house.manager.port):
-        yield
-
-
 def _lists(house: House, lose: lists.Lose) -> AbstractAsyncContextManager[None]:
     assert house.lists is not None
     return lists.lost(house.lists, lose)
@@ -394,7 +343,12 @@ FAULTS: Final[Mapping[str, Fault]] = {
     **_clock_faults(),
     **_webhook_faults(),
     **_list_faults(),
-    "hostile-clients": Fault(HOSTILE, _beset, BESET, "port"),
+    "hostile-clients": Fault(
+        HOSTILE_CLIENTS, hostile.clients, hostile.BESET, "port", houses=(BUILTIN, SEVERAL)
+    ),
+    "hostile-publisher": Fault(
+        HOSTILE, hostile.publishers, None, "publishers", houses=(BUILTIN, SEVERAL)
+    ),
 }
 
 #: Every line of the README's table, once, in the order of the faults.

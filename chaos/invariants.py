@@ -26,6 +26,9 @@ ONCE: Final = 1.3
 NOTICED: Final = 6.0
 #: What a job of LiveKit Egress needs until it has ended.
 _EGRESSES: Final = ("egress", "redis", "livekit")
+#: The fault of which no other call may have one of these findings.
+HOSTILE: Final = "hostile-publisher"
+COSTS: Final = frozenset({"over_quota", "not_kept", "packets_missing", "octets_missing"})
 #: A hole and a word that it took need not fit more exactly. Seconds.
 NEAR: Final = 1.0
 
@@ -93,6 +96,16 @@ def sound_is_there(after: Aftermath) -> Iterator[str]:
         yield from (f"{call.identity}: {trouble}" for trouble in _own_troubles(call))
 
 
+def nobody_pays(after: Aftermath) -> Iterator[str]:
+    """If all that happened is that a participant was hostile, other calls lost nothing by it."""
+    if {struck.fault for struck in after.struck} != {HOSTILE}:
+        return
+    for call in after.calls:
+        for recording in after.recordings_of(call.identity):
+            costs = [f["name"] for f in recording["findings"] if f["name"] in COSTS]
+            yield from (f"{call.identity} has the finding {name}" for name in costs)
+
+
 def nothing_left(after: Aftermath) -> Iterator[str]:
     """No participant, open file, stray file or process of ours is left, and nobody died."""
     yield from (f"{who} is still in its room" for who in after.present)
@@ -108,6 +121,7 @@ LAWS: Final[Mapping[str, Law]] = {
     "no byte lost": no_byte_lost,
     "nothing twice": nothing_twice,
     "sound is there": sound_is_there,
+    "nobody pays": nobody_pays,
     "nothing left": nothing_left,
 }
 

@@ -23,9 +23,18 @@ from typing import Any, Final
 import aiohttp
 import av
 import numpy as np
-from aiortc import RTCCertificate, RTCDtlsTransport, RTCIceGatherer, RTCIceTransport
+from aiortc import (
+    RTCCertificate,
+    RTCDataChannel,
+    RTCDataChannelParameters,
+    RTCDtlsTransport,
+    RTCIceGatherer,
+    RTCIceTransport,
+    RTCSctpTransport,
+)
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
 from aiortc.rtcicetransport import RTCIceParameters
+from aiortc.rtcsctptransport import RTCSctpCapabilities
 from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 from livekit.protocol import models, rtc
 from numpy.typing import NDArray
@@ -40,11 +49,15 @@ PING_EVERY: Final = 5.0
 REPORT_EVERY: Final = 1.0
 #: The payload type of Opus in our offers.
 OPUS: Final = 111
+#: The port of SCTP in our offers, and the largest message that the server takes. Bytes.
+SCTP_PORT: Final = 5000
+MESSAGE: Final = 65_536
 #: Ticks of 1/48000 s in the usual packet of 20 ms.
 FRAME: Final = 960
 #: Seconds from 1900 (NTP) to 1970 (Unix).
 _NTP_EPOCH: Final = 2_208_988_800
 _SENDER_REPORT: Final = 200
+_ENCRYPTION: Final = (models.Encryption.NONE, models.Encryption.GCM)
 
 
 def encoded(
@@ -153,7 +166,11 @@ class RtpTrack:
 
 
 class RtpPublisher:
-    """Joins with `async with`, publishes one audio track, and leaves."""
+    """Joins with `async with`, publishes one audio track, and leaves.
+
+    `sends_data`: it can send data messages as well. `claims_encryption`: it says of its track that
+    it is encrypted, whatever it sends.
+    """
 
     def __init__(
         self,
@@ -164,8 +181,12 @@ class RtpPublisher:
         kind: Kind = "standard",
         attributes: Mapping[str, str] | None = None,
         stereo: bool = False,
+        sends_data: bool = False,
+        claims_encryption: bool = False,
     ) -> None:
         self.identity = identity
+        self._sends_data = sends_data
+        self._claims_encryption = claims_encryption
         # Who may subscribe is active only when its connection for that is up: we have none.
         self._pass = token(
             rooms, room, identity, kind=kind, attributes=attributes, subscribes=False
@@ -195,6 +216,20 @@ class RtpPublisher:
         """Have the server mark the track as muted; packets may go on all the same."""
         await self._ask(mute=rtc.MuteTrackRequest(sid=self.track.sid, muted=muted))
 
+    async def describe(
+        self, *, name: str = "", metadata: str = "", attributes: Mapping[str, str] | None = None
+    ) -> None:
+        """Change what the room knows of this participant."""
+        update = rtc.UpdateParticipantMetadata(
+            name=name, metadata=metadata, attributes=dict(attributes or {})
+        )
+        await self._ask(update_metadata=update)
+
+    def send_data(self, packet: models.DataPacket) -> None:
+        """Send a data message to everybody in the room; nothing while others wait to leave."""
+        if self._channel.bufferedAmount < MESSAGE:
+            self._channel.send(packet.SerializeToString())
+
     async def send(self, packet: bytes) -> None:
         """Put one RTP or RTCP packet on the wire as it is."""
         await self._dtls._send_rtp(packet)
@@ -214,6 +249,7 @@ class RtpPublisher:
             source=models.MICROPHONE,
             disable_red=True,
             stereo=self._stereo,
+            encryption=_ENCRYPTION[self._claims_encryption],
         )
         await self._ask(add_track=request)
         self.track = RtpTrack(self, await self._published.get())
@@ -225,6 +261,7 @@ class RtpPublisher:
         self._ice = RTCIceTransport(gatherer)
         self._ice._connection.ice_controlling = True
         self._dtls = RTCDtlsTransport(self._ice, [self._certificate])
+        self._sctp = RTCSctpTransport(self._dtls, SCTP_PORT)
         self._stack.push_async_callback(self._hang_up)
         offer = "\r\n".join(self._offer(gatherer)) + "\r\n"
         await self._ask(offer=rtc.SessionDescription(type="offer", sdp=offer))
@@ -245,6 +282,16 @@ class RtpPublisher:
         await self._dtls.start(RTCDtlsParameters([RTCDtlsFingerprint(algorithm, value)]))
         if self._dtls.state != "connected":
             raise ConnectionError("the server's media port can't be reached")
+        if self._sends_data:
+            await self._open_channel()
+
+    async def _open_channel(self) -> None:
+        """Open the data channel on which LiveKit hears reliable messages."""
+        await self._sctp.start(RTCSctpCapabilities(MESSAGE), SCTP_PORT)
+        self._channel = RTCDataChannel(self._sctp, RTCDataChannelParameters(label="_reliable"))
+        opened = asyncio.Event()
+        self._channel.on("open", opened.set)
+        await opened.wait()
 
     def _offer(self, gatherer: RTCIceGatherer) -> Iterator[str]:
         """The lines of an SDP offer with one audio track that we send."""
@@ -253,7 +300,8 @@ class RtpPublisher:
         ours = next(found for found in prints if found.algorithm == "sha-256")
         stereo = ";stereo=1;sprop-stereo=1" if self._stereo else ""
         yield from ("v=0", "o=- 7 2 IN IP4 127.0.0.1", "s=-", "t=0 0")
-        yield from ("a=group:BUNDLE 0", "a=msid-semantic: WMS")
+        bundle = "a=group:BUNDLE 0 1" if self._sends_data else "a=group:BUNDLE 0"
+        yield from (bundle, "a=msid-semantic: WMS")
         yield from (f"m=audio 9 UDP/TLS/RTP/SAVPF {OPUS}", "c=IN IP4 127.0.0.1", "a=mid:0")
         yield from ("a=sendonly", "a=rtcp-mux", "a=setup:actpass")
         yield from (f"a=ice-ufrag:{ice.usernameFragment}", f"a=ice-pwd:{ice.password}")
@@ -267,6 +315,12 @@ class RtpPublisher:
         for candidate in gatherer.getLocalCandidates():
             yield f"a=candidate:{candidate_to_sdp(candidate)}"
         yield "a=end-of-candidates"
+        if self._sends_data:
+            yield from ("m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "c=IN IP4 127.0.0.1")
+            yield from ("a=mid:1", "a=setup:actpass", f"a=sctp-port:{SCTP_PORT}")
+            yield f"a=max-message-size:{MESSAGE}"
+            yield from (f"a=ice-ufrag:{ice.usernameFragment}", f"a=ice-pwd:{ice.password}")
+            yield f"a=fingerprint:{ours.algorithm} {ours.value}"
 
     async def _ask(self, **what: Any) -> None:
         await self._socket.send_bytes(rtc.SignalRequest(**what).SerializeToString())
@@ -303,7 +357,7 @@ class RtpPublisher:
             await self._ice.addRemoteCandidate(found)
 
     async def _hang_up(self) -> None:
-        for stop in (self._dtls.stop, self._ice.stop):
+        for stop in (self._sctp.stop, self._dtls.stop, self._ice.stop):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEAVE_TIMEOUT):
                     await stop()

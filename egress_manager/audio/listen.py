@@ -38,7 +38,7 @@ from egress_manager.domain.evidence import (
 from egress_manager.domain.limits import NOTHING_SENT
 from egress_manager.domain.pace import FOUND, steady
 from egress_manager.domain.proof import judge
-from egress_manager.domain.witness import sent
+from egress_manager.domain.witness import excesses, sent
 
 #: A mix that lasts longer or shorter than it should by this part is compared at that pace, too.
 OTHER_PACE: Final = 0.005
@@ -71,9 +71,14 @@ def listening(claim: Claim, directory: Path = HERE) -> Generator[None, None, Evi
         evidence = yield from _heard(claim, directory, exactly=True)
     captures = yield from _captures(claim, directory)
     stories = [capture.story for capture in captures]
-    told = sent(stories, claim.begins_at or 0.0, inf if claim.ends_at is None else claim.ends_at)
+    during = claim.begins_at or 0.0, inf if claim.ends_at is None else claim.ends_at
     played = yield from playouts(claim, captures, directory)
-    return replace(evidence, sent=told, playouts=played)
+    return replace(
+        evidence,
+        sent=sent(stories, *during),
+        playouts=played,
+        excesses=excesses(stories, *during),
+    )
 
 
 def _heard(claim: Claim, directory: Path, *, exactly: bool) -> Generator[None, None, Evidence]:

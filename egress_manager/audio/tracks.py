@@ -12,7 +12,7 @@ from egress_manager.audio.source import CaptureFiles
 from egress_manager.audio.track_file import TrackWriter
 from egress_manager.audio.weave import Piece, Weave
 from egress_manager.domain.captures import ParticipantChanged, Story, TrackChanged
-from egress_manager.domain.holes import holes, obstacles
+from egress_manager.domain.holes import OVER_QUOTA, holes, obstacles
 from egress_manager.domain.recordings import RenderPlan, TrackFile
 from egress_manager.domain.sides import Sides
 from egress_manager.domain.silences import silences
@@ -96,7 +96,7 @@ class TrackRender:
             if len(weave.strands) > 1:
                 pieces = iter(sorted(pieces, key=lambda piece: piece.start_at))
             yield from self._write(self.tally.count(pieces, begins_at, ends_at))
-            reason = "" if self.made else _why_nothing(stories)
+            reason = "" if self.made else _why_nothing(stories, self.track)
         kept = [span for span in weave.covered if span.end > begins_at and span.start < ends_at]
         known = obstacles(stories, track_sid, begins_at, ends_at)
         known += silences(stories, track_sid, known, ends_at)
@@ -140,9 +140,13 @@ def _chained(first: Piece, rest: Iterator[Piece]) -> Iterator[Piece]:
     yield from rest
 
 
-def _why_nothing(stories: Sequence[Story]) -> str:
-    """The reason for a track without a packet: the disk where it was in trouble, else silence."""
-    return "disk" if any(t.what == "disk" for s in stories for t in s.troubles) else "no_audio"
+def _why_nothing(stories: Sequence[Story], track: TrackChanged) -> str:
+    """The reason for a track without a packet: the disk, or a quota, if there was that trouble."""
+    if any(t.what == "disk" for s in stories for t in s.troubles):
+        return "disk"
+    who = _participant(stories, track.participant_sid).identity
+    over = {what for s in stories for what, identity, _ in s.left_out if identity == who}
+    return OVER_QUOTA if "stretches" in over else "no_audio"
 
 
 def _participant(stories: Sequence[Story], sid: str) -> ParticipantChanged:

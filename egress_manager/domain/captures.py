@@ -226,6 +226,23 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What of a participant was over a limit (see `quotas`): `count` in all, from `since` on.
+
+    `what`: `packets`, and those of `stretches` and whole `tracks`, were not kept; `timestamps` were
+    not believed, and their packets placed by when they came; `changes`, `text` and `digits` were
+    not written down.
+    """
+
+    at: float
+    what: str
+    identity: str
+    track_sid: str = ""
+    since: float = 0.0
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The last line. A journal without it was cut off: the process died."""
 
@@ -246,6 +263,7 @@ Entry = (
     | ConnectionChanged
     | DigitPressed
     | Trouble
+    | LeftOut
     | Ended
 )
 
@@ -263,6 +281,7 @@ NAMES: Final[Mapping[type[Any], str]] = {
     ConnectionChanged: "connection",
     DigitPressed: "digit",
     Trouble: "trouble",
+    LeftOut: "left_out",
     Ended: "ended",
 }
 _CLASSES: Final[Mapping[str, type[Any]]] = {name: cls for cls, name in NAMES.items()}
@@ -320,6 +339,7 @@ class Story:
     connections: list[ConnectionChanged] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     digits: list[DigitPressed] = field(default_factory=list)
+    left_out: dict[tuple[str, str, str], LeftOut] = field(default_factory=dict)
     ended: Ended | None = None
     last_at: float = 0.0
 
@@ -353,6 +373,8 @@ class Story:
                 self.digits.append(entry)
             case Trouble():
                 self.troubles.append(entry)
+            case LeftOut():
+                self.left_out[entry.what, entry.identity, entry.track_sid] = entry
             case Ended():
                 self.ended = entry
 

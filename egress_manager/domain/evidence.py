@@ -222,6 +222,18 @@ class Playout:
 
 
 @dataclass(frozen=True, slots=True)
+class Excess:
+    """What of a participant, or of one of its tracks, was over a quota (see `captures.LeftOut`)."""
+
+    what: str
+    identity: str
+    track_sid: str
+    start_sec: float
+    end_sec: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """An audio track that the server listed during the call."""
 
@@ -249,4 +261,5 @@ class Evidence:
     tempo_likeness: float | None = None
     sent: tuple[Sent, ...] = ()
     playouts: tuple[Playout, ...] = ()
+    excesses: tuple[Excess, ...] = ()
     listed: tuple[Listed, ...] | None = None

@@ -113,12 +113,21 @@ KINDS: Final[Mapping[str, Kind]] = {
     "not_played": Kind(Weight.FLAWS, "packets that were kept are in no file", "%"),
     "late_start": Kind(Weight.FLAWS, "the recorder came late", "s"),
     "not_kept": Kind(Weight.FLAWS, "sound was not kept", "s"),
+    "over_quota": Kind(Weight.FLAWS, "a participant sent more than is kept of anybody", "left out"),
     "out_of_reach": Kind(Weight.HIDES, "the file lies where it can't be listened to from here"),
     "not_heard": Kind(Weight.HIDES, "listening to the file failed"),
     "not_sent": Kind(Weight.NOTES, "no sound came", "s"),
     "said_nothing": Kind(Weight.NOTES, "nobody is heard speaking"),
     "clipped_at_source": Kind(Weight.NOTES, "it was cut off at its loudest before it came", "s"),
     "never_heard": Kind(Weight.NOTES, "sent ahead of time, and the call ended before it", "s"),
+    "timestamps": Kind(
+        Weight.NOTES,
+        "leapt too often to be believed, so that sound lies where it came",
+        "packets",
+    ),
+    "not_noted": Kind(
+        Weight.NOTES, "a participant caused more entries than are written down", "left out"
+    ),
     "not_compared": Kind(Weight.NOTES, "there are no tracks to hold the mix against"),
 }
 

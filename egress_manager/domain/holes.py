@@ -41,9 +41,11 @@ LOSS: Final = "loss"
 JOINING: Final = "joining"
 DOWN: Final = "recorder down"
 CONNECTION: Final = "connection"
+OVER_QUOTA: Final = "over_quota"
 CAUSES: Final = (
     UNREADABLE,
-    *(DOWN, CONNECTION, "disk", JOINING, "unpublished", "mute", LOSS, NOT_RECORDED, PAUSE, ""),
+    *(DOWN, CONNECTION, "disk", JOINING, "unpublished", "mute", LOSS, OVER_QUOTA),
+    *(NOT_RECORDED, PAUSE, ""),
 )
 
 #: An obstacle that is none: the packets of one subscription have their numbers then. Where none is
@@ -277,6 +279,7 @@ def obstacles(
         *_troubled(stories),
         *_unpublished(stories, track_sid, begins_at, ends_at),
         *_muted(stories, track_sid, ends_at),
+        *_over_quota(stories, track_sid),
     ]
 
 
@@ -383,3 +386,11 @@ def _muted(stories: Sequence[Story], track_sid: str, ends_at: float) -> Iterator
     for (at, is_muted), (until, _) in pairwise([*changes, (ends_at, False)]):
         if is_muted:
             yield Obstacle(at, until, "mute")
+
+
+def _over_quota(stories: Sequence[Story], track_sid: str) -> Iterator[Obstacle]:
+    """While more came of a track than is kept of anybody."""
+    for story in stories:
+        for entry in story.left_out.values():
+            if entry.track_sid == track_sid and entry.what == "packets":
+                yield Obstacle(entry.since, entry.at, OVER_QUOTA)

@@ -97,7 +97,7 @@ UNHEARD_SEC: Final = 0.3
 
 #: Holes by their causes (`holes.CAUSES`): these are ours, all others are what the call was.
 OUR_CAUSES: Final = frozenset(
-    {"recorder down", "connection", "disk", "not_recorded", "piece_unreadable"}
+    {"recorder down", "connection", "disk", "not_recorded", "piece_unreadable", "over_quota"}
 )
 
 #: Why a track may have no file without a fault: nobody sent a packet of it, or it lies where it

@@ -7,6 +7,7 @@ Pure.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from egress_manager.domain.evidence import (
     Claim,
@@ -46,6 +47,14 @@ from egress_manager.domain.limits import (
 from egress_manager.domain.pace import Pace, pace
 from egress_manager.domain.recordings import Hole, Verdict
 
+#: What it is called if a participant had too much of something; all else was `not_noted`.
+EXCESSES: Final[Mapping[str, str]] = {
+    "packets": "over_quota",
+    "stretches": "over_quota",
+    "tracks": "over_quota",
+    "timestamps": "timestamps",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -73,6 +82,7 @@ def judge(evidence: Evidence) -> Judgement:
             *_of_their_places(evidence, paces, limits),
             *_of_the_holes(evidence.claim),
             *_of_the_witnesses(evidence),
+            *_of_the_excesses(evidence),
             *_of_the_call(evidence),
         ]
     )
@@ -347,6 +357,15 @@ def _of_the_witnesses(evidence: Evidence) -> Iterator[Finding]:
         yield from _of_a_playout(played, sides.get(played.track_sid, ""))
     for track_sid in _strangers(evidence):
         yield Finding("track_missing", track_sid=track_sid, cause="not known to us")
+
+
+def _of_the_excesses(evidence: Evidence) -> Iterator[Finding]:
+    """What participants had more of than is kept, or written down, of anybody."""
+    sides = {claim.track_sid: claim.side for claim in evidence.claim.tracks}
+    for over in evidence.excesses:
+        span = over.start_sec, over.end_sec
+        name, side = EXCESSES.get(over.what, "not_noted"), sides.get(over.track_sid, "")
+        yield Finding(name, side, over.track_sid, *span, over.count, over.what)
 
 
 def _of_a_playout(played: Playout, side: str) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from math import inf
 from typing import Final, NamedTuple
 
 from egress_manager.domain.captures import PACKET, TICKS, PageKept, SenderReport, Story, Stretch
-from egress_manager.domain.evidence import Sent
+from egress_manager.domain.evidence import Excess, Sent
 
 #: More packets than these, missing at once, are told of by themselves: half a second.
 BURST: Final = 25
@@ -63,6 +63,23 @@ def sent(stories: Sequence[Story], begins_at: float, ends_at: float) -> tuple[Se
         for run in runs
         if _is_alone(run, runs)
         for one in _told(track_sid, run, begins_at)
+    )
+
+
+def excesses(stories: Sequence[Story], begins_at: float, ends_at: float) -> tuple[Excess, ...]:
+    """What was over a quota during a call; the counts are those of whole captures."""
+    return tuple(
+        Excess(
+            entry.what,
+            entry.identity,
+            entry.track_sid,
+            round(max(0.0, entry.since - begins_at), 3),
+            round(min(entry.at, ends_at) - begins_at, 3),
+            entry.count,
+        )
+        for story in stories
+        for entry in story.left_out.values()
+        if entry.since < ends_at and entry.at >= begins_at
     )
 
 

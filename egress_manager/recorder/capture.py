@@ -7,7 +7,6 @@ its journal says, is all that later work needs.
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +16,7 @@ from egress_manager.domain.captures import (
     DigitPressed,
     Ended,
     Entry,
+    LeftOut,
     ParticipantChanged,
     ParticipantGone,
     StretchBegan,
@@ -24,10 +24,12 @@ from egress_manager.domain.captures import (
     TrackGone,
     Trouble,
 )
+from egress_manager.domain.quotas import NAME
 from egress_manager.recorder.append import AppendFile
 from egress_manager.recorder.clock import now
 from egress_manager.recorder.journal import Journal
 from egress_manager.recorder.reception import Amount, Kept
+from egress_manager.recorder.register import Change, Register
 from egress_manager.recorder.roster import News
 from egress_manager.recorder.stretch import StretchWriter
 
@@ -40,6 +42,8 @@ SYNCS_AT_ONCE: Final = 4
 _syncing: Final = ThreadPoolExecutor(SYNCS_AT_ONCE, thread_name_prefix="sync")
 #: A page that is being filled is written out when it is this old. Seconds.
 PAGE_AGE: Final = 0.5
+#: What grows of that which is over a quota is journaled no more often than this. Seconds.
+LEFT_OUT_EVERY: Final = 5.0
 
 
 class Capture:
@@ -55,8 +59,10 @@ class Capture:
         self.directory = directory
         self.room_sid = room_sid
         self._journal = Journal(directory, on_entry)
-        self._participants: dict[str, ParticipantChanged] = {}
-        self._tracks: dict[str, TrackChanged] = {}
+        self._register = Register(self._announce, self.leave_out)
+        self._left_out: dict[tuple[str, str, str], LeftOut] = {}
+        self._untold: set[tuple[str, str, str]] = set()
+        self._told_at = 0.0
         self._writers: dict[int, StretchWriter] = {}
         self._finished: list[AppendFile] = []  # closed stretches that the disk is yet to keep
         self._stretches = 0
@@ -89,30 +95,19 @@ class Capture:
 
     def participant(self, entry: ParticipantChanged) -> None:
         """Somebody is there, or changed."""
-        if not _is_news(self._participants.get(entry.participant_sid), entry):
-            return
-        self._participants[entry.participant_sid] = entry
-        self._write(entry)
+        self._register.change(entry)
 
     def participant_gone(self, entry: ParticipantGone) -> None:
         """Somebody left: what came from there is written out first."""
-        for track in list(self._tracks.values()):
-            if track.participant_sid == entry.participant_sid:
-                self.track_gone(TrackGone(entry.at, track.track_sid))
-        self.flush()
-        if self._participants.pop(entry.participant_sid, None) is not None:
+        for track_sid in self._register.tracks_of(entry.participant_sid):
+            self.track_gone(TrackGone(entry.at, track_sid))
+        if self._register.strike(entry):
+            self.flush()
             self._write(entry)
 
     def track(self, entry: TrackChanged) -> None:
         """A track is there, or changed."""
-        if not _is_news(self._tracks.get(entry.track_sid), entry):
-            return
-        self._tracks[entry.track_sid] = entry
-        self._write(entry)
-        if entry.is_encrypted:
-            self.trouble("encrypted", entry.track_sid)
-        if entry.mime not in OPUS:
-            self.trouble("codec", entry.track_sid, entry.mime)
+        self._register.change(entry)
 
     def track_gone(self, entry: TrackGone) -> None:
         """A track is not published any more: its stretches are closed."""
@@ -120,7 +115,7 @@ class Capture:
             if writer.began.track_sid == entry.track_sid:
                 self._close_writer(number, "unpublished")
         self._troubled = {(what, sid) for what, sid in self._troubled if sid != entry.track_sid}
-        if self._tracks.pop(entry.track_sid, None) is not None:
+        if self._register.strike(entry):
             self._write(entry)
 
     def connection(self, state: str, identity: str, detail: str = "") -> None:
@@ -128,8 +123,27 @@ class Capture:
         self._write(ConnectionChanged(now(), state, identity, detail))
 
     def digit(self, identity: str, digit: str) -> None:
-        """Somebody pressed a key of the phone."""
-        self._write(DigitPressed(now(), identity, digit))
+        """Somebody pressed a key of the phone; an empty one is none, and only counted."""
+        moment = now()
+        if digit and self._register.quotas(identity).digits.take(1, moment):
+            self._write(DigitPressed(moment, identity[:NAME], digit))
+        else:
+            who = identity if self._register.knows(identity) else ""
+            self.leave_out("digits", who, moment, 1)
+
+    def leave_out(
+        self, what: str, identity: str, moment: float, count: int, track_sid: str = ""
+    ) -> None:
+        """Something of a participant is over its quota: count it; the journal hears of it later."""
+        key = (what, identity, track_sid)
+        known = self._left_out.get(key)
+        since, before = (known.since, known.count) if known else (moment, 0)
+        self._left_out[key] = LeftOut(moment, *key, since, before + count)
+        self._untold.add(key)
+
+    def leave_out_of(self, participant_sid: str, track_sid: str, what: str, moment: float) -> None:
+        """One packet of a track is over a quota."""
+        self.leave_out(what, self._register.identity_of(participant_sid), moment, 1, track_sid)
 
     def trouble(self, what: str, track_sid: str = "", detail: str = "") -> None:
         """Something keeps audio from being kept; said once for each track."""
@@ -142,16 +156,28 @@ class Capture:
         self._write(Trouble(now(), "stalled", detail=f"{seconds:.3f}"))
 
     def open_stretch(
-        self, track_sid: str, participant_sid: str, ssrc: int, first: Kept, before: Amount
+        self,
+        track_sid: str,
+        participant_sid: str,
+        ssrc: int,
+        packets: Sequence[Kept],
+        before: Amount,
     ) -> StretchWriter | None:
-        """A writer for a run that begins with this packet; `before` is what was sent before it.
+        """A writer for a run that begins with these packets; `before` is what was sent before them.
 
-        None where the packet can't be understood, or where its track is gone: LiveKit ends a
-        track with some frames of silence.
+        None if they can't be understood, if their track is gone (LiveKit ends a track with some
+        frames of silence), or if their participant has had too many stretches. The packets of a
+        track that says it is encrypted are kept: anybody can say so.
         """
-        track = self._tracks.get(track_sid)
-        if track is None or track.is_encrypted or track.mime not in OPUS:
+        track, first = self._register.track(track_sid), packets[0]
+        if track is None or track.mime not in OPUS:
             return None
+        identity = self._register.identity_of(participant_sid)
+        quotas = self._register.quotas(identity)
+        if not quotas.may_open(first.arrived):
+            self.leave_out("stretches", identity, first.arrived, len(packets))
+            return None
+        self._register.settle((participant_sid, track_sid))
         self._stretches += 1
         name = f"stretch-{self._stretches:04}.ogg"
         began = StretchBegan(
@@ -165,7 +191,14 @@ class Capture:
             *before,
         )
         self._write(began)
-        writer = StretchWriter(self.directory / name, began, self._write)
+        writer = StretchWriter(
+            self.directory / name,
+            began,
+            self._write,
+            quotas,
+            lambda what, at, count: self.leave_out(what, identity, at, count, track_sid),
+        )
+        quotas.open_stretches += 1
         self._writers[began.stretch] = writer
         return writer
 
@@ -180,15 +213,22 @@ class Capture:
         self._looked_at = moment
         for writer in self._writers.values():
             writer.flush_older_than(moment - PAGE_AGE)
+        self._register.catch_up(moment)
+        if moment - self._told_at >= LEFT_OUT_EVERY:
+            self._tell_left_out(moment)
         for file in self._files():
-            if file.is_behind:
-                file.retry()
-            if file.error:
-                self.trouble("disk", detail=file.error.strerror or "")
-            if file.dropped:
-                self.trouble("backlog", detail=file.path.name)
+            self._mind(file)
         if self.error is None:
             self._troubled.discard(("disk", ""))  # should it come again, that is news
+
+    def _mind(self, file: AppendFile) -> None:
+        """Try again what a file holds back, and say what is wrong with it."""
+        if file.is_behind:
+            file.retry()
+        if file.error:
+            self.trouble("disk", detail=file.error.strerror or "")
+        if file.dropped:
+            self.trouble("backlog", detail=file.path.name)
 
     def flush(self) -> None:
         """Give all that has come to the kernel."""
@@ -211,6 +251,8 @@ class Capture:
         """Close every stretch and write the last line; the disk has it after `release`."""
         for number in list(self._writers):
             self._close_writer(number, reason)
+        self._register.settle()
+        self._tell_left_out(now())
         self._write(Ended(now(), reason))
 
     async def release(self) -> None:
@@ -224,21 +266,31 @@ class Capture:
         writer = self._writers.pop(number, None)
         if writer is not None:
             writer.close(now(), reason)
+            writer.quotas.open_stretches -= 1
             self._finished.append(writer.file)
 
     def _files(self) -> list[AppendFile]:
         writing = (writer.file for writer in self._writers.values())
         return [self._journal.file, *writing, *self._finished]
 
+    def _announce(self, entry: Change) -> None:
+        """Write who is there, or what they publish, and what is wrong with it."""
+        self._write(entry)
+        if isinstance(entry, TrackChanged):
+            if entry.is_encrypted:
+                self.trouble("encrypted", entry.track_sid)
+            if entry.mime not in OPUS:
+                self.trouble("codec", entry.track_sid, entry.mime)
+
+    def _tell_left_out(self, moment: float) -> None:
+        """Write down what of that which was left out has grown."""
+        self._told_at = moment
+        untold, self._untold = self._untold, set()
+        for key in untold:
+            self._write(self._left_out[key])
+
     def _write(self, entry: Entry) -> None:
         self._journal.write(entry)
-
-
-def _is_news(
-    known: ParticipantChanged | TrackChanged | None, entry: ParticipantChanged | TrackChanged
-) -> bool:
-    """Whether anything but the moment differs."""
-    return known is None or replace(known, at=entry.at) != entry
 
 
 def _sync(files: Sequence[AppendFile]) -> None:

@@ -17,6 +17,7 @@ from aiortc import RTCIceServer
 from livekit.protocol import models, rtc
 
 from egress_manager.domain.captures import TrackChanged
+from egress_manager.domain.quotas import key_of
 from egress_manager.errors import CaptureFailed
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.clock import now
@@ -80,7 +81,7 @@ class Audience(Protocol):
         ...
 
     def digit(self, identity: str, digit: str) -> None:
-        """A caller pressed a key."""
+        """A caller pressed a key; an empty one is none."""
         ...
 
 
@@ -268,6 +269,7 @@ class Connection:
             self._media_timeout = DIRECT_TIMEOUT
         return Peer(
             servers if self._use_turn else [],
+            admits=self.streams.admits,
             on_packet=self._packet,
             on_report=self._report,
             on_data=self._data,
@@ -313,8 +315,10 @@ class Connection:
         packet = read_packet(data)
         if packet is None or self._peer is None:
             return
-        if self.streams.take(packet, arrived, self._audience.capture):
-            self._ask(self._peer.heard_at)
+        if self.streams.take(packet, arrived, self._audience.capture) and self.has_media:
+            missing = self.streams.missing_of(packet.ssrc, self._peer.heard_at)
+            if missing:
+                self._peer.send_report(nack(self._ssrc, packet.ssrc, missing))
 
     def _ask(self, moment: float) -> None:
         """Ask the server again for what is missing of streams."""
@@ -338,4 +342,5 @@ class Connection:
             log.warning("data_passed_over", extra={"detail": repr(error)})
             return
         if packet.WhichOneof("value") == "sip_dtmf":
-            self._audience.digit(packet.participant_identity, packet.sip_dtmf.digit)
+            pressed = packet.sip_dtmf
+            self._audience.digit(packet.participant_identity, key_of(pressed.digit, pressed.code))

@@ -20,6 +20,11 @@ log = logging.getLogger(__name__)
 _to_line = json.JSONEncoder(separators=(",", ":")).encode
 
 
+def size_of(entry: Entry) -> int:
+    """The bytes of an entry's line."""
+    return len(_to_line(to_json(entry))) + 1
+
+
 class Journal:
     """Writes entries; `on_entry` hears of each after it was written."""
 

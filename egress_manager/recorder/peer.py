@@ -36,6 +36,7 @@ from aiortc.rtcicetransport import RTCIceParameters
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
+from egress_manager.domain.quotas import DATAGRAMS, DATAGRAMS_A_SECOND, Bucket
 from egress_manager.errors import CaptureFailed
 from egress_manager.recorder.arrival import Arrivals
 from egress_manager.recorder.clock import now
@@ -69,15 +70,17 @@ class Peer:
 
     `heard_at` is when a datagram was read last, and `lag` how long before that it had come, in
     seconds: more than a moment where this process was held up. `on_packet` gets each RTP packet,
-    decrypted, with the moment of its arrival; `on_report` each RTCP compound packet likewise;
-    `on_data` each data message; `on_lost` is called when the connection, once up, is closed by the
-    server or gone. They are called from the event loop and must be quick.
+    decrypted, with the moment of its arrival, if `admits` had said so of it as it came; `on_report`
+    each RTCP compound packet likewise; `on_data` each data message; `on_lost` is called when the
+    connection, once up, is closed by the server or gone. They are called from the event loop and
+    must be quick.
     """
 
     def __init__(
         self,
         ice_servers: Sequence[RTCIceServer],
         *,
+        admits: Callable[[bytes, float], bool],
         on_packet: Callable[[bytes, float], None],
         on_report: Callable[[bytes, float], None],
         on_data: Callable[[object], None],
@@ -87,7 +90,9 @@ class Peer:
         self._ice = RTCIceTransport(self._gatherer)
         self._dtls = RTCDtlsTransport(self._ice, [certificate()])
         self._sctp = RTCSctpTransport(self._dtls)
+        self._admits = admits
         self._on_packet = on_packet
+        self._datagrams = Bucket(DATAGRAMS_A_SECOND, DATAGRAMS)
         self._on_report = on_report
         self._on_data = on_data
         self._on_lost = on_lost
@@ -200,7 +205,8 @@ class Peer:
     def _tapped(
         self, pass_on: Callable[[bytes, tuple[Any, ...]], None], arrivals: Arrivals
     ) -> Callable[[bytes, tuple[Any, ...]], None]:
-        dtls, on_packet, on_report = self._dtls, self._on_packet, self._on_report
+        dtls, admits = self._dtls, self._admits
+        on_packet, on_report = self._on_packet, self._on_report
 
         def datagram_received(data: bytes, addr: tuple[Any, ...]) -> None:
             if len(data) < 2:
@@ -208,13 +214,16 @@ class Peer:
             moment = arrivals.last()
             self.heard_at = now()
             self.lag = self.heard_at - moment
-            if not 127 < data[0] < 192:  # RFC 7983: 128..191 is RTP or RTCP
-                pass_on(data, addr)
+            if not 127 < data[0] < 192:  # RFC 7983: 128..191 is RTP or RTCP, 20..63 DTLS
+                if not 19 < data[0] < 64 or self._datagrams.take(1, moment):
+                    pass_on(data, addr)
                 return
             session = dtls._rx_srtp
             if session is None:
                 return
             is_report = 192 <= data[1] <= 223  # RFC 5761, section 4: these are RTCP packet types
+            if not is_report and not admits(data, moment):
+                return
             try:
                 plain = session.unprotect_rtcp(data) if is_report else session.unprotect(data)
             except (pylibsrtp.Error, ValueError):

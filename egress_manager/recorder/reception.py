@@ -4,12 +4,14 @@ Pure: time comes in as an argument, packets go out in order. Sequence numbers an
 unwrapped to integers that never wrap.
 """
 
+from bisect import bisect_right
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final, NamedTuple
 
 from egress_manager.domain.captures import TICKS
+from egress_manager.domain.quotas import ASKS, ASKS_A_SECOND, LOSSES, LOSSES_A_SECOND, Bucket
 from egress_manager.recorder.rtp import RtpPacket
 
 #: How long a missing packet is waited for, once it was asked for. Seconds. Half a second is what a
@@ -23,6 +25,8 @@ HEAD: Final = 3
 ASK_EVERY: Final = 0.06
 #: Ask for no more than so many at a time, the newest: the server remembers a second or two.
 ASK_FOR: Final = 100
+#: Each time we ask costs a datagram, so a stream is asked for no sooner after the last. Seconds.
+ASK_PAUSE: Final = 0.005
 #: A jump of the sequence number by more than this is another sender's numbering, not loss.
 RESTART: Final = 3000
 
@@ -77,12 +81,14 @@ class Counts:
 
 @dataclass(slots=True)
 class _Gap:
-    """A sequence number that is missing: since when and how long it is waited for.
+    """Sequence numbers that are missing, `first` up to `end`: since when, and for how long at most.
 
-    One before the first packet may never have been sent: it does not count as lost. `asked` is how
-    often it was asked for, `asked_at` when it was last.
+    Those before the first packet may never have been sent: they do not count as lost. `asked` is
+    how often they were asked for, `asked_at` when they were last.
     """
 
+    first: int
+    end: int
     since: float
     patience: float = PATIENCE
     is_certain: bool = True
@@ -90,7 +96,7 @@ class _Gap:
     asked: int = 0
 
     def ask(self, now: float) -> None:
-        """It is asked for: what was read late could not be asked for when it came."""
+        """They are asked for: what was read late could not be asked for when it came."""
         self.since = self.since if self.asked_at else now
         self.asked_at = now
         self.asked += 1
@@ -100,7 +106,8 @@ class _Gap:
 class Reception:
     """The packets of one SSRC, in order.
 
-    Every number from `_next` to `_seen_until` is either held or a gap; none outside is.
+    Every number from `_next` to `_seen_until` is either held or in a gap; none outside is. Gaps are
+    spans in order, so that a number that leaps costs no more than one that is missing.
     """
 
     _counts: Counts | None = None
@@ -110,8 +117,11 @@ class Reception:
     _step: int = 0
     _earliest: float = inf
     _held: dict[int, Kept] = field(default_factory=dict)
-    _gaps: dict[int, _Gap] = field(default_factory=dict)
+    _gaps: list[_Gap] = field(default_factory=list)
     _recovered: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _losses: Bucket = field(default_factory=lambda: Bucket(LOSSES_A_SECOND, LOSSES))
+    _asks: Bucket = field(default_factory=lambda: Bucket(ASKS_A_SECOND, ASKS))
+    _asked_at: float = 0.0
 
     def take(self, packet: RtpPacket, arrived: float) -> list[Kept]:
         """Take one packet as it arrives; the packets that are in order now."""
@@ -131,7 +141,9 @@ class Reception:
         sequence = _unwrap(packet.sequence, self._next, 16)
         kept = Kept(timestamp, packet.payload, arrived)
         missing = sequence - self._seen_until
-        is_loss = missing <= 0 or self._may_lack(missing, kept)
+        is_loss = missing <= 0 or (
+            self._may_lack(missing, kept) and self._losses.take(missing, arrived)
+        )
         if abs(sequence - self._next) > RESTART or (missing > HEAD and not is_loss):
             released = self.drain()
             self._begin(packet, arrived)
@@ -141,11 +153,11 @@ class Reception:
     def give_up(self, now: float) -> list[Kept]:
         """Stop waiting for what is missing too long; the packets that are in order now."""
         released: list[Kept] = []
-        while (gap := self._gaps.get(self._next)) and gap.since + gap.patience <= now:
-            del self._gaps[self._next]
+        while self._gaps and (gap := self._gaps[0]).since + gap.patience <= now:
+            del self._gaps[0]
             if gap.is_certain:
-                self._count.lost += 1
-            self._next += 1
+                self._count.lost += gap.end - gap.first
+            self._next = gap.end
             released += self._release()
         return released
 
@@ -166,11 +178,24 @@ class Reception:
         return bool(self._gaps)
 
     def missing(self, now: float) -> list[int]:
-        """The sequence numbers (16 bit) to ask for again now, in order."""
-        due = [s for s, gap in self._gaps.items() if now - gap.asked_at >= ASK_EVERY][-ASK_FOR:]
-        for sequence in due:
-            self._gaps[sequence].ask(now)
-        return [sequence % _SPAN for sequence in due]
+        """The sequence numbers (16 bit) to ask for again now, in order.
+
+        Only the newest gaps are looked at: what lies further back the server has forgotten.
+        """
+        if now - self._asked_at < ASK_PAUSE or not self._asks.has(1, now):
+            return []
+        asked: list[range] = []
+        room = ASK_FOR
+        for gap in self._gaps[: -ASK_FOR - 1 : -1]:
+            if room and now - gap.asked_at >= ASK_EVERY:
+                at = self._index(gap.first)
+                due = self._gaps[self._cut(at, max(gap.first, gap.end - room), gap.end)]
+                due.ask(now)
+                asked.append(range(due.first, due.end))
+                room -= due.end - due.first
+        self._asks.spend(ASK_FOR - room)
+        self._asked_at = now if asked else self._asked_at
+        return [number % _SPAN for span in reversed(asked) for number in span]
 
     def take_counts(self) -> Counts | None:
         """What was counted since the last call, if anything was."""
@@ -194,10 +219,7 @@ class Reception:
         first = packet.sequence + _SPAN  # so that no number below it is ever negative
         self._earliest = inf
         self._next, self._seen_until = first - HEAD, first
-        self._gaps = {
-            sequence: _Gap(arrived, HEAD_PATIENCE, is_certain=False)
-            for sequence in range(self._next, first)
-        }
+        self._gaps = [_Gap(first - HEAD, first, arrived, HEAD_PATIENCE, is_certain=False)]
 
     def _may_lack(self, missing: int, kept: Kept) -> bool:
         """Whether so many packets may be missing before this one, or it is numbered anew.
@@ -219,17 +241,33 @@ class Reception:
             else:
                 self._count.late += 1
             return []
-        gap = self._gaps.pop(sequence, None)
-        if gap is not None and gap.asked_at and gap.is_certain:
-            self._count.recovered += 1
-            self._count.again += gap.asked - 1
-            self._recovered.append(sequence)
-        for missing in range(self._seen_until, sequence):
+        at = self._index(sequence)
+        if at >= 0 and sequence < self._gaps[at].end:
+            gap = self._gaps.pop(self._cut(at, sequence, sequence + 1))
+            if gap.asked_at and gap.is_certain:
+                self._count.recovered += 1
+                self._count.again += gap.asked - 1
+                self._recovered.append(sequence)
+        if self._earliest == inf:
+            self._earliest = kept.arrived * TICKS - kept.timestamp
+        if sequence > self._seen_until:
             patience = PATIENCE if is_loss else HEAD_PATIENCE
-            self._gaps[missing] = _Gap(kept.arrived, patience, is_certain=is_loss)
+            missing = _Gap(self._seen_until, sequence, kept.arrived, patience, is_certain=is_loss)
+            self._gaps.append(missing)
         self._seen_until = max(self._seen_until, sequence + 1)
         self._held[sequence] = kept
         return self._release()
+
+    def _index(self, sequence: int) -> int:
+        """Where the last gap stands that begins with this number or before; -1: there is none."""
+        return bisect_right(self._gaps, sequence, key=_first) - 1
+
+    def _cut(self, at: int, first: int, end: int) -> int:
+        """Cut a part out of the gap that stands there; where the part stands then."""
+        gap = self._gaps[at]
+        spans = ((gap.first, first), (first, end), (end, gap.end))
+        self._gaps[at : at + 1] = [replace(gap, first=a, end=b) for a, b in spans if a < b]
+        return at + (gap.first < first)
 
     def _release(self) -> list[Kept]:
         """The held packets from the next one on, as far as they reach."""
@@ -240,6 +278,10 @@ class Reception:
         if released:
             self._timestamp = released[-1].timestamp
         return released
+
+
+def _first(gap: _Gap) -> int:
+    return gap.first
 
 
 def _unwrap(value: int, near: int, bits: int) -> int:

@@ -1,5 +1,6 @@
 """One SSRC of one connection: puts its packets in order and into stretches."""
 
+from egress_manager.domain.quotas import PACKETS, PACKETS_A_SECOND, Bucket
 from egress_manager.domain.witness import HEADER
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.reception import Amount, Kept, Reception
@@ -16,10 +17,19 @@ class Stream:
         self.track_sid = track_sid
         self.heard_at: float | None = None
         self._reception = Reception()
+        self._packets = Bucket(PACKETS_A_SECOND, PACKETS)
         self._writer: StretchWriter | None = None
         self._capture: Capture | None = None
         # What the server has sent: by its newest report, and by what has come since.
         self._sent, self._octets_sent = 0, 0
+
+    def admits(self, arrived: float) -> bool:
+        """Whether a packet that has just come is to be decrypted; a flood is too dear."""
+        if self._packets.take(1, arrived):
+            return True
+        if self._capture is not None:
+            self._capture.leave_out_of(self.participant_sid, self.track_sid, "packets", arrived)
+        return False
 
     def take(self, packet: RtpPacket, arrived: float, capture: Capture | None) -> None:
         """One packet as it comes; without a capture it is only counted."""
@@ -71,7 +81,7 @@ class Stream:
             return
         for n, kept in enumerate(packets):
             writer = self._writer
-            if writer is None or writer.is_closed or not writer.fits(kept):
+            if writer is None or writer.is_closed or writer.leaps(kept):
                 writer = self._next_writer(packets[n:], capture)
                 if writer is None:
                     return
@@ -85,7 +95,7 @@ class Stream:
         if last is not None:
             capture.close_stretch(last, "timestamps_jumped")
         self._writer = capture.open_stretch(
-            self.track_sid, self.participant_sid, self.ssrc, packets[0], self._before(packets)
+            self.track_sid, self.participant_sid, self.ssrc, packets, self._before(packets)
         )
         if last is not None and self._writer is not None:
             self._writer.note(last.counts)  # of what came after its last page

@@ -49,6 +49,11 @@ class Streams:
             for packet, arrived in self._unclaimed.pop(ssrc, ()):
                 self.take(packet, arrived, capture)
 
+    def admits(self, data: bytes, arrived: float) -> bool:
+        """Whether an RTP packet that is still encrypted is to be read (RFC 3550, section 5.1)."""
+        stream = self._streams.get(int.from_bytes(data[8:12], "big"))
+        return stream is None or stream.admits(arrived)
+
     def take(self, packet: RtpPacket, arrived: float, capture: Capture | None) -> bool:
         """One packet as it comes; whether anything of its stream is missing."""
         ssrc = packet.ssrc
@@ -71,9 +76,14 @@ class Streams:
 
     def missing(self, moment: float) -> Iterator[tuple[int, list[int]]]:
         """SSRCs, and the sequence numbers of each to ask for again now."""
-        for ssrc, stream in self._streams.items():
-            if stream.has_gaps and (missing := stream.missing(moment)):
+        for ssrc in self._streams:
+            if missing := self.missing_of(ssrc, moment):
                 yield ssrc, missing
+
+    def missing_of(self, ssrc: int, moment: float) -> list[int]:
+        """The sequence numbers of one SSRC to ask for again now."""
+        stream = self._streams.get(ssrc)
+        return stream.missing(moment) if stream is not None and stream.has_gaps else []
 
     def tick(self, read_until: float, capture: Capture | None) -> list[int]:
         """Let go of what waits too long; the SSRCs that were forgotten.

@@ -17,6 +17,7 @@ from egress_manager.domain.captures import (
     StretchBegan,
     StretchEnded,
 )
+from egress_manager.domain.quotas import Quotas
 from egress_manager.recorder.append import AppendFile
 from egress_manager.recorder.reception import Amount, Counts, Kept
 from egress_manager.recorder.rtp import Report
@@ -34,18 +35,36 @@ OVERLAP: Final = opus.LONGEST
 #: Timestamps that leap back in the sound begin a new stretch; not in one that is younger than this,
 #: so that a publisher whose timestamps stand still does not make a file of each packet. Seconds.
 SHORTEST: Final = 1.0
+#: A packet whose timestamp is not believed stands where the one before it ends, unless the clock
+#: says that it belongs later by this. Ticks.
+UNEVEN: Final = round(STALL * TICKS)
+#: Sender reports are journaled no more often than this; LiveKit sends one in three. Seconds.
+REPORT_EVERY: Final = 0.5
 #: What the head says. An encoder may go over to stereo in any packet; a player makes two channels
 #: of mono, too, and of stereo under a mono head it would lose what is in opposite phase.
 CHANNELS: Final = 2
 
 
 class StretchWriter:
-    """Writes one stretch; what it did goes to `tell` as journal entries."""
+    """Writes one stretch; what it did goes to `tell` as journal entries.
 
-    def __init__(self, path: Path, began: StretchBegan, tell: Callable[[Entry], None]) -> None:
+    Of what is over the quotas of its participant `leave_out` hears: what it is, when it came, and
+    how many.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        began: StretchBegan,
+        tell: Callable[[Entry], None],
+        quotas: Quotas,
+        leave_out: Callable[[str, float, int], None],
+    ) -> None:
         self.began = began
         self.file = AppendFile(path)
         self._tell = tell
+        self.quotas = quotas
+        self._leave_out = leave_out
         self._base = began.rtp
         self._serial = began.ssrc
         self._sequence = 0
@@ -54,8 +73,11 @@ class StretchWriter:
         self._segments = 0
         self._page_start = 0
         self._came, self._first = began.at, 0
-        self._end = 0
+        self._end = self._lasted = 0
         self._arrived = began.at
+        self._anchor: tuple[int, float] | None = None
+        self._placed: Kept | None = None
+        self._reported_at = float("-inf")
         self._least: tuple[float, int, float] = (float("inf"), 0, 0.0)
         self._latest = float("-inf")
         self.counts = Counts()
@@ -67,6 +89,19 @@ class StretchWriter:
             return opus.is_silent(kept.payload) or kept.arrived - self.began.at < SHORTEST
         return step == 0 or (step > 0 and abs(step - (kept.arrived - self._arrived) * TICKS) < LEAP)
 
+    def leaps(self, kept: Kept) -> bool:
+        """Whether a packet begins another stretch, because its timestamp leaps.
+
+        If its participant has leapt too often, it does not: no timestamp of it is believed then,
+        and the packet is placed by when it came. So a leap a packet makes no file a packet.
+        """
+        if self.fits(kept):
+            return False
+        if self.quotas.may_leap(kept.arrived):
+            return True
+        self._place_by_arrival(kept, may_gap=self.quotas.short_pages.has(1, kept.arrived))
+        return False
+
     def add(self, kept: Kept) -> None:
         """Take the next packet. One that is no Opus, or whose time is taken, is passed over.
 
@@ -74,14 +109,12 @@ class StretchWriter:
         """
         ticks = opus.duration(kept.payload)
         granule = kept.timestamp - self._base
-        if not ticks or granule < self._end:
-            if not ticks or opus.is_silent(kept.payload):
-                self.counts.skipped += 1
-                self.counts.skipped_octets += len(kept.payload)
+        if not self._has_place(kept, ticks, granule):
             return
+        if granule != self._end or kept.arrived - self._arrived > STALL:
+            granule = self._break(kept, granule)
         segments = ogg.segments(len(kept.payload))
-        stalled = kept.arrived - self._arrived > STALL
-        if granule != self._end or stalled or self._segments + segments > ogg.MAX_SEGMENTS:
+        if self._segments + segments > ogg.MAX_SEGMENTS:
             self.flush()
         if not self._packets:
             self._page_start = self._first = granule
@@ -90,7 +123,7 @@ class StretchWriter:
             self._came, self._first = kept.arrived, granule
         self._packets.append(kept.payload)
         self._segments += segments
-        self._end = granule + ticks
+        self._end, self._lasted = granule + ticks, ticks
         self._arrived = kept.arrived
         delay = kept.arrived - granule / TICKS
         if delay < self._least[0]:
@@ -99,12 +132,58 @@ class StretchWriter:
         if self._end - self._page_start >= PAGE:
             self.flush()
 
+    def _has_place(self, kept: Kept, ticks: int, granule: int) -> bool:
+        """Whether a packet can be kept and may be; if not, it is counted where it belongs."""
+        if not ticks or granule < self._end:
+            if not ticks or opus.is_silent(kept.payload):
+                self.counts.skipped += 1
+                self.counts.skipped_octets += len(kept.payload)
+            return False
+        if self.quotas.may_keep(ticks, len(kept.payload), kept.arrived):
+            return True
+        self._leave_out("packets", kept.arrived, 1)
+        return False
+
+    def _break(self, kept: Kept, granule: int) -> int:
+        """End the page before a gap or a stall, if pages may end early still.
+
+        Where the packet stands: directly behind the one before if they may not, and by the clock
+        if a timestamp of this stretch was not believed before, so that what was passed over does
+        not add up.
+        """
+        may_gap = self.quotas.short_pages.take(1, kept.arrived)
+        if may_gap:
+            self.flush()
+        if granule != self._end and (not may_gap or self._anchor is not None):
+            self._place_by_arrival(kept, may_gap=may_gap)
+        return kept.timestamp - self._base
+
+    def _place_by_arrival(self, kept: Kept, *, may_gap: bool) -> None:
+        """Count granules so that this packet stands where the clock says, whatever its own says.
+
+        All such packets are placed from one anchor, so that what is uneven in the arrivals does
+        not add up.
+        """
+        if kept is self._placed:
+            return
+        if self._anchor is None:
+            self._anchor = (self._end, self._arrived + self._lasted / TICKS)
+        granule, arrived = self._anchor
+        granule += round((kept.arrived - arrived) * TICKS)
+        is_later = may_gap and granule > self._end + UNEVEN
+        self._base = kept.timestamp - (granule if is_later else self._end)
+        self._placed = kept
+        self._leave_out("timestamps", kept.arrived, 1)
+
     def note(self, counts: Counts) -> None:
         """Add what happened to packets meanwhile; it stands in the next page's entry."""
         self.counts.add(counts)
 
     def report(self, report: Report, timestamp: int, now: float, held: Amount) -> None:
         """Journal a sender report whose unwrapped timestamp is given; `held` is yet to be added."""
+        if now - self._reported_at < REPORT_EVERY:
+            return
+        self._reported_at = now
         granule = timestamp - self._base
         extra = self.counts.extra
         self._tell(

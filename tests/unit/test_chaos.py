@@ -101,6 +101,18 @@ def test_each_law_names_what_breaks_it(changes: Mapping[str, Any], words: str) -
     assert any(words in each for each in broken(replace(well(), **changes)))
 
 
+def test_who_is_hostile_costs_other_calls_nothing() -> None:
+    """A fault of another call is the product's, unless something else went wrong, too."""
+    lacks = recording(findings=[{"name": "packets_missing", "track_id": "TR_1"}])
+    hostile = Struck("hostile-publisher", NOON, NOON + 10, frozenset())
+    after = replace(well(), recordings=[lacks], struck=(hostile,))
+    both = (hostile, Struck("loss-20", NOON, NOON + 10, frozenset()))
+
+    assert any("has the finding packets_missing" in each for each in broken(after))
+    assert broken(replace(after, struck=both)) == []
+    assert broken(replace(after, recordings=[recording()])) == []
+
+
 def test_a_word_that_was_not_promised_may_be_missing_where_a_hole_says_so() -> None:
     """Without the hole it may not."""
     after = replace(well(), heard=[Heard("rec_1", "first", 0.2, 0.1)])

@@ -18,8 +18,10 @@ from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
 from aiortc.rtcicetransport import RTCIceParameters
 from aiortc.sdp import candidate_to_sdp
 
+from egress_manager.domain.quotas import DATAGRAMS
 from egress_manager.errors import CaptureFailed
 from egress_manager.recorder import peer as peer_module
+from egress_manager.recorder.arrival import Arrivals
 from egress_manager.recorder.peer import Peer
 from egress_manager.recorder.sdp import Local, Offer
 
@@ -27,6 +29,7 @@ TIMEOUT = 10.0
 #: Longer than anything takes on its way. Seconds.
 HELD_UP = 0.6
 RTP = struct.pack("!BBHII", 0x80, 111, 7, 960, 42) + b"\xf8\xff\xfe"
+OVER_QUOTA = struct.pack("!BBHII", 0x80, 111, 6, 0, 42) + b"\xf8\xff\xfe"
 REPORT = struct.pack("!BBH6I", 0x80, 200, 6, 42, 0, 0, 960, 1, 3)
 
 
@@ -72,11 +75,13 @@ class Heard:
         self.packets: list[tuple[bytes, float]] = []
         self.reports: list[bytes] = []
         self.lost = 0
+        self.is_open = True
         self.changed = asyncio.Event()
 
     def peer(self) -> Peer:
         return Peer(
             [],
+            admits=lambda data, moment: self.is_open,
             on_packet=lambda data, moment: self._note(self.packets.append((data, moment))),
             on_report=lambda data, moment: self._note(self.reports.append(data)),
             on_data=lambda data: None,
@@ -108,10 +113,13 @@ async def packets_reports_and_the_end() -> None:
     peer = heard.peer()
     try:
         await connected(server, peer)
-        await server.dtls._send_rtp(RTP)
-        await heard.until(lambda: bool(heard.packets))
+        heard.is_open = False
+        await server.dtls._send_rtp(OVER_QUOTA)
         await server.dtls._send_rtp(REPORT)
         await heard.until(lambda: bool(heard.reports))
+        heard.is_open = True
+        await server.dtls._send_rtp(RTP)
+        await heard.until(lambda: bool(heard.packets))
         peer.forget(42)
         peer.forget(43)  # never heard of
         await server.close()
@@ -179,6 +187,18 @@ async def test_a_connection_that_comes_up_as_it_is_closed_leaves_nothing_running
         await server.close()
 
     assert not is_asking
+
+
+async def test_a_flood_of_data_is_read_no_faster_than_its_quota():
+    """What is not read is sent again, by SCTP; what brings ICE up is read whatever comes."""
+    peer, passed = Heard().peer(), []
+    read = peer._tapped(lambda data, addr: passed.append(data[0]), Arrivals(None))
+    for _ in range(3 * DATAGRAMS):
+        read(b"\x17data", ())
+        read(b"\x00stun", ())
+
+    assert DATAGRAMS <= passed.count(0x17) < 2 * DATAGRAMS
+    assert passed.count(0x00) == 3 * DATAGRAMS
 
 
 def test_the_version_is_the_one_that_this_was_read_in():

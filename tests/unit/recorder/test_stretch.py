@@ -14,11 +14,13 @@ from egress_manager.domain.captures import (
     StretchBegan,
     StretchEnded,
 )
+from egress_manager.domain.quotas import LEAPS, SHORT_PAGES, Quotas
 from egress_manager.recorder.reception import Amount, Counts, Kept
 from egress_manager.recorder.rtp import Report
 from egress_manager.recorder.stretch import LEAP, PAGE, StretchWriter
 
 FRAME = 960
+VOICE = b"\x78" + bytes(range(1, 60))
 FIRST = 5_000_000
 
 
@@ -37,7 +39,15 @@ class Writing:
 
     def __init__(self, directory) -> None:
         self.told: list = []
-        self.writer = StretchWriter(directory / "stretch-0001.ogg", began(), self.told.append)
+        self.left_out: list = []
+        self.quotas = Quotas()
+        self.writer = StretchWriter(
+            directory / "stretch-0001.ogg",
+            began(),
+            self.told.append,
+            self.quotas,
+            lambda *what: self.left_out.append(what),
+        )
 
     def add(self, *packets: Kept) -> None:
         for packet in packets:
@@ -72,6 +82,30 @@ def test_every_packet_stands_at_its_granule(tmp_path_factory, gaps, rest):
         read += [start + FRAME * n for n in range(len(page.packets))]
 
     assert read == granules
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1 << 33), st.floats(0, 3)), min_size=1, max_size=60),
+    st.booleans(),
+)
+def test_timestamps_that_are_not_believed_only_ever_go_on(tmp_path_factory, packets, has_pages):
+    """All quotas are spent: whatever comes is kept, in order, in pages without a hole."""
+    writing = Writing(tmp_path_factory.mktemp("stretch"))
+    writing.quotas.leaps.spend(LEAPS)
+    writing.quotas.short_pages.spend(0 if has_pages else 2 * SHORT_PAGES)
+    arrived = 100.0
+    writing.add(kept(0))
+    for timestamp, wait in packets:
+        arrived += wait
+        packet = Kept(timestamp, VOICE, arrived)
+        if not writing.writer.leaps(packet):
+            writing.add(packet)
+    pages = writing.close()
+
+    spans = [(page.granule - FRAME * len(page.packets), page.granule) for page in pages]
+    assert [span for pair in spans for span in pair] == sorted(s for pair in spans for s in pair)
+    told = [(page.start, page.until, page.packets) for page in writing.entries(PageKept)]
+    assert told == [(a, b, len(p.packets)) for (a, b), p in zip(spans, pages, strict=True)]
 
 
 def test_a_hole_ends_a_page(tmp_path):
