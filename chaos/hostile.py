@@ -23,8 +23,8 @@ ROOM: Final = "room-hostile"
 GUESTS_ROOM: Final = "room-0"
 #: Packets of sound a second, and how often the other tricks are done. More would be too much for
 #: livekit-server, which has to tell everybody, on the two cores of all.
-RATE: Final = 200
-OFTEN: Final = 10.0
+RATE: Final = 100
+OFTEN: Final = 5.0
 #: Longer than any call lasts. Seconds.
 AS_LONG_AS_CALLS: Final = 600.0
 #: What a guest does: nothing that is heard, since the words of the call are to be found, and

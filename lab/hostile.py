@@ -9,8 +9,9 @@ of the participant, or send data.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from itertools import count
 from typing import Final
 
@@ -108,7 +109,8 @@ class HostilePublisher(RtpPublisher):
     async def attack(self, *tricks: str, seconds: float, rate: int, often: float = OFTEN) -> None:
         """Do these tricks, or all, for so long.
 
-        `rate` is packets of sound a second, `often` how often a second the others are done.
+        `rate` is packets of sound a second, `often` how often a second the others are done. It is
+        over sooner if the server throws it out.
         Raises `KeyError` for a trick that it does not know.
         """
         others: Mapping[str, Callable[[int], Awaitable[None]]] = {
@@ -121,10 +123,11 @@ class HostilePublisher(RtpPublisher):
         bad = [PACKETS[trick] for trick in wanted if trick in PACKETS]
         async with asyncio.TaskGroup() as group:
             if bad:
-                group.create_task(self._send(bad, seconds, rate))
+                group.create_task(_until_thrown_out(self._send(bad, seconds, rate)))
             for trick in wanted:
                 if trick not in PACKETS:
-                    group.create_task(_repeat(others[trick], seconds, often))
+                    deeds = _repeat(others[trick], seconds, often)
+                    group.create_task(_until_thrown_out(deeds))
 
     async def _send(
         self, tricks: list[Callable[[RtpTrack], None]], seconds: float, rate: int
@@ -150,6 +153,11 @@ class HostilePublisher(RtpPublisher):
 
     async def _flap(self, number: int) -> None:
         await self.mute(muted=bool(number % 2))
+
+
+async def _until_thrown_out(deeds: Coroutine[None, None, None]) -> None:
+    with contextlib.suppress(ConnectionError):
+        await deeds
 
 
 async def _repeat(deed: Callable[[int], Awaitable[None]], seconds: float, often: float) -> None:

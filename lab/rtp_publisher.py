@@ -227,7 +227,7 @@ class RtpPublisher:
 
     def send_data(self, packet: models.DataPacket) -> None:
         """Send a data message to everybody in the room; nothing while others wait to leave."""
-        if self._channel.bufferedAmount < MESSAGE:
+        if self._channel.readyState == "open" and self._channel.bufferedAmount < MESSAGE:
             self._channel.send(packet.SerializeToString())
 
     async def send(self, packet: bytes) -> None:

@@ -79,9 +79,13 @@ def holes(
 
     A hole that has one cause and then another is told as two, and all of it is told, or nothing.
     """
-    found: list[Obstacle] = []
+    found, near = list[Obstacle](), list[Obstacle]()
+    later = sorted(obstacles, reverse=True)
     for gap in _gaps(covered, begins_at, ends_at):
-        parts = _joined(_named(_explained(gap, obstacles)))
+        while later and later[-1].start < gap.end:
+            near.append(later.pop())
+        near = [obstacle for obstacle in near if obstacle.end > gap.start]
+        parts = _joined(_named(_explained(gap, near)))
         if any(_lasts(part) >= SHORTEST.get(part.cause, SHORTEST_HOLE) for part in parts):
             found += parts
     return tuple(

@@ -38,6 +38,10 @@ OCTETS: Final = 60 * OCTETS_A_SECOND
 #: Journal lines on who is there and what they publish. Bytes. Text of LiveKit's own limits fits.
 NEWS_BYTES: Final = 256 * 1024
 NEWS_BYTES_A_SECOND: Final = 2048
+#: Of these lines those on tracks, of which mutes are most: each may be the edge of a hole. Who
+#: presses to talk mutes once in some seconds.
+TRACK_CHANGES: Final = 600
+TRACK_CHANGES_A_SECOND: Final = 0.25
 #: Keys of the phone. Nobody presses faster for long.
 DIGITS: Final = 200
 DIGITS_A_SECOND: Final = 5.0
@@ -116,8 +120,18 @@ class Quotas:
         self.sound = Bucket(SOUND_A_SECOND, SOUND)
         self.octets = Bucket(OCTETS_A_SECOND, OCTETS)
         self.news = Bucket(NEWS_BYTES_A_SECOND, NEWS_BYTES)
+        self.track_changes = Bucket(TRACK_CHANGES_A_SECOND, TRACK_CHANGES)
         self.digits = Bucket(DIGITS_A_SECOND, DIGITS)
         self.open_stretches = 0
+
+    def may_tell(self, octets: int, at: float, *, of_track: bool) -> bool:
+        """Whether a line on somebody, or on a track of theirs, may be written."""
+        return self.news.has(octets, at) and (not of_track or self.track_changes.has(1, at))
+
+    def tell(self, octets: int, *, of_track: bool) -> None:
+        """It is written, whether it may be or not."""
+        self.news.spend(octets)
+        self.track_changes.spend(of_track)
 
     def may_leap(self, at: float) -> bool:
         """Whether a timestamp that leaps may begin a stretch; then one less may."""

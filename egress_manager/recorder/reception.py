@@ -122,6 +122,7 @@ class Reception:
     _losses: Bucket = field(default_factory=lambda: Bucket(LOSSES_A_SECOND, LOSSES))
     _asks: Bucket = field(default_factory=lambda: Bucket(ASKS_A_SECOND, ASKS))
     _asked_at: float = 0.0
+    _began_at: float = -inf
 
     def take(self, packet: RtpPacket, arrived: float) -> list[Kept]:
         """Take one packet as it arrives; the packets that are in order now."""
@@ -214,12 +215,18 @@ class Reception:
         return self._counts
 
     def _begin(self, packet: RtpPacket, arrived: float) -> None:
-        """Count from this packet, with room for some that may have been sent before it."""
+        """Count from this packet, with room for some that may have been sent before it.
+
+        Not for a sender that has numbered anew just now: it may do so with each packet.
+        """
         self._recovered.clear()
         first = packet.sequence + _SPAN  # so that no number below it is ever negative
         self._earliest = inf
-        self._next, self._seen_until = first - HEAD, first
-        self._gaps = [_Gap(first - HEAD, first, arrived, HEAD_PATIENCE, is_certain=False)]
+        self._next = self._seen_until = first
+        if arrived - self._began_at >= HEAD_PATIENCE:
+            self._next = first - HEAD
+            self._gaps = [_Gap(first - HEAD, first, arrived, HEAD_PATIENCE, is_certain=False)]
+        self._began_at = arrived
 
     def _may_lack(self, missing: int, kept: Kept) -> bool:
         """Whether so many packets may be missing before this one, or it is numbered anew.

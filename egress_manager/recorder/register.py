@@ -86,8 +86,10 @@ class Register:
             if not _is_news(self._written.get(sid), entry):
                 self._waiting.discard(sid)
                 continue
-            quota = self._quotas_of(entry).news
-            if quota.has(1, moment) and quota.has(size_of(entry), moment):
+            quotas, of_track = self._quotas_of(entry), isinstance(entry, TrackChanged)
+            if quotas.may_tell(1, moment, of_track=of_track) and quotas.may_tell(
+                size_of(entry), moment, of_track=of_track
+            ):
                 self._put(sid, entry)
 
     def settle(self, sids: Iterable[str] = ()) -> None:
@@ -122,7 +124,8 @@ class Register:
             self._put(owner, self._known[owner])  # a track comes after who publishes it
         self._waiting.discard(sid)
         self._written[sid] = entry
-        self._quotas_of(entry).news.spend(size_of(entry))
+        of_track = isinstance(entry, TrackChanged)
+        self._quotas_of(entry).tell(size_of(entry), of_track=of_track)
         self._write(entry)
 
     def _cut(self, entry: Change) -> Change:

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.builtin_only("what LiveKit Egress does with such a publ
 HONEST, HOSTILE = "+15550801", "+15550802"
 #: How long the attack lasts, and how many packets of sound it sends in a second.
 ATTACK, RATE = 10.0, 400
+#: How often a second it does the rest: a server whose answers it does not take throws it out.
+OFTEN = 20.0
 #: What comes at the beginning and at the end of a track makes a file each.
 MORE_FILES = 4
 
@@ -61,7 +63,7 @@ async def test_a_hostile_publisher_costs_another_call_nothing(home: House, room_
         await home.recorder_is_in(other_room)
         await honest.track.play(breath)
         async with asyncio.TaskGroup() as group:
-            group.create_task(hostile.attack(seconds=ATTACK, rate=RATE))
+            group.create_task(hostile.attack(seconds=ATTACK, rate=RATE, often=OFTEN))
             group.create_task(honest.track.play(voice))
         await honest.track.play(breath)
     whole = await home.finished(caller_number=HONEST)

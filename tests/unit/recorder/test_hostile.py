@@ -350,6 +350,7 @@ def test_what_flaps_is_noted_within_its_quota(room, change):
         getattr(last, "attributes", None),
     )
     assert room.journal < quotas.NEWS_BYTES + 4000
+    assert len(room.entries(TrackChanged)) <= quotas.TRACK_CHANGES + 3
 
 
 def test_texts_are_cut_where_they_are_longer_than_anybody_allows(room):
