@@ -36,11 +36,14 @@ GOING: Final = sorted(state.value for state in GOING_ON)
 
 
 class MongoRecordings:
-    """`Recordings`, one document each; an egress id belongs to one recording only."""
+    """`Recordings`, one document each; an egress id belongs to one recording only.
 
-    def __init__(self, database: Database) -> None:
+    `keys` are those of the codes of documents: see `VersionedCollection`.
+    """
+
+    def __init__(self, database: Database, keys: Sequence[bytes] = ()) -> None:
         self._recordings = VersionedCollection(
-            database[COLLECTION], "recording", "created_at", write=_document, read=_recording
+            database[COLLECTION], "recording", "created_at", _document, _recording, keys
         )
 
     async def get(self, recording_id: str) -> Recording:

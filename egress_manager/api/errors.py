@@ -52,6 +52,8 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "conflict": HTTPStatus.CONFLICT,
     "not_yet": HTTPStatus.SERVICE_UNAVAILABLE,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "chain_broken": HTTPStatus.SERVICE_UNAVAILABLE,
+    "document_foreign": HTTPStatus.CONFLICT,
     "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
     "settings_wrong": HTTPStatus.INTERNAL_SERVER_ERROR,
     "render_failed": HTTPStatus.INTERNAL_SERVER_ERROR,

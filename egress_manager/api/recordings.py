@@ -1,5 +1,6 @@
 """`/recordings`: what was recorded, the audio itself, and recording by hand."""
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final
@@ -8,15 +9,17 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
-from egress_manager.api.auth import Operator, Reader
+from egress_manager.api.auth import Operator, Principal, Reader
 from egress_manager.api.errors import NoFile, NoFileYet, described
 from egress_manager.api.filters import CallerNumber, Cursor, Limit, RoomName, Since, Until
 from egress_manager.api.schemas import PageOut, RecordingIn, RecordingOut, Status
 from egress_manager.api.services import ApiServices, Services
 from egress_manager.api.streaming import pass_over_ranges, streamed
+from egress_manager.domain.downloads import Download
 from egress_manager.domain.manual import Wish
 from egress_manager.domain.pages import RecordingFilter
 from egress_manager.domain.recordings import Recording
+from egress_manager.domain.seal import MIX
 from egress_manager.errors import NotFound
 
 router = APIRouter(
@@ -123,7 +126,8 @@ async def show(recording_id: str, who: Reader, services: Services) -> RecordingO
 async def audio(recording_id: str, request: Request, who: Reader, services: Services) -> Response:
     """The mix: the caller on the left, everyone the caller could hear on the right."""
     recording = await services.recordings.get(recording_id)
-    return await _file(recording, recording.filepath, request, services)
+    asked = _Asked(recording, MIX, recording.filepath, who)
+    return await _file(asked, request, services)
 
 
 @router.head("/{recording_id}/tracks/{track_id}/audio", include_in_schema=False)
@@ -137,27 +141,51 @@ async def track_audio(
     recording = await services.recordings.get(recording_id)
     for track in recording.tracks:
         if track.track_sid == track_id:
-            return await _file(recording, track.filepath, request, services)
+            asked = _Asked(recording, track_id, track.filepath, who)
+            return await _file(asked, request, services)
     if not recording.is_over:
         raise NoFileYet("the recording is not finished")
     raise NotFound(f"there is no track {track_id} in recording {recording_id}")
 
 
-async def _file(
-    recording: Recording, filepath: str | None, request: Request, services: ApiServices
-) -> Response:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The file that somebody asks for: the mix, or the track of that sid."""
+
+    recording: Recording
+    role: str
+    filepath: str | None
+    who: Principal
+
+
+async def _note(asked: _Asked, request: Request, services: ApiServices) -> None:
+    """The audit chain says who is given the file; a look at its headers is no download.
+
+    Raises `StoreUnavailable`: who can't be noted is given nothing.
+    """
+    if request.method == "HEAD" or services.note_download is None:
+        return
+    address = request.client.host if request.client else ""
+    path, name = asked.filepath or "", asked.who.name
+    await services.note_download(Download(asked.recording.id, asked.role, path, name, address))
+
+
+async def _file(asked: _Asked, request: Request, services: ApiServices) -> Response:
     """The file, or the object of the bucket.
 
     Raises `NoFileYet` or `NoFile`, also for what is neither below the directory nor in the bucket,
     and `StorageFailed` while the bucket does not answer.
     """
+    recording, filepath = asked.recording, asked.filepath
     name, objects = PurePosixPath(filepath or "").name, services.objects
     kind = CONTENT_TYPES.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
     path = await run_in_threadpool(_below, services.recordings_dir, filepath) if filepath else None
     if path is not None:
+        await _note(asked, request, services)
         pass_over_ranges(request)
         return FileResponse(path, media_type=kind, filename=name, content_disposition_type="inline")
     if filepath and objects and (stored := await objects.about(filepath)):
+        await _note(asked, request, services)
         return streamed(stored, name, kind, request, objects)
     if not recording.is_over:
         raise NoFileYet("the recording is not finished")

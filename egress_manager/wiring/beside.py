@@ -41,6 +41,7 @@ from egress_manager.wiring.parts import (
     marks_of,
     open_database,
     prepare,
+    signing_key_of,
 )
 
 
@@ -70,7 +71,9 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
     async with open_database(settings) as database:
         await check_directory(marks_of(settings, database))
         await prepare(database)
-        yield Stores(MongoCalls(database), MongoRecordings(database), MongoOwners(database))
+        keys = signing_key_of(settings).document_keys
+        calls, recordings = MongoCalls(database, keys), MongoRecordings(database, keys)
+        yield Stores(calls, recordings, MongoOwners(database))
 
 
 @asynccontextmanager
