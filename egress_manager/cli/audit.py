@@ -171,6 +171,8 @@ def _sum_up(found: Audited, *, with_files: bool) -> None:
     if found.changed:
         line(f"{len(found.changed)} entries say that something was changed and not made again:")
         line(" ".join(f"{number} ({subject})" for number, subject in found.changed[-_LISTED:]))
+    if not found.key:
+        line("There is no signing key here: no signature was looked at, nor who wrote a document.")
     if found.signed_from is None and found.entries:
         line("No entry is signed: the service signs new ones.")
     elif found.signed_from != 1 and found.entries:

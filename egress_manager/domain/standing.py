@@ -1,8 +1,8 @@
 """What a document is, held against the newest entry about it: sealed, waiting, or tampered with.
 
 What a document says of itself counts only if the service wrote it (`domain/provenance.py`); the
-entry counts always. A document of a version that signed none counts where it is what was sealed,
-and for a while after the key was made: what had not been sealed by then is taken as it is.
+entry counts always. A document of a version that signed none counts where it is what was sealed;
+what had not been sealed by then is taken as it is for a while after the key was made.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def standing_of(document: Document, newest: Entry) -> Standing:
     if newest.version is not None and document.version < newest.version:
         return Standing(Trouble.DOCUMENT_ROLLED_BACK)
     if seal is not None and seal.version == document.version:
-        is_whole = is_same and seal.hash == newest.hash and _is_over(document)
+        is_whole = is_same and seal.hash == newest.hash
         return Standing(None if is_whole else Trouble.DOCUMENT_CHANGED)
     if is_unsigned:
         return Standing(Trouble.DOCUMENT_CHANGED)
@@ -75,10 +75,8 @@ def may_be_sealed(
         return False
     if document.provenance is not Provenance.UNSIGNED:
         return document.provenance is Provenance.SIGNED
-    if before is not None and is_as_sealed(document, before):
-        return True
-    if before is not None and before.version is not None:
-        return False
+    if before is not None:
+        return is_as_sealed(document, before)
     return _is_old(document, key_made_at, now)
 
 
@@ -87,6 +85,11 @@ def is_as_sealed(document: Document, entry: Entry) -> bool:
     content: Content = entry.content
     is_same = sha256_of(facts_of(document)) == content.facts_sha256
     return is_same and made_at(document) == content.made_at
+
+
+def is_older(document: Document) -> bool:
+    """Whether a version sealed it that signed no documents, and nothing happened to it since."""
+    return document.provenance is Provenance.UNSIGNED and document.seal is not None
 
 
 def made_at(document: Document) -> str:

@@ -32,7 +32,7 @@ from egress_manager.domain.seal import (
 )
 from egress_manager.domain.sidecars import Sidecar, is_call
 from egress_manager.domain.signing import is_signed_by
-from egress_manager.domain.standing import Document, made_at, may_be_sealed
+from egress_manager.domain.standing import Document, is_older, made_at, may_be_sealed
 from egress_manager.errors import (
     Conflict,
     EgressManagerError,
@@ -131,11 +131,11 @@ async def seal(subject: str, doors: Sealers) -> None:
 
 async def _seal_call(call_id: str, doors: Sealers) -> None:
     call = await doors.calls.get(call_id)
-    if not (call.is_unsealed or _is_older(call)):
+    if not (call.is_unsealed or is_older(call)):
         return
     before = await _may_be_sealed(call, doors)
     content = Content(call_id, made_at(call), sha256_of(facts_of(call)))
-    if before is None or not _is_older(call):
+    if before is None or not is_older(call):
         seal, entries = await _sealed(content, call, doors)
     else:
         seal, entries = await _resealed(before, call, doors)
@@ -147,10 +147,10 @@ async def _seal_call(call_id: str, doors: Sealers) -> None:
 
 async def _seal_recording(recording_id: str, doors: Sealers) -> None:
     recording = await doors.recordings.get(recording_id)
-    if not (recording.is_unsealed or _is_older(recording)):
+    if not (recording.is_unsealed or is_older(recording)):
         return
     before = await _may_be_sealed(recording, doors)
-    if before is not None and _is_older(recording):
+    if before is not None and is_older(recording):
         await _sign_recording(recording, before, doors)
         return
     files = await files_of(recording, doors)
@@ -178,11 +178,6 @@ async def _keep_recording(
     sidecar = Sidecar(recording.id, entries, recording=kept, call=call)
     await doors.sidecars.put(sidecar, recording.filepath, _mixes(entries))
     await doors.recordings.save(sealed)
-
-
-def _is_older(document: Document) -> bool:
-    """Whether a version sealed it that signed no documents, and nothing happened to it since."""
-    return document.provenance is Provenance.UNSIGNED and not document.is_unsealed
 
 
 async def _may_be_sealed(document: Document, doors: Sealers) -> Entry | None:
@@ -252,8 +247,7 @@ async def _resealed(
 ) -> tuple[Seal, tuple[Facts, ...]]:
     """The same seal for the next version, and all entries about it."""
     about = await doors.audit.about(document.id)
-    place = document.seal.place if document.seal else doors.place
-    return Seal(before.number, before.hash, document.version + 1, place), tuple(about)
+    return Seal(before.number, before.hash, document.version + 1, doors.place), tuple(about)
 
 
 async def _entry(content: Content, document: Document, doors: Sealers) -> Entry:

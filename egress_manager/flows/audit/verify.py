@@ -37,9 +37,10 @@ class Audited:
     """What was looked at, and what was found.
 
     `newest` is the hash of the last entry: noted elsewhere, it shows later whether the chain still
-    has it. `signed_from` is the number of the first entry that is signed. `waiting` are documents
-    that were changed by the service and are to be sealed again; `changed` are entries that say that
-    a document or a file was changed without being made again, by number, with what they are about.
+    has it. `key` is the name of the key by which signatures were checked, empty where there is
+    none; `signed_from` the number of the first entry that is signed. `waiting` are documents that
+    were changed by the service and are to be sealed again; `changed` are entries that say that a
+    document or a file was changed without being made again, by number, with what they are about.
     `elsewhere` counts files that are not on this host and were not looked at.
     """
 
@@ -48,6 +49,7 @@ class Audited:
     documents: int = 0
     files: int = 0
     elsewhere: int = 0
+    key: str = ""
     signed_from: int | None = None
     downloads: int = 0
     waiting: list[str] = field(default_factory=list)
@@ -113,7 +115,8 @@ class _Audit:
 
     def take(self, chain: Chain) -> None:
         """What the chain said, when all of it was read."""
-        audited = self.audited
+        audited, signer = self.audited, self.doors.signer
+        audited.key = signer.origin if signer else ""
         audited.entries, audited.newest = chain.length, chain.hash
         audited.signed_from, audited.downloads = chain.signed_from, chain.downloads
         audited.changed = [*chain.changed.items()]
