@@ -62,11 +62,7 @@ class Listeners:
 
     def note(self, download: Download, now: datetime) -> None:
         """It was noted."""
-        self.forget(download)
+        self.noted.pop(download, None)
         self.noted[download] = now
         if len(self.noted) > MOST_REMEMBERED:
             del self.noted[next(iter(self.noted))]
-
-    def forget(self, download: Download) -> None:
-        """It was not noted after all."""
-        self.noted.pop(download, None)

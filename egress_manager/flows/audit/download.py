@@ -1,5 +1,6 @@
 """Whoever is given audio is noted in the chain first: no entry, no audio."""
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,6 +22,7 @@ class Downloads:
 
     doors: Sealers
     listeners: Listeners = field(default_factory=Listeners)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def note(self, download: Download) -> None:
         """Add an entry, unless the same was noted a moment ago.
@@ -28,18 +30,20 @@ class Downloads:
         Raises `StoreUnavailable`, `StorageFailed`, `Conflict`. A chain that somebody broke
         keeps nobody from listening: the log has who it was.
         """
-        now = self.doors.clock.now()
-        if not self.listeners.are_new(download, now):
+        if not self.listeners.are_new(download, self.doors.clock.now()):
             return
-        self.listeners.note(download, now)
+        async with self.lock:  # the parts of a file are asked for at once: one of them is noted
+            now = self.doors.clock.now()
+            if self.listeners.are_new(download, now):
+                await self._note(download)
+                self.listeners.note(download, now)
+
+    async def _note(self, download: Download) -> None:
         try:
             entry = await self._append(download)
         except ChainBroken as error:
             log.error("download_not_sealed", extra={**_told(download), "why": str(error)})
             return
-        except BaseException:
-            self.listeners.forget(download)
-            raise
         try:
             await self.doors.sidecars.add_download(entry)
         except StorageFailed as error:  # the chain has it
