@@ -235,23 +235,24 @@ def _provenance(told: Mapping[str, Any], signer: LocalSigningKey | None) -> Prov
 
 
 def _signed_text(told: Mapping[str, Any]) -> str:
-    """What is signed: all of it but the signature, however it is laid out."""
+    """What is signed: all of it but the signature, as it is laid out here."""
     rest = {name: value for name, value in told.items() if name != _SIGNATURE}
-    return json.dumps(rest, sort_keys=True, separators=(",", ":"), default=_plain)
+    return json.dumps(rest, indent=1, ensure_ascii=False, default=_plain)
 
 
 def text_of(sidecar: Sidecar, signer: LocalSigningKey | None = None) -> bytes:
     """A sidecar as it lies on the disk, signed by who can."""
-    told: dict[str, Any] = {
+    told = {
         _MARK: _VERSION,
         "subject": sidecar.subject,
         "recording": document_of(sidecar.recording) if sidecar.recording else None,
         "call": document_of(sidecar.call) if sidecar.call else None,
         "entries": sidecar.entries,
     }
-    if signer is not None:
-        told[_SIGNATURE] = signer.sign(_signed_text(told))
-    return json.dumps(told, indent=1, ensure_ascii=False, default=_plain).encode() + b"\n"
+    text = _signed_text(told)
+    if signer is not None:  # as the last member of the object
+        text = f'{text.removesuffix("}").rstrip()},\n "{_SIGNATURE}": "{signer.sign(text)}"\n}}'
+    return f"{text}\n".encode()
 
 
 def _plain(value: Any) -> str:

@@ -60,6 +60,7 @@ class LocalSigningKey:
         self._keys = keys
         self._made_at = made_at
         self._last_signed = ("", "")
+        self._size = 0  # of the furthest checkpoint that was seen here
 
     @property
     def origin(self) -> str:
@@ -113,7 +114,10 @@ class LocalSigningKey:
 
     def _noted(self) -> str:
         try:
-            return self._checkpoint.read_text(encoding="utf-8")
+            told = self._checkpoint.read_text(encoding="utf-8")
+            with suppress(ValueError):
+                self._size = max(self._size, checkpoint_of(told)[0].size)
+            return told
         except FileNotFoundError:
             return ""
         except (OSError, ValueError) as error:
@@ -121,14 +125,13 @@ class LocalSigningKey:
 
     def _note(self, size: int, note: str) -> None:
         """Whole or not at all. It is not forced to the disk: the chain may be further than it."""
-        told = self._noted()
-        with suppress(ValueError):
-            if told and checkpoint_of(told)[0].size >= size:
-                return
+        if size <= self._size:
+            return
         own = self._checkpoint.with_name(f"{self._checkpoint.name}-{secrets.token_hex(4)}")
         try:
             _write_new(own, note)
             own.replace(self._checkpoint)
+            self._size = size
         except OSError as error:
             name = error.filename or own
             raise StorageFailed(f"{name} can't be written: {error.strerror}") from error

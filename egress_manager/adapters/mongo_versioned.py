@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+import bson
+
 from egress_manager.adapters.mongo_client import Collection, Document
 from egress_manager.adapters.translating import translating
 from egress_manager.domain.cursors import Place
 from egress_manager.domain.moments import as_stored
 from egress_manager.domain.pages import Page
-from egress_manager.domain.provenance import Provenance, provenance_of, with_mac
+from egress_manager.domain.provenance import MAC, Provenance, mac_for, provenance_of
 from egress_manager.errors import Conflict, NotFound
 
 NEWEST_FIRST: Final = -1
@@ -102,10 +104,17 @@ class VersionedCollection(Generic[Value]):
         return Page(chosen, self._place(chosen[-1]).cursor() if more and chosen else None)
 
     def _document(self, value: Value) -> Document:
-        return with_mac(self.write(value), value.provenance, self.keys)
+        document = self.write(value)
+        mac = mac_for(bson.encode(document), value.provenance, self.keys) if self.keys else None
+        return document if mac is None else document | {MAC: mac}
 
     def _value(self, document: Document) -> Value:
-        value, provenance = self.read(document), provenance_of(document, self.keys)
+        """The value, and who wrote it: the code is of the document as MongoDB keeps it."""
+        value = self.read(document)
+        if not self.keys:
+            return value
+        rest = bson.encode({name: each for name, each in document.items() if name != MAC})
+        provenance = provenance_of(rest, document.get(MAC), self.keys)
         return value if provenance is value.provenance else _as_found(value, provenance)
 
     def _after(self, place: Place) -> Document:

@@ -237,9 +237,10 @@ async def _sealed(
     content: Content, document: Document, doors: Sealers
 ) -> tuple[Seal, tuple[Facts, ...]]:
     """The seal that the document gets, and all entries about it; the newest is of this content."""
-    entry = await _entry(content, document, doors)
-    about = await doors.audit.about(content.subject)
-    return Seal(entry.number, entry.hash, document.version + 1, doors.place), tuple(about)
+    entries = await _entries(content, document, doors)
+    newest = entries[-1]
+    seal = Seal(newest["number"], newest["hash"], document.version + 1, doors.place)
+    return seal, entries
 
 
 async def _resealed(
@@ -250,30 +251,27 @@ async def _resealed(
     return Seal(before.number, before.hash, document.version + 1, doors.place), tuple(about)
 
 
-async def _entry(content: Content, document: Document, doors: Sealers) -> Entry:
-    """The newest entry about that content, which is added where there is none.
+async def _entries(content: Content, document: Document, doors: Sealers) -> tuple[Facts, ...]:
+    """All entries about the document; one of that content is added if the newest is not.
 
     The end of the chain is read first: who adds to it after that takes the number away.
     """
     for _ in range(ROUNDS):
         end = await end_of(doors)
-        about = await doors.audit.about(content.subject)
+        about = tuple(await doors.audit.about(content.subject))
         before = entry_of(about[-1]) if about else None
         kind = kind_of(before.content if before else None, content)
-        if before is not None and kind is None:
-            return before
-        assert kind is not None
-        is_adopted = document.provenance is Provenance.UNSIGNED
+        if kind is None:
+            return about
         entry = Entry(
-            0,
-            moment(doors.clock.now()),
-            kind,
-            content,
-            NOTHING,
-            "",
-            document.version,
-            doors.place,
-            is_adopted,
+            number=0,
+            at=moment(doors.clock.now()),
+            kind=kind,
+            content=content,
+            previous=NOTHING,
+            version=document.version,
+            place=doors.place,
+            is_adopted=document.provenance is Provenance.UNSIGNED,
         )
         try:
             facts = await extend(end, facts_of_entry(entry), doors)
@@ -281,9 +279,7 @@ async def _entry(content: Content, document: Document, doors: Sealers) -> Entry:
             continue
         about_it = {"subject": content.subject, "entry": facts["number"], "hash": facts["hash"]}
         log.info("sealed", extra=about_it)
-        stored = entry_of(facts)
-        assert stored is not None
-        return stored
+        return (*about, facts)
     raise Conflict("too many are adding to the chain at once")
 
 
