@@ -63,8 +63,8 @@ class LocalSigningKey:
         self._size = 0  # of the furthest checkpoint that was seen here
 
     @property
-    def origin(self) -> str:
-        return self._keys[0].name
+    def origins(self) -> tuple[str, ...]:
+        return tuple(key.name for key in self._keys)
 
     @property
     def made_at(self) -> datetime:

@@ -14,7 +14,7 @@ from egress_manager.domain.downloads import is_download
 from egress_manager.domain.merkle import Peaks, grown, root_of
 from egress_manager.domain.notes import Checkpoint
 from egress_manager.domain.seal import NOTHING, Content, Entry, Facts, Kind, hash_of
-from egress_manager.domain.signing import Holds, is_signed, is_signed_by, leaf_of
+from egress_manager.domain.signing import Trusted, is_signed, leaf_of, signed_checkpoint
 
 
 class Trouble(StrEnum):
@@ -99,14 +99,6 @@ class Noted:
 
     checkpoint: Checkpoint
     path: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Trusted:
-    """Whose signatures count: the log's name, and what tells its signatures from forged ones."""
-
-    origin: str
-    holds: Holds
 
 
 class Chain:
@@ -209,7 +201,7 @@ class Chain:
         self.signed_from = self.signed_from or number
         if self._trusted is None:
             return
-        if not is_signed_by(facts, self._trusted.origin, self._trusted.holds):
+        if signed_checkpoint(facts, self._trusted) is None:
             yield Finding(Trouble.ENTRY_FORGED, number, subject=subject)
         elif isinstance(place := facts.get("place"), str):
             self.places.add(place)

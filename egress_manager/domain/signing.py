@@ -7,15 +7,25 @@ before it were what they were.
 
 import base64
 import binascii
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from egress_manager.domain.merkle import Peaks, grown, leaf_hash, root_of
 from egress_manager.domain.notes import Checkpoint
 from egress_manager.domain.seal import Facts, text_of
 
-#: Whether a text has this signature by a key that is trusted.
-Holds = Callable[[str, str], bool]
+
+class Trusted(Protocol):
+    """Whose signatures count."""
+
+    @property
+    def origins(self) -> Sequence[str]:
+        """The names of the keys, and of the logs that they sign; the one that signs now first."""
+        ...
+
+    def holds(self, text: str, signature: str) -> bool:
+        """Whether the text has this signature, in base64, by one of the keys."""
+        ...
 
 
 def leaf_of(facts: Facts) -> bytes:
@@ -45,11 +55,6 @@ def peaks_with(facts: Facts) -> Peaks:
         raise ValueError("no entry") from None
 
 
-def checkpoint_with(facts: Facts, origin: str) -> Checkpoint:
-    """The checkpoint of which the entry has the signature. Raises `ValueError` for what is none."""
-    return Checkpoint(origin, _size_before(facts) + 1, root_of(peaks_with(facts)))
-
-
 def with_peaks(facts: Facts, peaks: Peaks) -> Facts:
     """The entry with the peaks of what was before it."""
     return {**facts, "peaks": [base64.b64encode(peak).decode() for peak in peaks]}
@@ -60,13 +65,17 @@ def is_signed(facts: Facts) -> bool:
     return bool(facts.get("signature"))
 
 
-def is_signed_by(facts: Facts, origin: str, holds: Holds) -> bool:
-    """Whether an entry says what was signed."""
+def signed_checkpoint(facts: Facts, trusted: Trusted) -> Checkpoint | None:
+    """The checkpoint of which an entry has the signature; None where it says something else."""
     signature: Any = facts.get("signature")
+    if not isinstance(signature, str):
+        return None
     try:
-        return isinstance(signature, str) and holds(checkpoint_with(facts, origin).text, signature)
+        size, root = _size_before(facts) + 1, root_of(peaks_with(facts))
     except ValueError:
-        return False
+        return None
+    checkpoints = (Checkpoint(origin, size, root) for origin in trusted.origins)
+    return next((each for each in checkpoints if trusted.holds(each.text, signature)), None)
 
 
 def _size_before(facts: Facts) -> int:

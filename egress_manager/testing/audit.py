@@ -79,7 +79,7 @@ class MemorySigner:
 
     word: str = "signed"
     made_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
-    origin: str = "memory"
+    origins: Sequence[str] = ("memory",)
     trusts: Collection[str] = ()
     kept: str = ""
     size: int = 0

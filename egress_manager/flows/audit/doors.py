@@ -11,6 +11,7 @@ from typing import Protocol
 from egress_manager.domain.moves import Fingerprint
 from egress_manager.domain.seal import Facts
 from egress_manager.domain.sidecars import Lying, Sidecar, Unreadable
+from egress_manager.domain.signing import Trusted
 from egress_manager.ports import Calls, Clock, Files, Recordings
 
 
@@ -41,16 +42,11 @@ class Audit(Protocol):
         ...
 
 
-class Signer(Protocol):
+class Signer(Trusted, Protocol):
     """The signing key, which the database does not have, and what it signed last.
 
     Verbs raise `StorageFailed` where the disk does not do it.
     """
-
-    @property
-    def origin(self) -> str:
-        """The name of the key, and of the log that it signs."""
-        ...
 
     @property
     def made_at(self) -> datetime:
@@ -58,11 +54,7 @@ class Signer(Protocol):
         ...
 
     def sign(self, text: str) -> str:
-        """The signature in base64, with the hash of the key before it."""
-        ...
-
-    def holds(self, text: str, signature: str) -> bool:
-        """Whether the text has this signature, by the key or one before it."""
+        """The signature by the first key in base64, with the hash of the key before it."""
         ...
 
     async def noted(self) -> str:

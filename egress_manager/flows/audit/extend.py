@@ -11,11 +11,10 @@ from egress_manager.domain.merkle import Peaks, grown, leaf_hash, root_of
 from egress_manager.domain.notes import Checkpoint, checkpoint_of, note
 from egress_manager.domain.seal import Facts, linked
 from egress_manager.domain.signing import (
-    checkpoint_with,
     is_signed,
-    is_signed_by,
     leaf_of,
     peaks_with,
+    signed_checkpoint,
     with_peaks,
 )
 from egress_manager.errors import ChainBroken, NotFound, StorageFailed
@@ -54,12 +53,12 @@ async def extend(end: End, facts: Facts, doors: Sealers) -> Facts:
     before = await _peaks_at(end, doors.audit, doors.signer)
     size: int = entry["number"]
     root = root_of(grown(before, size - 1, leaf_of(entry)))
-    text = Checkpoint(doors.signer.origin, size, root).text
+    text = Checkpoint(doors.signer.origins[0], size, root).text
     signature = doors.signer.sign(text)
     entry = {**with_peaks(entry, before), "signature": signature}
     await doors.audit.append(entry)
     try:
-        await doors.signer.note(size, note(text, doors.signer.origin, signature))
+        await doors.signer.note(size, note(text, doors.signer.origins[0], signature))
     except StorageFailed as error:  # the entry is there: the next one is noted
         log.warning("checkpoint_not_noted", extra={"why": str(error)})
     return entry
@@ -70,10 +69,10 @@ async def signed_end(doors: Sealers) -> str:
     newest, signer = await doors.audit.newest(), doors.signer
     if signer is None or newest is None or not is_signed(newest):
         raise NotFound("the chain has no signed entry yet")
-    if not is_signed_by(newest, signer.origin, signer.holds):
+    checkpoint = signed_checkpoint(newest, signer)
+    if checkpoint is None:
         raise ChainBroken(f"entry {newest['number']} is not signed by this key")
-    checkpoint = checkpoint_with(newest, signer.origin)
-    return note(checkpoint.text, signer.origin, newest["signature"])
+    return note(checkpoint.text, checkpoint.origin, newest["signature"])
 
 
 async def _peaks_at(end: End, audit: Audit, signer: Signer) -> Peaks:
@@ -85,7 +84,7 @@ async def _peaks_at(end: End, audit: Audit, signer: Signer) -> Peaks:
     if newest is None:
         return ()
     if is_signed(newest):
-        if not is_signed_by(newest, signer.origin, signer.holds):
+        if signed_checkpoint(newest, signer) is None:
             raise ChainBroken(f"entry {size} is not signed by this key")
         return peaks_with(newest)
     if noted:

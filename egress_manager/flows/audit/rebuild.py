@@ -9,7 +9,7 @@ from egress_manager.domain.provenance import Provenance
 from egress_manager.domain.recordings import Recording
 from egress_manager.domain.seal import Facts
 from egress_manager.domain.sidecars import DOWNLOADS, Lying, Sidecar, Unreadable, paths_of
-from egress_manager.domain.signing import is_signed, is_signed_by
+from egress_manager.domain.signing import is_signed, signed_checkpoint
 from egress_manager.errors import Conflict, NotFound
 from egress_manager.flows.audit.doors import Sealers, Sidecars
 
@@ -145,7 +145,7 @@ class _Run:
     async def take_download(self, entry: Facts) -> None:
         """Restore an entry that says who was given audio, if it is signed by the key."""
         signer, subject = self.doors.signer, str(entry.get("subject", ""))
-        if signer is None or is_signed_by(entry, signer.origin, signer.holds):
+        if signer is None or signed_checkpoint(entry, signer):
             await self._add_entries(subject, [entry], DOWNLOADS)
         else:
             self.trouble(DOWNLOADS, FOREIGN)

@@ -31,7 +31,7 @@ from egress_manager.domain.seal import (
     sha256_of,
 )
 from egress_manager.domain.sidecars import Sidecar, is_call
-from egress_manager.domain.signing import is_signed_by
+from egress_manager.domain.signing import signed_checkpoint
 from egress_manager.domain.standing import Document, is_older, made_at, may_be_sealed
 from egress_manager.errors import (
     Conflict,
@@ -114,7 +114,7 @@ async def newest(doors: Sealers) -> str:
 def _signed_words(entry: Facts, doors: Sealers) -> str:
     """Which entry it is, and that its signature is not ours if it is not."""
     words, signer = f"entry {entry['number']}", doors.signer
-    if signer is None or is_signed_by(entry, signer.origin, signer.holds):
+    if signer is None or signed_checkpoint(entry, signer):
         return words
     return f"{words}, which is not signed by this key"
 

@@ -12,7 +12,6 @@ from egress_manager.domain.chain import (
     Finding,
     Noted,
     Trouble,
-    Trusted,
     Witness,
     replaced_content,
     witnesses_of,
@@ -73,8 +72,7 @@ async def verify(
     """
     audit = _Audit(doors, tell, with_files)
     noted = [*checkpoints, *await audit.noted()]  # first: the chain may only be longer then
-    trusted = Trusted(doors.signer.origin, doors.signer.holds) if doors.signer else None
-    chain = Chain(await audit.witnesses(), known, trusted, noted)
+    chain = Chain(await audit.witnesses(), known, doors.signer, noted)
     async for facts in doors.audit.entries():
         audit.find(chain.take(facts))
     audit.find(chain.end())
@@ -116,7 +114,7 @@ class _Audit:
     def take(self, chain: Chain) -> None:
         """What the chain said, when all of it was read."""
         audited, signer = self.audited, self.doors.signer
-        audited.key = signer.origin if signer else ""
+        audited.key = signer.origins[0] if signer else ""
         audited.entries, audited.newest = chain.length, chain.hash
         audited.signed_from, audited.downloads = chain.signed_from, chain.downloads
         audited.changed = [*chain.changed.items()]
