@@ -38,10 +38,10 @@ from egress_manager.wiring.parts import (
     house_of,
     key_of,
     keys_of,
+    known_signing_key_of,
     marks_of,
     open_database,
     prepare,
-    signing_key_of,
 )
 
 
@@ -71,7 +71,8 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
     async with open_database(settings) as database:
         await check_directory(marks_of(settings, database))
         await prepare(database)
-        keys = signing_key_of(settings).document_keys
+        signer = known_signing_key_of(settings)  # the service makes it, as the user that it is
+        keys = signer.document_keys if signer else ()
         calls, recordings = MongoCalls(database, keys), MongoRecordings(database, keys)
         yield Stores(calls, recordings, MongoOwners(database))
 
