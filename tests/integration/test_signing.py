@@ -222,6 +222,19 @@ def test_who_only_looks_makes_no_key(house: House) -> None:
     assert "no signing key yet" in house.terminal.types("audit", "key").error
 
 
+def test_commands_that_write_need_the_key_of_the_service(house: House) -> None:
+    """Without it they would leave documents that look forged."""
+    was = house.stored()
+    shutil.move(key_file(house), house.directory.with_name("key"))
+
+    said = house.terminal.types("migrate", "files", "--yes")
+    assert (said.code, "its signing key is not here" in said.error) == (2, True)
+    assert house.stored() == was
+
+    elsewhere = {"EGRESS_MANAGER_SIGNING_KEY": str(house.directory.with_name("key"))}
+    assert house.terminal.types("migrate", "files", "--yes", **elsewhere).code == 0
+
+
 class TestRebuilding:
     """From sidecars that somebody was at."""
 
