@@ -168,18 +168,31 @@ def _sum_up(found: Audited, *, with_files: bool) -> None:
     if found.waiting:
         line(f"{len(found.waiting)} documents wait for the service to seal them: they are new, or")
         line(f"it changed them since. {' '.join(found.waiting[:_LISTED])}")
+    _say_of_entries(found)
+    count = len(found.findings)
+    line(f"{count} things are not as they were." if count else "All is as it was sealed.")
+    line(f"The newest entry has the hash {found.newest or 'of none'}")
+
+
+def _say_of_entries(found: Audited) -> None:
+    """What is no finding, and worth a look."""
     if found.changed:
         line(f"{len(found.changed)} entries say that something was changed and not made again:")
-        line(" ".join(f"{number} ({subject})" for number, subject in found.changed[-_LISTED:]))
+        line(_listed(found.changed))
+    if found.adopted:
+        line(f"{len(found.adopted)} entries are about documents that an older version had written:")
+        line(_listed(found.adopted))
     if not found.key:
         line("There is no signing key here: no signature was looked at, nor who wrote a document.")
     if found.signed_from is None and found.entries:
         line("No entry is signed: the service signs new ones.")
     elif found.signed_from != 1 and found.entries:
         line(f"Entries are signed from {found.signed_from} on; it stands for those before it, too.")
-    count = len(found.findings)
-    line(f"{count} things are not as they were." if count else "All is as it was sealed.")
-    line(f"The newest entry has the hash {found.newest or 'of none'}")
+
+
+def _listed(entries: list[tuple[int, str]]) -> str:
+    """The newest of entries, by number, with what they are about."""
+    return " ".join(f"{number} ({subject})" for number, subject in entries[-_LISTED:])
 
 
 def _row(facts: Facts) -> list[str] | None:

@@ -125,6 +125,7 @@ class Chain:
         self.places: set[str] = set()
         self.signed_from: int | None = None
         self.downloads = 0
+        self.adopted: dict[int, str] = {}
         self.peaks: Peaks | None = ()
         self._trusted = trusted
         self._noted = tuple(noted)
@@ -180,6 +181,8 @@ class Chain:
             self.downloads += 1
             return
         self.newest[subject] = number
+        if facts.get("is_adopted"):
+            self.adopted[number] = subject
         if facts.get("kind") == Kind.CHANGED:
             self.changed[number] = subject
 

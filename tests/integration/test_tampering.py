@@ -86,6 +86,11 @@ def seal_removed(house: House) -> None:
     sets(house, {"seal": None, "unsealed": True})
 
 
+def only_said_to_wait(house: House) -> None:
+    """It would be asked for again and again."""
+    sets(house, {"unsealed": True})
+
+
 def version_set_back(house: House) -> None:
     sets(house, {"version": 0, "unsealed": True})
 
@@ -219,6 +224,7 @@ TAMPERS: list[tuple[Deed, str]] = [
     (overwrite, "file_changed"),
     (seal_removed, "file_changed"),
     (seal_removed, "document_foreign"),
+    (only_said_to_wait, "document_foreign"),
     (version_set_back, "document_foreign"),
     (code_removed, "document_changed"),
     (seal_of_another, "document_changed"),
@@ -257,6 +263,22 @@ def test_every_tamper_is_found(house: House) -> None:
         restore(house, was, copy)
     assert missed == []
     assert house.finds() == []
+
+
+def test_an_older_version_of_a_document_is_not_taken_for_the_newest(house: House) -> None:
+    """It has a code of ours; but a newer one was sealed, and the service does not seal it again."""
+    (old,) = (each for each in house.stored()["recordings"] if each["_id"] == FIRST)
+    assert house.terminal.types("migrate", "files", "--yes").code == 0
+    house.seals()
+    assert house.finds() == []
+    entries = len(house.stored()["audit"])
+
+    for changes in ({}, {"unsealed": True}):
+        house.does("recordings", "replace_one", {"_id": FIRST}, old | changes)
+        house.seals()
+        named = "document_changed" if changes else "document_rolled_back"
+        assert named in {trouble for trouble, _, _ in house.finds()}
+    assert len(house.stored()["audit"]) == entries
 
 
 def restore(house: House, was: dict[str, list[Facts]], copy: Path) -> None:

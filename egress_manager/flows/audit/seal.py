@@ -131,7 +131,7 @@ async def seal(subject: str, doors: Sealers) -> None:
 
 async def _seal_call(call_id: str, doors: Sealers) -> None:
     call = await doors.calls.get(call_id)
-    if not (call.is_unsealed or is_older(call)):
+    if not _waits(call):
         return
     before = await _may_be_sealed(call, doors)
     content = Content(call_id, made_at(call), sha256_of(facts_of(call)))
@@ -147,7 +147,7 @@ async def _seal_call(call_id: str, doors: Sealers) -> None:
 
 async def _seal_recording(recording_id: str, doors: Sealers) -> None:
     recording = await doors.recordings.get(recording_id)
-    if not (recording.is_unsealed or is_older(recording)):
+    if not _waits(recording):
         return
     before = await _may_be_sealed(recording, doors)
     if before is not None and is_older(recording):
@@ -178,6 +178,18 @@ async def _keep_recording(
     sidecar = Sidecar(recording.id, entries, recording=kept, call=call)
     await doors.sidecars.put(sidecar, recording.filepath, _mixes(entries))
     await doors.recordings.save(sealed)
+
+
+def _waits(document: Document) -> bool:
+    """Whether it is to be sealed or signed. Raises `ForeignDocument` for what only says that it is.
+
+    Somebody else wrote that, and it would be asked for again and again.
+    """
+    if document.is_unsealed or is_older(document):
+        return True
+    if document.provenance is Provenance.FOREIGN:
+        raise ForeignDocument(f"{document.id} says that it waits to be sealed, and does not")
+    return False
 
 
 async def _may_be_sealed(document: Document, doors: Sealers) -> Entry | None:

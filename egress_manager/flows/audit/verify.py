@@ -39,7 +39,8 @@ class Audited:
     has it. `key` is the name of the key by which signatures were checked, empty where there is
     none; `signed_from` the number of the first entry that is signed. `waiting` are documents that
     were changed by the service and are to be sealed again; `changed` are entries that say that a
-    document or a file was changed without being made again, by number, with what they are about.
+    document or a file was changed without being made again, by number, with what they are about;
+    `adopted` those about documents that had no code, and were taken as they were.
     `elsewhere` counts files that are not on this host and were not looked at.
     """
 
@@ -53,6 +54,7 @@ class Audited:
     downloads: int = 0
     waiting: list[str] = field(default_factory=list)
     changed: list[tuple[int, str]] = field(default_factory=list)
+    adopted: list[tuple[int, str]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -117,7 +119,7 @@ class _Audit:
         audited.key = signer.origins[0] if signer else ""
         audited.entries, audited.newest = chain.length, chain.hash
         audited.signed_from, audited.downloads = chain.signed_from, chain.downloads
-        audited.changed = [*chain.changed.items()]
+        audited.changed, audited.adopted = [*chain.changed.items()], [*chain.adopted.items()]
         self.places = chain.places
 
     async def noted(self) -> list[Noted]:
