@@ -168,9 +168,9 @@ def _sum_up(found: Audited, *, with_files: bool) -> None:
     if found.waiting:
         line(f"{len(found.waiting)} documents wait for the service to seal them: they are new, or")
         line(f"it changed them since. {' '.join(found.waiting[:_LISTED])}")
-    _say_of_entries(found)
     count = len(found.findings)
     line(f"{count} things are not as they were." if count else "All is as it was sealed.")
+    _say_of_entries(found)
     line(f"The newest entry has the hash {found.newest or 'of none'}")
 
 
