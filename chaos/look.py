@@ -41,7 +41,7 @@ _WHOLE: Final = 0.8
 #: A phone on a busy machine may lag so much within a word. Seconds.
 _STUTTER: Final = 0.25
 #: What processes have for themselves below the recordings directory.
-_OWN: Final = (".processes", ".place", ".database")
+_OWN: Final = (".processes", ".place", ".database", ".signing")
 #: What is accounted for elsewhere.
 _OURS: Final = (*_OWN, FOLDER, ".sidecars")
 

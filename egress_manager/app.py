@@ -20,6 +20,7 @@ from egress_manager.ending import heeded
 from egress_manager.errors import SettingsWrong
 from egress_manager.flows import manual, reconcile, report
 from egress_manager.flows.audit import seal
+from egress_manager.flows.audit.download import Downloads
 from egress_manager.process import Process, running
 from egress_manager.settings import Settings, load_settings
 from egress_manager.wiring.parts import check_settings, recorder_token
@@ -100,6 +101,7 @@ def _api_services(
         draw_up=partial(report.draw_up, doors),
         visitors=Visitors(settings.http_asks_per_second, settings.http_tries_per_minute),
         connections=connections,
+        note_download=Downloads(process.sealers).note,
     )
 
 

@@ -8,6 +8,8 @@
     ├── Unauthenticated       who asks is not known
     ├── TooManyRequests       too many wrong keys came from there           retryable
     ├── SignatureRefused      a webhook that LiveKit did not sign
+    ├── ChainBroken           the end of the audit chain is not ours
+    ├── ForeignDocument       somebody else wrote a document
     ├── SettingsWrong         a setting has a value that can't be used
     ├── StoreUnavailable      MongoDB does not answer                       retryable
     ├── LiveKitUnavailable    livekit-server does not answer                retryable
@@ -72,6 +74,18 @@ class SignatureRefused(EgressManagerError):
     """The webhook is not signed by a key that we know."""
 
     code = "signature_refused"
+
+
+class ChainBroken(EgressManagerError):
+    """The end of the audit chain is missing, or somebody else made it: nothing is added to it."""
+
+    code = "chain_broken"
+
+
+class ForeignDocument(EgressManagerError):
+    """Somebody else wrote a document, or set it back to what it was: it is not sealed."""
+
+    code = "document_foreign"
 
 
 class SettingsWrong(EgressManagerError):

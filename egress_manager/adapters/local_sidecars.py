@@ -1,7 +1,8 @@
 """Sidecars on this host's disk (port `Sidecars`): JSON for people and programs, a file each.
 
 A sidecar is written under a temporary name and gets its own when it is on the disk. What is no
-sidecar of the same document keeps its name, and the sidecar lies by its id then.
+sidecar of the same document keeps its name, and the sidecar lies by its id then. Each has a
+signature of all that is in it.
 """
 
 import asyncio
@@ -9,17 +10,23 @@ import hashlib
 import json
 import os
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from egress_manager.adapters.local_shelf import LocalShelf
+from egress_manager.adapters.local_signing_key import LocalSigningKey
 from egress_manager.adapters.mongo_documents import document_of, value_of
 from egress_manager.domain.calls import Call
 from egress_manager.domain.moves import Fingerprint
+from egress_manager.domain.provenance import Provenance
 from egress_manager.domain.recordings import Recording
-from egress_manager.domain.seal import moment
+from egress_manager.domain.seal import Facts, moment
 from egress_manager.domain.sidecars import (
+    DOWNLOADS,
+    DOWNLOADS_ENDING,
     ENDING,
     FOLDER,
     Lying,
@@ -33,6 +40,8 @@ from egress_manager.errors import StorageFailed
 #: The version of the format, under the name by which a sidecar is known from other JSON.
 _MARK: Final = "egress_manager_sidecar"
 _VERSION: Final = 1
+#: The name of its signature in it.
+_SIGNATURE: Final = "signature"
 #: A sidecar of a day's call with a hole each second is smaller. Bytes.
 _AT_MOST: Final = 64 * 2**20
 #: So much of a file is hashed at once; who is told to end does so in between. Bytes.
@@ -40,7 +49,11 @@ _BLOCK: Final = 4 * 2**20
 
 
 class LocalSidecars(LocalShelf):
-    """Sidecars below the recordings directory."""
+    """Sidecars below the recordings directory; without a signer nobody looks at signatures."""
+
+    def __init__(self, directory: Path, signer: LocalSigningKey | None = None) -> None:
+        super().__init__(directory)
+        self._signer = signer
 
     async def fingerprint(self, path: str) -> Fingerprint | None:
         try:
@@ -60,12 +73,22 @@ class LocalSidecars(LocalShelf):
 
     async def about(self, subject: str, filepath: str | None) -> Sidecar | None:
         places = self._places(subject, filepath)
-        return await asyncio.to_thread(lambda: next(_about(subject, places), None))
+        return await asyncio.to_thread(lambda: next(_about(subject, places, self._signer), None))
+
+    async def add_download(self, entry: Facts) -> None:
+        await asyncio.to_thread(self._add_download, entry)
+
+    async def downloads(self) -> AsyncIterator[Facts]:
+        folder = self.directory / FOLDER / DOWNLOADS
+        paths = await asyncio.to_thread(lambda: sorted(folder.glob(f"*{DOWNLOADS_ENDING}")))
+        for path in paths:
+            for entry in await asyncio.to_thread(_entries_in, path):
+                yield entry
 
     async def every(self) -> AsyncIterator[Lying | Unreadable]:
         paths = await asyncio.to_thread(lambda: list(_files(self.directory)))
         for path in paths:
-            found = await asyncio.to_thread(_read, path)
+            found = await asyncio.to_thread(_read, path, self._signer)
             if isinstance(found, Sidecar):
                 yield Lying(str(path), found)
             elif found:
@@ -83,7 +106,7 @@ class LocalSidecars(LocalShelf):
         try:
             home = next(place for place in places if _may_lie(sidecar.subject, place))
             home.parent.mkdir(parents=True, exist_ok=True)
-            _write(home, text_of(sidecar))
+            _write(home, text_of(sidecar, self._signer))
             for old in (filepath, *was):
                 for place in self._places(sidecar.subject, old):
                     self._forget(sidecar.subject, place, home)
@@ -98,6 +121,18 @@ class LocalSidecars(LocalShelf):
         if place != home and any(_about(subject, [place])):
             place.unlink(missing_ok=True)
             self._tidy(place.parent)
+
+    def _add_download(self, entry: Facts) -> None:
+        """A line of a month's file: written at once, so that lines of several do not mix."""
+        month = str(entry["at"])[: len("2026-11")]
+        path = self.directory / FOLDER / DOWNLOADS / f"{month}{DOWNLOADS_ENDING}"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab", buffering=0) as file:
+                file.write(b"\n" + json.dumps(entry).encode() + b"\n")  # one before may be cut off
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StorageFailed(f"{path} can't be written: {error.strerror}") from error
 
 
 def _opened(path: Path) -> BinaryIO | None:
@@ -135,14 +170,27 @@ def _may_lie(subject: str, place: Path) -> bool:
     return not os.path.lexists(place) or any(_about(subject, [place]))
 
 
-def _about(subject: str, places: list[Path]) -> Iterator[Sidecar]:
+def _about(
+    subject: str, places: list[Path], signer: LocalSigningKey | None = None
+) -> Iterator[Sidecar]:
     for place in places:
-        found = _read(place)
+        found = _read(place, signer)
         if isinstance(found, Sidecar) and found.subject == subject:
             yield found
 
 
-def _read(path: Path) -> Sidecar | str:
+def _entries_in(path: Path) -> list[Facts]:
+    """Entries, a line each; what is none is passed over, as a last line that was cut off."""
+    entries: list[Facts] = []
+    for line in path.read_bytes().splitlines():
+        with suppress(ValueError, RecursionError):
+            told = json.loads(line)
+            if isinstance(told, dict) and type(told.get("number")) is int:
+                entries.append(told)
+    return entries
+
+
+def _read(path: Path, signer: LocalSigningKey | None = None) -> Sidecar | str:
     """The sidecar; else why it can't be read, in words, which are empty where it is none."""
     try:
         if not path.is_file():
@@ -150,7 +198,9 @@ def _read(path: Path) -> Sidecar | str:
         if path.stat().st_size > _AT_MOST:
             return f"it is longer than {_AT_MOST} bytes"
         told = json.loads(path.read_bytes())
-        return sidecar_of(told) if isinstance(told, dict) and _MARK in told else ""
+        if not isinstance(told, dict) or _MARK not in told:
+            return ""
+        return replace(sidecar_of(told), provenance=_provenance(told, signer))
     except OSError as error:
         return str(error.strerror)
     except (ValueError, RecursionError):
@@ -173,8 +223,25 @@ def sidecar_of(told: Mapping[str, Any]) -> Sidecar:
     )
 
 
-def text_of(sidecar: Sidecar) -> bytes:
-    """A sidecar as it lies on the disk."""
+def _provenance(told: Mapping[str, Any], signer: LocalSigningKey | None) -> Provenance:
+    """Who wrote it, as far as its signature shows."""
+    if signer is None:
+        return Provenance.SIGNED
+    signature = told.get(_SIGNATURE)
+    if signature is None:
+        return Provenance.UNSIGNED
+    is_ours = isinstance(signature, str) and signer.holds(_signed_text(told), signature)
+    return Provenance.SIGNED if is_ours else Provenance.FOREIGN
+
+
+def _signed_text(told: Mapping[str, Any]) -> str:
+    """What is signed: all of it but the signature, as it is laid out here."""
+    rest = {name: value for name, value in told.items() if name != _SIGNATURE}
+    return json.dumps(rest, indent=1, ensure_ascii=False, default=_plain)
+
+
+def text_of(sidecar: Sidecar, signer: LocalSigningKey | None = None) -> bytes:
+    """A sidecar as it lies on the disk, signed by who can."""
     told = {
         _MARK: _VERSION,
         "subject": sidecar.subject,
@@ -182,7 +249,10 @@ def text_of(sidecar: Sidecar) -> bytes:
         "call": document_of(sidecar.call) if sidecar.call else None,
         "entries": sidecar.entries,
     }
-    return json.dumps(told, indent=1, ensure_ascii=False, default=_plain).encode() + b"\n"
+    text = _signed_text(told)
+    if signer is not None:  # as the last member of the object
+        text = f'{text.removesuffix("}").rstrip()},\n "{_SIGNATURE}": "{signer.sign(text)}"\n}}'
+    return f"{text}\n".encode()
 
 
 def _plain(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 
 from egress_manager.adapters.mongo_client import Database, Document
 from egress_manager.adapters.translating import translating
+from egress_manager.domain.downloads import is_download
 from egress_manager.domain.seal import Facts
 
 COLLECTION: Final = "audit"
@@ -29,6 +30,9 @@ class MongoAudit:
         return None if document is None else _facts(document)
 
     async def about(self, subject: str) -> Sequence[Facts]:
+        return [facts for facts in await self.history(subject) if not is_download(facts)]
+
+    async def history(self, subject: str) -> Sequence[Facts]:
         with translating():
             found = self._entries.find({"subject": subject, **_NUMBERED}, sort=[("_id", 1)])
             return [_facts(document) async for document in found]

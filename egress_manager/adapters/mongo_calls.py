@@ -13,11 +13,14 @@ COLLECTION: Final = "calls"
 
 
 class MongoCalls:
-    """`Calls`, as documents with `room_name` and `room_sid` on their top level."""
+    """`Calls`, as documents with `room_name` and `room_sid` on their top level.
 
-    def __init__(self, database: Database) -> None:
+    `keys` are those of the codes of documents: see `VersionedCollection`.
+    """
+
+    def __init__(self, database: Database, keys: Sequence[bytes] = ()) -> None:
         self._calls = VersionedCollection(
-            database[COLLECTION], "call", "joined_at", write=_document, read=_call
+            database[COLLECTION], "call", "joined_at", _document, _call, keys
         )
 
     async def get(self, call_id: str) -> Call:

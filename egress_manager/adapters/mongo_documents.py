@@ -69,6 +69,7 @@ def _fields(kind: type[Any]) -> tuple[tuple[str, str, Reader | None], ...]:
     return tuple(
         (field.name, names.get(field.name, field.name), _reader(hints[field.name]))
         for field in dataclasses.fields(kind)
+        if field.metadata.get("stored", True)
     )
 
 

@@ -7,7 +7,9 @@ from typing import Final
 from egress_manager.adapters.mongo_client import Database, Document
 from egress_manager.adapters.mongo_documents import document_of, value_of
 from egress_manager.adapters.mongo_versioned import VersionedCollection, equal, within
+from egress_manager.adapters.translating import translating
 from egress_manager.domain.pages import Page, RecordingFilter
+from egress_manager.domain.provenance import MAC
 from egress_manager.domain.recordings import DEADLINE, GOING_ON, MANUAL, Recording, Verdict
 
 COLLECTION: Final = "recordings"
@@ -36,11 +38,14 @@ GOING: Final = sorted(state.value for state in GOING_ON)
 
 
 class MongoRecordings:
-    """`Recordings`, one document each; an egress id belongs to one recording only."""
+    """`Recordings`, one document each; an egress id belongs to one recording only.
 
-    def __init__(self, database: Database) -> None:
+    `keys` are those of the codes of documents: see `VersionedCollection`.
+    """
+
+    def __init__(self, database: Database, keys: Sequence[bytes] = ()) -> None:
         self._recordings = VersionedCollection(
-            database[COLLECTION], "recording", "created_at", write=_document, read=_recording
+            database[COLLECTION], "recording", "created_at", _document, _recording, keys
         )
 
     async def get(self, recording_id: str) -> Recording:
@@ -80,6 +85,12 @@ class MongoRecordings:
         )
         query |= within("created_at", where.since, where.until)
         return await self._recordings.page(query, cursor=cursor, limit=limit)
+
+
+async def is_any_signed(database: Database) -> bool:
+    """Whether any recording has the code of a service that has a signing key."""
+    with translating():
+        return await database[COLLECTION].find_one({MAC: {"$gt": ""}}, {"_id": 1}) is not None
 
 
 def _document(recording: Recording) -> Document:

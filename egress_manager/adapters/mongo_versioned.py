@@ -1,15 +1,21 @@
-"""A collection of versioned values: compare-and-swap, and pages that begin where the last ended."""
+"""A collection of versioned values: compare-and-swap, and pages that begin where the last ended.
 
-from collections.abc import Callable
+Every document that is written gets a code that shows that we did (`domain/provenance.py`).
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Generic, Protocol, TypeVar
+
+import bson
 
 from egress_manager.adapters.mongo_client import Collection, Document
 from egress_manager.adapters.translating import translating
 from egress_manager.domain.cursors import Place
 from egress_manager.domain.moments import as_stored
 from egress_manager.domain.pages import Page
+from egress_manager.domain.provenance import MAC, Provenance, mac_for, provenance_of
 from egress_manager.errors import Conflict, NotFound
 
 NEWEST_FIRST: Final = -1
@@ -22,6 +28,8 @@ class _Versioned(Protocol):
     def id(self) -> str: ...
     @property
     def version(self) -> int: ...
+    @property
+    def provenance(self) -> Provenance: ...
 
 
 Value = TypeVar("Value", bound=_Versioned)
@@ -32,6 +40,8 @@ class VersionedCollection(Generic[Value]):
     """Values of one kind in one collection. `noun` names the kind in errors.
 
     `moment` is the name of the field that pages are ordered by, in the value and in the document.
+    `keys` are those of the documents' codes, the one to write with first; without any there is no
+    code.
     """
 
     collection: Collection
@@ -39,6 +49,7 @@ class VersionedCollection(Generic[Value]):
     moment: str
     write: Callable[[Value], Document]
     read: Callable[[Document], Value]
+    keys: Sequence[bytes] = ()
 
     async def get(self, value_id: str) -> Value:
         """The value of that id. Raises `NotFound`."""
@@ -51,7 +62,7 @@ class VersionedCollection(Generic[Value]):
         """Any one value that the query finds."""
         with translating():
             document = await self.collection.find_one(where)
-        return None if document is None else self.read(document)
+        return None if document is None else self._value(document)
 
     async def all(
         self, where: Document, *, sort: list[tuple[str, int]] | None = None, limit: int = 0
@@ -59,13 +70,13 @@ class VersionedCollection(Generic[Value]):
         """Every value that the query finds; no limit is 0."""
         with translating():
             found = self.collection.find(where, sort=sort, limit=limit)
-            return [self.read(document) async for document in found]
+            return [self._value(document) async for document in found]
 
     async def add(self, value: Value) -> Value:
         """Store a value that is new. Raises `Conflict` where something unique in it is taken."""
         stored = as_stored(value)
         with translating():
-            await self.collection.insert_one(self.write(stored))
+            await self.collection.insert_one(self._document(stored))
         return stored
 
     async def save(self, value: Value) -> Value:
@@ -73,7 +84,7 @@ class VersionedCollection(Generic[Value]):
         stored: Value = replace(as_stored(value), version=value.version + 1)  # type: ignore[type-var]
         with translating():
             written = await self.collection.replace_one(
-                {"_id": value.id, "version": value.version}, self.write(stored)
+                {"_id": value.id, "version": value.version}, self._document(stored)
             )
         if not written.matched_count:
             current = await self.get(value.id)
@@ -92,6 +103,20 @@ class VersionedCollection(Generic[Value]):
         more = len(found) > limit
         return Page(chosen, self._place(chosen[-1]).cursor() if more and chosen else None)
 
+    def _document(self, value: Value) -> Document:
+        document = self.write(value)
+        mac = mac_for(bson.encode(document), value.provenance, self.keys) if self.keys else None
+        return document if mac is None else document | {MAC: mac}
+
+    def _value(self, document: Document) -> Value:
+        """The value, and who wrote it: the code is of the document as MongoDB keeps it."""
+        value = self.read(document)
+        if not self.keys:
+            return value
+        rest = bson.encode({name: each for name, each in document.items() if name != MAC})
+        provenance = provenance_of(rest, document.get(MAC), self.keys)
+        return value if provenance is value.provenance else _as_found(value, provenance)
+
     def _after(self, place: Place) -> Document:
         """What comes after a place. The first condition lets an index lead straight to it."""
         return {
@@ -101,6 +126,11 @@ class VersionedCollection(Generic[Value]):
 
     def _place(self, value: Value) -> Place:
         return Place(getattr(value, self.moment), value.id)
+
+
+def _as_found(value: Value, provenance: Provenance) -> Value:
+    found: Value = replace(value, provenance=provenance)  # type: ignore[type-var]
+    return found
 
 
 def equal(**wanted: Any) -> Document:

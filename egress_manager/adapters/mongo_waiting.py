@@ -6,6 +6,7 @@ from datetime import datetime
 from egress_manager.adapters import mongo_calls, mongo_recordings
 from egress_manager.adapters import mongo_client as mongo
 from egress_manager.adapters.translating import translating
+from egress_manager.domain.provenance import MAC
 
 
 class MongoWaiting:
@@ -24,6 +25,16 @@ class MongoWaiting:
         self, left_before: datetime, limit: int, but: Collection[str] = ()
     ) -> Sequence[str]:
         return await _ids(self._calls, {"left_at": {"$lt": left_before}}, limit, but)
+
+    async def unsigned(self, limit: int, but: Collection[str] = ()) -> Sequence[str]:
+        older: mongo.Document = {MAC: None, "seal.place": {"$in": ["", None, self._place]}}
+        older |= {"seal": {"$ne": None}, "_id": {"$nin": list(but)}}
+        found: list[str] = []
+        for collection in (self._recordings, self._calls):
+            with translating():
+                ids = collection.find(older, {"_id": 1}, limit=limit)
+                found += [str(document["_id"]) async for document in ids]
+        return found
 
 
 async def _ids(

@@ -59,6 +59,8 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "range_not_satisfiable": HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     "not_yet": HTTPStatus.SERVICE_UNAVAILABLE,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "chain_broken": HTTPStatus.SERVICE_UNAVAILABLE,
+    "document_foreign": HTTPStatus.CONFLICT,
     "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
     "settings_wrong": HTTPStatus.INTERNAL_SERVER_ERROR,
     "render_failed": HTTPStatus.INTERNAL_SERVER_ERROR,

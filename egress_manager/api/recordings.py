@@ -1,5 +1,6 @@
 """`/recordings`: what was recorded, the audio itself, and recording by hand."""
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final
@@ -8,15 +9,17 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
-from egress_manager.api.auth import Operator, Reader
+from egress_manager.api.auth import Operator, Principal, Reader
 from egress_manager.api.errors import NoFile, NoFileYet, described
 from egress_manager.api.filters import CallerNumber, Cursor, Limit, RoomName, Since, Until
 from egress_manager.api.schemas import PageOut, RecordingIn, RecordingOut, Status
 from egress_manager.api.services import ApiServices, Services
 from egress_manager.api.streaming import answered_early, pass_over_ranges, streamed
+from egress_manager.domain.downloads import Download
 from egress_manager.domain.manual import Wish
 from egress_manager.domain.pages import RecordingFilter
 from egress_manager.domain.recordings import Recording
+from egress_manager.domain.seal import MIX
 from egress_manager.errors import NotFound
 
 router = APIRouter(
@@ -50,6 +53,9 @@ Key = Annotated[
         examples=["6f2d3c1e-0b7a-4a53-9a0e-5d1c8a7e2b44"],
     ),
 ]
+
+#: Answers that have something of a file in them.
+_GIVEN: Final = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT)
 
 _AUDIO: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The whole file.", "content": {"audio/mp4": {}, "audio/ogg": {}}},
@@ -123,7 +129,8 @@ async def show(recording_id: str, who: Reader, services: Services) -> RecordingO
 async def audio(recording_id: str, request: Request, who: Reader, services: Services) -> Response:
     """The mix: the caller on the left, everyone the caller could hear on the right."""
     recording = await services.recordings.get(recording_id)
-    return await _file(recording, recording.filepath, request, services)
+    asked = _Asked(recording, MIX, recording.filepath, who)
+    return await _file(asked, request, services)
 
 
 @router.head("/{recording_id}/tracks/{track_id}/audio", include_in_schema=False)
@@ -137,20 +144,53 @@ async def track_audio(
     recording = await services.recordings.get(recording_id)
     for track in recording.tracks:
         if track.track_sid == track_id:
-            return await _file(recording, track.filepath, request, services)
+            asked = _Asked(recording, track_id, track.filepath, who)
+            return await _file(asked, request, services)
     if not recording.is_over:
         raise NoFileYet("the recording is not finished")
     raise NotFound(f"there is no track {track_id} in recording {recording_id}")
 
 
-async def _file(
-    recording: Recording, filepath: str | None, request: Request, services: ApiServices
-) -> Response:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The file that somebody asks for: the mix, or the track of that sid."""
+
+    recording: Recording
+    role: str
+    filepath: str | None
+    who: Principal
+
+
+async def _note(asked: _Asked, request: Request, services: ApiServices) -> None:
+    """The audit chain says who is given the file; a look at its headers is no download.
+
+    Raises `StoreUnavailable`: who can't be noted is given nothing.
+    """
+    if request.method == "HEAD" or services.note_download is None:
+        return
+    address = request.client.host if request.client else ""
+    path, name = asked.filepath or "", asked.who.name
+    await services.note_download(Download(asked.recording.id, asked.role, path, name, address))
+
+
+async def _file(asked: _Asked, request: Request, services: ApiServices) -> Response:
+    """The file as it is asked for; whoever is given any of it is noted before.
+
+    Raises what `_found` and `_note` do.
+    """
+    answer = await _found(asked, request, services)
+    if answer.status_code in _GIVEN:
+        await _note(asked, request, services)
+    return answer
+
+
+async def _found(asked: _Asked, request: Request, services: ApiServices) -> Response:
     """The file, or the object of the bucket.
 
     Raises `NoFileYet` or `NoFile`, also for what is neither below the directory nor in the bucket,
     and `StorageFailed` while the bucket does not answer.
     """
+    recording, filepath = asked.recording, asked.filepath
     name, objects = PurePosixPath(filepath or "").name, services.objects
     kind = CONTENT_TYPES.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
     path = await run_in_threadpool(_below, services.recordings_dir, filepath) if filepath else None

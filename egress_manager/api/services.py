@@ -13,6 +13,7 @@ from egress_manager.api.probe import HealthCheck, Probe
 from egress_manager.api.recent import Recent
 from egress_manager.api.visitors import Visitors
 from egress_manager.domain.buckets import Stored
+from egress_manager.domain.downloads import Download
 from egress_manager.domain.ledger import Report
 from egress_manager.domain.manual import Wish
 from egress_manager.domain.recordings import Recording
@@ -39,6 +40,9 @@ Mend = Callable[[Difference], Awaitable[bool]]
 
 #: Draws up the ledger of a period.
 DrawUp = Callable[[datetime, datetime], Awaitable[Report]]
+
+#: Notes that somebody is given a file, before it is given.
+NoteDownload = Callable[[Download], Awaitable[None]]
 
 
 class Objects(Protocol):
@@ -80,7 +84,8 @@ class ApiServices:
     """The doors of the API.
 
     Only files below `recordings_dir` and objects of the bucket are ever served; `objects` is None
-    where there is no bucket. `place` is the name of the directory.
+    where there is no bucket. `place` is the name of the directory. `note_download` is
+    None where nothing is noted.
     """
 
     calls: Calls
@@ -96,6 +101,7 @@ class ApiServices:
     differences: FindDifferences
     mend: Mend
     draw_up: DrawUp
+    note_download: NoteDownload | None = None
     objects: Objects | None = None
     place: str = ""
     webhooks: WebhookTally = field(default_factory=WebhookTally)

@@ -5,7 +5,7 @@ the same call), else by the participant's stay (its sid). Two callers in one roo
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -20,6 +20,7 @@ from egress_manager.domain.incoming import (
     TrackSeen,
 )
 from egress_manager.domain.numbers import SIP_IDENTITY_PREFIX, number_of
+from egress_manager.domain.provenance import NOT_STORED, Provenance
 from egress_manager.domain.seal import Seal
 
 #: Participants that never are a caller, whatever they are called.
@@ -141,6 +142,7 @@ class Call:
     resumed: int = 0
     seal: Seal | None = None
     version: int = 0
+    provenance: Provenance = field(default=Provenance.SIGNED, compare=False, metadata=NOT_STORED)
 
     @property
     def is_over(self) -> bool:

@@ -1,7 +1,8 @@
 """The chain of seals, walked from its first entry to its last: what was done to it, and where.
 
 An entry whose content was changed does not have its hash; one that was made anew, with a hash that
-fits, is known by another hash to the entry after it and to the sidecar beside its file.
+fits, is known by another hash to the entry after it and to the sidecar beside its file. Who has not
+the key can't sign one; and a checkpoint that was noted elsewhere says what the chain has to have.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,7 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeGuard
 
-from egress_manager.domain.seal import NOTHING, Content, Entry, Facts, hash_of
+from egress_manager.domain.downloads import is_download
+from egress_manager.domain.merkle import Peaks, grown, root_of
+from egress_manager.domain.notes import Checkpoint
+from egress_manager.domain.seal import NOTHING, Content, Entry, Facts, Kind, hash_of
+from egress_manager.domain.signing import Trusted, is_signed, leaf_of, signed_checkpoint
 
 
 class Trouble(StrEnum):
@@ -20,9 +25,15 @@ class Trouble(StrEnum):
     ENTRY_REMOVED = "entry_removed"
     ENTRY_INSERTED = "entry_inserted"
     ENTRY_UNKNOWN = "entry_unknown"
+    ENTRY_UNSIGNED = "entry_unsigned"
+    ENTRY_FORGED = "entry_forged"
+    CHECKPOINT_DIFFERS = "checkpoint_differs"
     DOCUMENT_CHANGED = "document_changed"
     DOCUMENT_MISSING = "document_missing"
     DOCUMENT_INSERTED = "document_inserted"
+    DOCUMENT_FOREIGN = "document_foreign"
+    DOCUMENT_ROLLED_BACK = "document_rolled_back"
+    PLACE_UNKNOWN = "place_unknown"
     FILE_CHANGED = "file_changed"
     FILE_MISSING = "file_missing"
     FILE_INSERTED = "file_inserted"
@@ -39,9 +50,15 @@ WORDS: Final[Mapping[Trouble, str]] = {
     Trouble.ENTRY_REMOVED: "the entry was removed",
     Trouble.ENTRY_INSERTED: "the entry was inserted: its number is none, or was there before",
     Trouble.ENTRY_UNKNOWN: "no entry has the hash that was given",
+    Trouble.ENTRY_UNSIGNED: "the entry has no signature, and had one or should have",
+    Trouble.ENTRY_FORGED: "the entry is not signed by a key that is trusted here",
+    Trouble.CHECKPOINT_DIFFERS: "the chain is not the one of the checkpoint that was noted",
     Trouble.DOCUMENT_CHANGED: "the document is not what was sealed",
     Trouble.DOCUMENT_MISSING: "there is no such document any more",
     Trouble.DOCUMENT_INSERTED: "the document says that it is sealed, and no entry is about it",
+    Trouble.DOCUMENT_FOREIGN: "the service did not write the document as it is",
+    Trouble.DOCUMENT_ROLLED_BACK: "the document is an older version than the one that was sealed",
+    Trouble.PLACE_UNKNOWN: "no recordings directory that is known has the files",
     Trouble.FILE_CHANGED: "the file is not what was sealed",
     Trouble.FILE_MISSING: "the file is not there any more",
     Trouble.FILE_INSERTED: "there was no such file when it was sealed",
@@ -76,18 +93,42 @@ class Witness:
     path: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A checkpoint that was noted outside of the database, and where."""
+
+    checkpoint: Checkpoint
+    path: str = ""
+
+
 class Chain:
     """Takes entries as they are stored, in the order of their numbers, and names what is wrong.
 
-    `newest` has the number of the last entry about each document. `known` is a hash that somebody
-    noted: an entry has to have it.
+    `newest` has the number of the last entry about each document, `places` where files are by
+    entries that are signed, `signed_from` the number of the first entry that has a signature.
+    `known` is a hash that somebody noted: an entry has to have it. Without `trusted` no signature
+    is looked at.
     """
 
-    def __init__(self, witnesses: Mapping[int, Witness] | None = None, known: str = "") -> None:
+    def __init__(
+        self,
+        witnesses: Mapping[int, Witness] | None = None,
+        known: str = "",
+        trusted: Trusted | None = None,
+        noted: Iterable[Noted] = (),
+    ) -> None:
         self.last = 0
         self.hash = NOTHING
         self.length = 0
         self.newest: dict[str, int] = {}
+        self.changed: dict[int, str] = {}
+        self.places: set[str] = set()
+        self.signed_from: int | None = None
+        self.downloads = 0
+        self.adopted: dict[int, str] = {}
+        self.peaks: Peaks | None = ()
+        self._trusted = trusted
+        self._noted = tuple(noted)
         self._witnesses = witnesses or {}
         self._known = known
         self._is_whole = True
@@ -102,6 +143,7 @@ class Chain:
             return
         if number > self.last + 1:
             yield Finding(Trouble.ENTRY_REMOVED, self.last + 1, until=number - 1)
+            self.peaks = None
         is_whole = hash_of(facts) == facts.get("hash")
         if not is_whole:
             yield Finding(Trouble.ENTRY_CHANGED, number, subject=subject)
@@ -109,20 +151,70 @@ class Chain:
             yield from self._replaced(self._guilty(number))
         self.last, self.hash, self._is_whole = number, str(facts.get("hash", "")), is_whole
         self.length += 1
-        self.newest[subject] = number
-        if is_whole and not self._agrees(number):
-            yield from self._replaced(number)
+        self._learn(facts, number, subject)
+        if is_whole:
+            yield from self._authority(facts, number, subject)
+        else:  # that was found: no checkpoint says more
+            self.peaks = None
         if self._known == self.hash:
             self._known = ""
 
     def end(self) -> Iterator[Finding]:
         """That was the last; what is missing after it."""
-        beyond = [number for number in self._witnesses if number > self.last]
-        if beyond:
-            path = self._witnesses[max(beyond)].path
-            yield Finding(Trouble.ENTRY_REMOVED, self.last + 1, until=max(beyond), path=path)
+        known = {number: witness.path for number, witness in self._witnesses.items()}
+        known |= {noted.checkpoint.size: noted.path for noted in self._noted}
+        beyond = max(known, default=0)
+        if beyond > self.last:
+            path = known[beyond]
+            yield Finding(Trouble.ENTRY_REMOVED, self.last + 1, until=beyond, path=path)
         if self._known:
             yield Finding(Trouble.ENTRY_UNKNOWN)
+
+    def _learn(self, facts: Facts, number: int, subject: str) -> None:
+        """Fold in an entry, whatever it is worth."""
+        if self.peaks is not None:
+            try:
+                self.peaks = grown(self.peaks, number - 1, leaf_of(facts))
+            except (TypeError, ValueError, RecursionError):
+                self.peaks = None
+        if is_download(facts):
+            self.downloads += 1
+            return
+        self.newest[subject] = number
+        if facts.get("is_adopted"):
+            self.adopted[number] = subject
+        if facts.get("kind") == Kind.CHANGED:
+            self.changed[number] = subject
+
+    def _authority(self, facts: Facts, number: int, subject: str) -> Iterator[Finding]:
+        """What sidecars, its signature and checkpoints say of an entry that has its hash."""
+        if not self._agrees(number):
+            yield from self._replaced(number)
+        yield from self._signature(facts, number, subject)
+        yield from self._checkpoint(number)
+
+    def _signature(self, facts: Facts, number: int, subject: str) -> Iterator[Finding]:
+        """What is wrong with the signature of an entry that has its hash."""
+        if not is_signed(facts):
+            # what notes versions was signed when it was made
+            is_stripped = self._trusted is not None and ("version" in facts or is_download(facts))
+            if is_stripped or self.signed_from is not None:
+                yield Finding(Trouble.ENTRY_UNSIGNED, number, subject=subject)
+            return
+        self.signed_from = self.signed_from or number
+        if self._trusted is None:
+            return
+        if signed_checkpoint(facts, self._trusted) is None:
+            yield Finding(Trouble.ENTRY_FORGED, number, subject=subject)
+        elif isinstance(place := facts.get("place"), str):
+            self.places.add(place)
+
+    def _checkpoint(self, number: int) -> Iterator[Finding]:
+        """Whether the chain up to here is the one of a checkpoint that was noted."""
+        for noted in self._noted:
+            is_known = noted.checkpoint.size == number and self.peaks is not None
+            if is_known and root_of(self.peaks or ()) != noted.checkpoint.root:
+                yield Finding(Trouble.CHECKPOINT_DIFFERS, number, path=noted.path)
 
     def _guilty(self, number: int) -> int:
         """Of two entries that do not fit: the first, unless a sidecar speaks for it."""

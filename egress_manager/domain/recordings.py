@@ -6,7 +6,7 @@ what recorders report (`observe`: the furthest report wins, so order and repetit
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -15,6 +15,7 @@ from egress_manager.domain.captures import place_of
 from egress_manager.domain.egresses import Egress, heard
 from egress_manager.domain.findings import Finding
 from egress_manager.domain.findings import Verdict as Verdict
+from egress_manager.domain.provenance import NOT_STORED, Provenance
 from egress_manager.domain.seal import Seal
 from egress_manager.errors import Conflict
 
@@ -300,6 +301,7 @@ class Recording:
     history: tuple[Event, ...] = ()
     seal: Seal | None = None
     version: int = 0
+    provenance: Provenance = field(default=Provenance.SIGNED, compare=False, metadata=NOT_STORED)
 
     @property
     def status(self) -> str:
@@ -348,8 +350,7 @@ class Recording:
         """The built-in recorder has taken over, once, and why."""
         if self.fell_back:
             return self
-        event = Event("recording.fell_back", at, reason)
-        history = (*self.history, event)
+        history = (*self.history, Event("recording.fell_back", at, reason))
         return replace(self, engine="builtin", fell_back=reason, history=history, due_at=at)
 
     def captured_in(self, capture_id: str) -> "Recording":
@@ -385,8 +386,7 @@ class Recording:
     def _moved(self, state: State, at: datetime, reason: str) -> "Recording":
         """The new state, its event in the history, and the deadline of the state."""
         wait = DEADLINE[state]
-        if state in WITHOUT_FILE:
-            reason = reason or UNEXPLAINED
+        reason = reason or (UNEXPLAINED if state in WITHOUT_FILE else "")
         if state is State.CAPTURED:  # other files are made then
             self = replace(self, sha256="", verdict=Verdict.PENDING, findings=(), repaired_from="")
         return replace(

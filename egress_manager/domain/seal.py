@@ -1,8 +1,8 @@
 """Seals: what a finished document and its files hold, as an entry of a chain that only ever grows.
 
 An entry has the SHA-256 of every file and of the document's facts, and the hash of the entry before
-it; its own hash is taken of all that. Who changes, removes or inserts one has to make every later
-one anew, and those are known elsewhere: in the sidecars beside the files, in the log, in `/health`.
+it; its own hash is taken of all that, and it is signed (`domain/signing.py`). Who changes, removes
+or inserts one has to make every later one anew, which nobody can without the key.
 
 Rules for editors: the hashes of documents that are sealed must come out the same for ever. A field
 that a later version adds needs a default; the default of a field never changes.
@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from functools import cache
@@ -21,10 +21,13 @@ from typing import Any, Final
 Facts = Mapping[str, Any]
 
 #: What changes in a document without anything happening to what it is of.
-VOLATILE: Final = frozenset({"version", "due_at", "attempts", "seal", "seen_at"})
+VOLATILE: Final = frozenset({"version", "due_at", "attempts", "seal", "seen_at", "provenance"})
 
 #: What the first entry has in the place of the hash of the one before it.
 NOTHING: Final = ""
+
+#: What an entry has besides that its hash is not taken of.
+AFTER_THE_HASH: Final = frozenset({"hash", "peaks", "signature"})
 
 #: The role of the file of a whole call; the others are called by their tracks.
 MIX: Final = "mix"
@@ -83,7 +86,12 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the chain. `number` counts from 1; moments are text, as they are hashed."""
+    """One entry of the chain. `number` counts from 1; moments are text, as they are hashed.
+
+    `version` is the document's that was sealed, None in entries of versions that did not note it;
+    `place` is where its files and its sidecar lie. `is_adopted`: the document was written by a
+    version that signed none.
+    """
 
     number: int
     at: str
@@ -91,6 +99,10 @@ class Entry:
     content: Content
     previous: str
     hash: str = ""
+    version: int | None = None
+    place: str = ""
+    is_adopted: bool = False
+    signature: str = ""
 
 
 def moment(at: datetime) -> str:
@@ -132,14 +144,26 @@ def _defaults(kind: type[Any]) -> Mapping[str, Any]:
 
 def sha256_of(facts: Facts) -> str:
     """The hash of facts, however they are ordered. Raises `TypeError` for what is no JSON."""
-    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical(facts).encode()).hexdigest()
+
+
+def _canonical(facts: Facts) -> str:
+    return json.dumps(facts, sort_keys=True, separators=(",", ":"))
+
+
+def text_of(facts: Facts) -> bytes:
+    """What the hash of an entry is taken of, and what its leaf holds in the Merkle tree.
+
+    Raises `TypeError`, `ValueError` or `RecursionError` for what is no entry.
+    """
+    hashed = {name: value for name, value in facts.items() if name not in AFTER_THE_HASH}
+    return _canonical(hashed).encode()
 
 
 def hash_of(facts: Facts) -> str:
     """The hash that an entry ought to have, of all else in it; empty for what is no entry."""
     try:
-        return sha256_of({name: value for name, value in facts.items() if name != "hash"})
+        return hashlib.sha256(text_of(facts)).hexdigest()
     except (TypeError, ValueError, RecursionError):
         return ""
 
@@ -156,12 +180,19 @@ def kind_of(before: Content | None, content: Content) -> Kind | None:
     return Kind.MOVED if is_moved and before.hashes == content.hashes else Kind.CHANGED
 
 
-def entry_after(newest: Facts | None, content: Content, kind: Kind, at: datetime) -> Entry:
-    """The entry that comes next; `newest` is the one that is the last now."""
+def linked(newest: Facts | None, facts: Facts) -> Facts:
+    """Facts as the entry that comes next; `newest` is the one that is the last now."""
     newest = newest or {"number": 0, "hash": NOTHING}
     previous = str(newest.get("hash", NOTHING))
-    entry = Entry(int(newest["number"]) + 1, moment(at), kind, content, previous)
-    return replace(entry, hash=hash_of(facts_of_entry(entry)))
+    entry = {**facts, "number": int(newest["number"]) + 1, "previous": previous}
+    return {**entry, "hash": hash_of(entry)}
+
+
+def entry_after(newest: Facts | None, content: Content, kind: Kind, at: datetime) -> Entry:
+    """The entry about that content that comes next."""
+    entry = entry_of(linked(newest, facts_of_entry(Entry(0, moment(at), kind, content, NOTHING))))
+    assert entry is not None
+    return entry
 
 
 def facts_of_entry(entry: Entry) -> Facts:
@@ -178,7 +209,16 @@ def facts_of_entry(entry: Entry) -> Facts:
         "files": [dataclasses.asdict(file) for file in content.files],
         "previous": entry.previous,
         "hash": entry.hash,
+        **_noted(entry),
     }
+
+
+def _noted(entry: Entry) -> Facts:
+    """What entries of older versions lack."""
+    if entry.version is None:
+        return {}
+    adopted = {"is_adopted": True} if entry.is_adopted else {}
+    return {"version": entry.version, "place": entry.place, **adopted}
 
 
 def entry_of(facts: Facts) -> Entry | None:
@@ -192,6 +232,17 @@ def entry_of(facts: Facts) -> Entry | None:
             tuple(SealedFile(**file) for file in facts["files"]),
         )
         kind = Kind(facts["kind"])
-        return Entry(facts["number"], facts["at"], kind, content, facts["previous"], facts["hash"])
+        return Entry(
+            facts["number"],
+            facts["at"],
+            kind,
+            content,
+            facts["previous"],
+            facts["hash"],
+            facts.get("version"),
+            facts.get("place", ""),
+            facts.get("is_adopted", False),
+            facts.get("signature", ""),
+        )
     except (KeyError, TypeError, ValueError):
         return None

@@ -5,13 +5,18 @@ below `.sidecars`, by its id, in one of 4096 folders for each kind.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
 from egress_manager.domain.calls import Call
+from egress_manager.domain.provenance import Provenance
 from egress_manager.domain.recordings import Recording
 from egress_manager.domain.seal import Entry, Facts, entry_of, facts_of, hash_of, sha256_of
+
+#: Where entries are that say who was given audio, a file a month, in `FOLDER`: a line an entry.
+DOWNLOADS: Final = "downloads"
+DOWNLOADS_ENDING: Final = ".jsonl"
 
 #: Where sidecars are that lie beside no file, below the recordings directory.
 FOLDER: Final = ".sidecars"
@@ -30,13 +35,14 @@ class Sidecar:
 
     The recording's has its call as well, as it was then; a call has a sidecar of its own, which
     tells it to its end. `entries` are all entries of the chain about the subject, as they are
-    stored, the oldest first.
+    stored, the oldest first. `provenance` is what its signature says of it.
     """
 
     subject: str
     entries: tuple[Facts, ...] = ()
     recording: Recording | None = None
     call: Call | None = None
+    provenance: Provenance = field(default=Provenance.SIGNED, compare=False)
 
     @property
     def document(self) -> Recording | Call | None:
@@ -77,6 +83,14 @@ class Lying:
 
     path: str
     sidecar: Sidecar
+
+
+def paths_of(document: Recording | Call) -> tuple[str, ...]:
+    """The files that a document names."""
+    if not isinstance(document, Recording):
+        return ()
+    named = (document.filepath, document.repaired_from, *(t.filepath for t in document.tracks))
+    return tuple(path for path in named if path)
 
 
 def beside(filepath: str) -> str | None:

@@ -129,6 +129,14 @@ class HouseSettings(BaseSettings):
         "`openssl rand -hex 32` prints. Not set: one is made at the first start, and shown once on "
         "the terminal.",
     )
+    signing_key: Path | None = Field(
+        default=None,
+        alias=f"{PREFIX}SIGNING_KEY",
+        description="The file with the key that signs the audit chain and the documents; made at "
+        "the first start, `.signing/key` in RECORDINGS_DIR if not set. Every host that works on "
+        "the same database needs the same file. Keep a copy elsewhere.",
+        examples=["/etc/egress-manager/signing.key"],
+    )
     record: Scope = Field(
         default=Scope.ALL,
         alias=f"{PREFIX}RECORD",

@@ -145,6 +145,8 @@ def as_env_example() -> str:
 
 def _written(default: object) -> str:
     """A default as it would be written in the environment."""
+    if default is None:
+        return ""
     if isinstance(default, SecretStr):
         return default.get_secret_value()
     if isinstance(default, tuple):

@@ -9,7 +9,7 @@ every verb raises `StoreUnavailable`, as when MongoDB can't be reached.
     calls.away = True          # from here on: StoreUnavailable
 """
 
-from egress_manager.testing.audit import MemoryAudit, MemorySidecars, MemoryWaiting
+from egress_manager.testing.audit import MemoryAudit, MemorySidecars, MemorySigner, MemoryWaiting
 from egress_manager.testing.ears import MemoryEars
 from egress_manager.testing.livekit import MemoryRecorder, MemoryRooms
 from egress_manager.testing.migration import MemoryDispatchRules, MemoryLedger, MemoryShelf
@@ -62,6 +62,7 @@ __all__ = [
     "MemoryRooms",
     "MemoryShelf",
     "MemorySidecars",
+    "MemorySigner",
     "MemorySigns",
     "MemoryWaiting",
 ]

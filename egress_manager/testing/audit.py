@@ -4,11 +4,16 @@ They keep the contracts of `flows/audit/doors.py`; one set of tests holds them, 
 to these (`tests/integration/test_audit_doors.py`).
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
+from egress_manager.domain.calls import Call
+from egress_manager.domain.downloads import is_download
 from egress_manager.domain.moves import Fingerprint
+from egress_manager.domain.provenance import Provenance
+from egress_manager.domain.recordings import Recording
 from egress_manager.domain.seal import Facts
 from egress_manager.domain.sidecars import Lying, Sidecar, Unreadable, beside, by_id
 from egress_manager.errors import Conflict
@@ -26,6 +31,9 @@ class MemoryAudit:
         return self.kept[max(self.kept)] if self.kept else None
 
     async def about(self, subject: str) -> Sequence[Facts]:
+        return [each for each in await self.history(subject) if not is_download(each)]
+
+    async def history(self, subject: str) -> Sequence[Facts]:
         return [each async for each in self.entries() if each["subject"] == subject]
 
     async def append(self, entry: Facts) -> None:
@@ -56,6 +64,40 @@ class MemoryWaiting:
         found = (each.id for each in calls if each.left_at and each.left_at < left_before)
         return sorted(each for each in found if each not in but)[:limit]
 
+    async def unsigned(self, limit: int, but: Collection[str] = ()) -> Sequence[str]:
+        kept: list[Call | Recording] = [
+            *self.stored_recordings.kept.values(),
+            *self.stored_calls.kept.values(),
+        ]
+        unsigned = (each for each in kept if each.provenance is Provenance.UNSIGNED)
+        return sorted(each.id for each in unsigned if each.seal and each.id not in but)[:limit]
+
+
+@dataclass
+class MemorySigner:
+    """`Signer` that signs with a word; `trusts` has the words of keys before it."""
+
+    word: str = "signed"
+    made_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    origins: Sequence[str] = ("memory",)
+    trusts: Collection[str] = ()
+    kept: str = ""
+    size: int = 0
+
+    def sign(self, text: str) -> str:
+        return f"{self.word}-{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def holds(self, text: str, signature: str) -> bool:
+        words = (self.word, *self.trusts)
+        return signature in {MemorySigner(word).sign(text) for word in words}
+
+    async def noted(self) -> str:
+        return self.kept
+
+    async def note(self, size: int, note: str) -> None:
+        if size > self.size:
+            self.size, self.kept = size, note
+
 
 @dataclass
 class MemorySidecars:
@@ -64,6 +106,7 @@ class MemorySidecars:
     content: dict[str, bytes] = field(default_factory=dict)
     kept: dict[str, Sidecar] = field(default_factory=dict)
     illegible: dict[str, str] = field(default_factory=dict)
+    listened: list[Facts] = field(default_factory=list)
 
     async def fingerprint(self, path: str) -> Fingerprint | None:
         return printed(self.content[path]) if path in self.content else None
@@ -86,6 +129,16 @@ class MemorySidecars:
                 yield Lying(path, self.kept[path])
             else:
                 yield Unreadable(path, self.illegible[path])
+
+    def holds(self, path: str) -> bool:
+        return path.startswith("/recordings/") and "/." not in path
+
+    async def add_download(self, entry: Facts) -> None:
+        self.listened.append(entry)
+
+    async def downloads(self) -> AsyncIterator[Facts]:
+        for entry in self.listened:
+            yield entry
 
     def _places(self, subject: str, filepath: str | None) -> list[str]:
         name = beside(filepath) if filepath else None

@@ -6,17 +6,25 @@ from pathlib import Path
 
 from egress_manager.adapters import mongo_schema
 from egress_manager.adapters.builtin_clock import OneClock
+from egress_manager.adapters.local_files import LocalFiles
 from egress_manager.adapters.local_place import known_place
 from egress_manager.adapters.local_sidecars import LocalSidecars
+from egress_manager.adapters.local_signing_key import LocalSigningKey
 from egress_manager.adapters.mongo_audit import MongoAudit
 from egress_manager.adapters.mongo_calls import MongoCalls
 from egress_manager.adapters.mongo_client import Database
 from egress_manager.adapters.mongo_recordings import MongoRecordings
 from egress_manager.adapters.mongo_waiting import MongoWaiting
+from egress_manager.errors import SettingsWrong
 from egress_manager.flows.audit.doors import Sealers, Sidecars
-from egress_manager.ports import Clock, Files
+from egress_manager.ports import Clock
 from egress_manager.settings import Settings
-from egress_manager.wiring.parts import files_of, open_database
+from egress_manager.wiring.parts import (
+    files_of,
+    known_signing_key_of,
+    open_database,
+    signing_key_of,
+)
 from egress_manager.wiring.service import Services
 
 
@@ -24,12 +32,13 @@ def sealers_of(services: Services) -> Sealers:
     """What the service seals with."""
     files = services.files
     here = services.doors.place
-    return _sealers(services.database, files, files.directory, services.doors.clock, here)
+    signer = services.signing_key
+    return _sealers(services.database, files, services.doors.clock, here, signer)
 
 
 @asynccontextmanager
-async def open_sealers(settings: Settings) -> AsyncIterator[Sealers]:
-    """The same for commands that work beside the service.
+async def open_sealers(settings: Settings, *, makes_key: bool = True) -> AsyncIterator[Sealers]:
+    """The same for commands that work beside the service; who only looks makes no signing key.
 
     Raises `SettingsWrong` where a newer version wrote the database.
     """
@@ -37,22 +46,35 @@ async def open_sealers(settings: Settings) -> AsyncIterator[Sealers]:
     async with open_database(settings) as database:
         await mongo_schema.migrate(database)
         here = known_place(files.directory)
-        yield _sealers(database, files, files.directory, OneClock(lambda: False), here)
+        signer = signing_key_of(settings) if makes_key else known_signing_key_of(settings)
+        yield _sealers(database, files, OneClock(lambda: False), here, signer)
 
 
-def sidecars_in(directory: Path) -> Sidecars:
+def verifier_key_of(settings: Settings) -> str:
+    """The public key of the signing key. Raises `SettingsWrong` where there is none."""
+    signer = known_signing_key_of(settings)
+    if signer is None:
+        raise SettingsWrong("there is no signing key yet: the service makes it when it starts")
+    return signer.verifier_key
+
+
+def sidecars_in(directory: Path, settings: Settings) -> Sidecars:
     """The sidecars of any directory."""
-    return LocalSidecars(directory.absolute())
+    return LocalSidecars(directory.absolute(), known_signing_key_of(settings))
 
 
-def _sealers(database: Database, files: Files, directory: Path, clock: Clock, here: str) -> Sealers:
+def _sealers(
+    database: Database, files: LocalFiles, clock: Clock, here: str, signer: LocalSigningKey | None
+) -> Sealers:
+    keys = signer.document_keys if signer else ()
     return Sealers(
-        recordings=MongoRecordings(database),
-        calls=MongoCalls(database),
+        recordings=MongoRecordings(database, keys),
+        calls=MongoCalls(database, keys),
         waiting=MongoWaiting(database, here),
         audit=MongoAudit(database),
-        sidecars=LocalSidecars(directory),
+        sidecars=LocalSidecars(files.directory, signer),
         files=files,
         clock=clock,
+        signer=signer,
         place=here,
     )

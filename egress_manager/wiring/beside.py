@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from egress_manager.adapters import livekit_tokens
 from egress_manager.adapters.builtin_clock import OneClock
@@ -20,11 +21,12 @@ from egress_manager.adapters.mongo_kept import MongoKept
 from egress_manager.adapters.mongo_owners import MongoOwners
 from egress_manager.adapters.mongo_probe import MongoProbe
 from egress_manager.adapters.mongo_process import FOLDER
-from egress_manager.adapters.mongo_recordings import MongoRecordings
+from egress_manager.adapters.mongo_recordings import MongoRecordings, is_any_signed
 from egress_manager.adapters.obstore_probe import ObstoreProbe
 from egress_manager.adapters.pyav_sounds import PyavSounds
 from egress_manager.adapters.redis_probe import RedisProbe
 from egress_manager.domain import dispatch, moves
+from egress_manager.errors import SettingsWrong
 from egress_manager.flows.check.doors import CheckDoors, Service
 from egress_manager.flows.importing.doors import Importers, Owners
 from egress_manager.flows.migration.doors import Movers, Switchboard
@@ -38,9 +40,16 @@ from egress_manager.wiring.parts import (
     house_of,
     key_of,
     keys_of,
+    known_signing_key_of,
     marks_of,
     open_database,
     prepare,
+)
+
+#: Who writes without the key would leave documents that look forged.
+NO_KEY: Final = (
+    "the service signs its documents, and its signing key is not here: run this on its host and "
+    "with its settings, or let EGRESS_MANAGER_SIGNING_KEY name a copy of the key"
 )
 
 
@@ -64,13 +73,18 @@ async def open_kept(settings: Settings) -> AsyncIterator[Kept]:
 async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
     """Calls, recordings and their files.
 
-    Raises `SettingsWrong` where a newer version wrote the database, or where the directory is that
-    of another one.
+    Raises `SettingsWrong` where a newer version wrote the database, where the directory is that of
+    another one, or where documents are signed and the key is not here.
     """
     async with open_database(settings) as database:
         await check_directory(marks_of(settings, database))
         await prepare(database)
-        yield Stores(MongoCalls(database), MongoRecordings(database), MongoOwners(database))
+        signer = known_signing_key_of(settings)  # the service makes it, as the user that it is
+        if signer is None and await is_any_signed(database):
+            raise SettingsWrong(NO_KEY)
+        keys = signer.document_keys if signer else ()
+        calls, recordings = MongoCalls(database, keys), MongoRecordings(database, keys)
+        yield Stores(calls, recordings, MongoOwners(database))
 
 
 @asynccontextmanager

@@ -3,12 +3,19 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 from egress_manager.adapters import livekit_tokens, mongo_client, mongo_schema
 from egress_manager.adapters.given_key import GivenKey
 from egress_manager.adapters.livekit_identity import LiveKitIdentityProof
 from egress_manager.adapters.local_files import LocalFiles
 from egress_manager.adapters.local_place import LocalDirectoryMark
+from egress_manager.adapters.local_signing_key import (
+    DEFAULT,
+    LocalSigningKey,
+    known_signing_key,
+    signing_key,
+)
 from egress_manager.adapters.mongo_client import Database
 from egress_manager.adapters.mongo_identity import MongoIdentities
 from egress_manager.adapters.mongo_keys import MongoKeys
@@ -54,6 +61,20 @@ def house_of(settings: Settings) -> House:
 def egress_dir(settings: Settings) -> str:
     """The recordings directory as LiveKit Egress sees it."""
     return settings.egress_recordings_dir or str(settings.recordings_dir.absolute())
+
+
+def signing_key_of(settings: Settings) -> LocalSigningKey:
+    """What signs; it is made where it is not there. Raises `SettingsWrong`."""
+    return signing_key(_signing_key_path(settings))
+
+
+def known_signing_key_of(settings: Settings) -> LocalSigningKey | None:
+    """The same for who changes nothing; None where there is no key."""
+    return known_signing_key(_signing_key_path(settings))
+
+
+def _signing_key_path(settings: Settings) -> Path:
+    return (settings.signing_key or settings.recordings_dir / DEFAULT).expanduser().absolute()
 
 
 def key_of(settings: Settings) -> tuple[str, str]:

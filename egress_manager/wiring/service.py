@@ -22,6 +22,7 @@ from egress_manager.adapters.livekit_webhooks import LiveKitWebhooks
 from egress_manager.adapters.local_files import LocalFiles
 from egress_manager.adapters.local_place import place
 from egress_manager.adapters.local_queue import LocalQueue
+from egress_manager.adapters.local_signing_key import LocalSigningKey
 from egress_manager.adapters.local_signs import LocalSigns
 from egress_manager.adapters.mongo_calls import MongoCalls
 from egress_manager.adapters.mongo_carrier import MongoCarrier
@@ -63,6 +64,7 @@ from egress_manager.wiring.parts import (
     keys_of,
     marks_of,
     prepare,
+    signing_key_of,
 )
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ class Services:
     shared: SharedRecorder
     health_checks: Mapping[str, HealthCheck]
     prepare: Callable[[], Awaitable[None]]
+    signing_key: LocalSigningKey
 
 
 @asynccontextmanager
@@ -98,10 +101,11 @@ async def open_services(
 ) -> AsyncIterator[Services]:
     """Everything opened, and closed again in the opposite order.
 
-    Raises `SettingsWrong` where MongoDB is neither configured nor to be had.
+    Raises `SettingsWrong` where there is neither MongoDB nor can it be had, or no signing key.
     """
     directory = settings.recordings_dir.absolute()
     cautions.say(settings)
+    signer = await asyncio.to_thread(signing_key_of, settings)
     local_descriptors.raise_limit()
     async with AsyncExitStack() as stack:
         uri = await stack.enter_async_context(open_mongo(settings.mongo_uri, directory / FOLDER))
@@ -111,18 +115,18 @@ async def open_services(
         stack.push_async_callback(rooms.aclose)
         renderer = await _renderer(directory, roles, stack)
         here = await asyncio.to_thread(place, directory)
-        recorder = _recorder(settings, here)
-        stack.push_async_callback(recorder.aclose)
-        egress = _egress(settings)
-        stack.push_async_callback(egress.aclose)
+        recorder = _recorder(settings, here, stack)
+        egress = _egress(settings, stack)
         ungated = mongo_client.database(client, settings.mongo_db)
         database = gated(ungated, (guard := Guard(marks_of(settings, ungated))).reason)
-        membership = _membership(settings, database, here, roles)
-        stack.push_async_callback(membership.leave)
+        stack.push_async_callback(
+            (membership := _membership(settings, database, here, roles)).leave
+        )
         shared = SharedRecorder(membership, recorder if Role.RECORDER in roles else None, rooms)
         carrier, (files, objects) = _carrier(ungated, directory), files_of(settings)
         queue = _queue(settings, here, roles)
-        doors = _doors(settings, database, rooms, renderer, (shared, egress), files, queue, carrier)
+        stored, recorders = (database, signer.document_keys), (shared, egress)
+        doors = _doors(settings, stored, rooms, renderer, recorders, files, queue, carrier)
         recorder.listener = egress.listener = partial(_listen, doors=doors)
         yield Services(
             doors=doors,
@@ -141,6 +145,7 @@ async def open_services(
                 **_more_checks(renderer if works_on_files(roles) else None, egress, queue, doors),
             },
             prepare=partial(prepare, ungated),
+            signing_key=signer,
         )
 
 
@@ -174,7 +179,7 @@ def _more_checks(
 
 def _doors(
     settings: Settings,
-    database: Database,
+    stored: tuple[Database, tuple[bytes, ...]],
     rooms: LiveKitRooms,
     renderer: ProcessRenderer,
     recorders: tuple[SharedRecorder, EgressRecorder],
@@ -183,15 +188,15 @@ def _doors(
     carrier: MongoCarrier,
 ) -> Doors:
     """Which adapter stands behind which port."""
-    shared = recorders[0]
+    shared, (database, keys) = recorders[0], stored
     webhooks = _webhooks(settings)
     doors = Doors(
         house=house_of(settings),
         clock=OneClock(lambda: shared.is_busy),
         webhooks=webhooks,
         inbox=MongoInbox(database, webhooks.read_again),
-        calls=MongoCalls(database),
-        recordings=MongoRecordings(database),
+        calls=MongoCalls(database, keys),
+        recordings=MongoRecordings(database, keys),
         reports=MongoReports(database),
         rooms=rooms,
         trunks=rooms,
@@ -226,19 +231,21 @@ def _carrier(database: Database, directory: Path) -> MongoCarrier:
     return MongoCarrier(database, directory / captures.FOLDER)
 
 
-def _recorder(settings: Settings, here: str) -> BuiltinRecorder:
+def _recorder(settings: Settings, here: str, stack: AsyncExitStack) -> BuiltinRecorder:
     key, secret = key_of(settings)
-    return BuiltinRecorder(
+    recorder = BuiltinRecorder(
         settings.livekit_ws_url,
         partial(livekit_tokens.capture_token, key, secret, ttl_seconds=TOKEN_TTL),
         settings.recordings_dir.absolute() / captures.FOLDER,
         sync_interval=settings.sync_interval,
         place=here,
     )
+    stack.push_async_callback(recorder.aclose)
+    return recorder
 
 
-def _egress(settings: Settings) -> EgressRecorder:
-    return EgressRecorder(
+def _egress(settings: Settings, stack: AsyncExitStack) -> EgressRecorder:
+    egress = EgressRecorder(
         settings.livekit_http_url,
         partial(livekit_tokens.recorder_token, *key_of(settings), ttl_seconds=TOKEN_TTL),
         Output(
@@ -247,6 +254,8 @@ def _egress(settings: Settings) -> EgressRecorder:
             is_one_sided=settings.egress_mode == "participant",
         ),
     )
+    stack.push_async_callback(egress.aclose)
+    return egress
 
 
 def _queue(settings: Settings, here: str, roles: Collection[Role]) -> "LocalQueue | RedisQueue":

@@ -80,6 +80,7 @@ async def cluster(
             settings={
                 "REDIS_URL": redis.url,
                 "EGRESS_MANAGER_ROLES": "none",
+                "EGRESS_MANAGER_SIGNING_KEY": str(directories[0] / ".signing" / "key"),
             },
         )
         await stack.enter_async_context(manager)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import AsyncMongoClient
 
 from egress_manager.domain.sidecars import by_id
 from lab import sounds
@@ -87,3 +88,41 @@ async def test_a_call_is_sealed_and_who_changes_its_file_is_named(
         [("file_changed", str(mix))],
     )
     assert found["findings"][0]["entry"] == sealed["seal"]["number"]
+
+
+@pytest.mark.builtin_only("what is sealed, and how, does not depend on who recorded it")
+async def test_who_forges_a_document_beside_the_service_is_named_and_not_sealed(
+    home: House, room_name: str
+) -> None:
+    """Whoever was given the audio before stands in the chain, once for all parts of it."""
+    async with (
+        Agent(home.livekit, room_name, identity="agent"),
+        Phone(home.livekit, room_name, number="+15550151", says=sounds.chirp(1.5)) as phone,
+    ):
+        await phone.said()
+        await phone.hang_up()
+    recording = await home.finished(phone)
+    assert (await sealed_all(home, documents=2))["findings"] == []
+    for _ in range(5):
+        answer = await home.manager.ask(f"/recordings/{recording['id']}/audio")
+        assert answer.status_code == 200
+    listened = await sealed_all(home, documents=2)
+    assert (listened["findings"], listened["downloads"]) == ([], 1)
+
+    database = home.manager.environment()
+    async with AsyncMongoClient[dict[str, Any]](database["MONGO_URI"]) as client:
+        recordings = client[database["MONGO_DB"]]["recordings"]
+        forged = {"caller_number": "+15550666", "unsealed": True}
+        await recordings.update_one(
+            {"_id": recording["id"]}, {"$set": forged, "$inc": {"version": 1}}
+        )
+        async with asyncio.timeout(TIMEOUT):
+            while "document_foreign" not in home.manager.log_tail():
+                await asyncio.sleep(0.05)
+    code, found = await verified(home, "--known", listened["newest"])
+
+    assert (code, [(each["trouble"], each["subject"]) for each in found["findings"]]) == (
+        1,
+        [("document_changed", recording["id"])],
+    )
+    assert found["entries"] == listened["entries"]

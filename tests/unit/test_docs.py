@@ -23,6 +23,7 @@ from egress_manager.adapters.mongo_recordings import FIRST
 from egress_manager.app import generate_recorder_token
 from egress_manager.domain.calls import is_caller
 from egress_manager.domain.incoming import EgressReported, ParticipantSeen, Unrecognised
+from egress_manager.domain.provenance import MAC
 from egress_manager.domain.recordings import Event, Hole, Observation, Recording, State, TrackFile
 from egress_manager.settings import Settings
 
@@ -190,7 +191,7 @@ def test_the_example_of_a_document_has_the_fields_that_documents_have() -> None:
     )
 
     assert tuple(example)[: len(FIRST)] == FIRST
-    assert set(example) == set(document_of(recording)) | {"status", "unsealed"}
+    assert set(example) == set(document_of(recording)) | {"status", "unsealed", MAC}
     assert set(example["tracks"][0]) == set(document_of(track))
     assert set(example["tracks"][0]["holes"][0]) == set(document_of(hole))
     assert set(example["seen"]) == set(document_of(recording.seen))

@@ -1,4 +1,7 @@
-"""The doors of sealing: the chain of entries, the sidecars, and what waits to be sealed."""
+"""The doors of sealing: the chain of entries, the key that signs it, the sidecars, what waits.
+
+An external witness of the chain takes what `Signer.noted` has: a checkpoint as a signed note.
+"""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
@@ -8,6 +11,7 @@ from typing import Protocol
 from egress_manager.domain.moves import Fingerprint
 from egress_manager.domain.seal import Facts
 from egress_manager.domain.sidecars import Lying, Sidecar, Unreadable
+from egress_manager.domain.signing import Trusted
 from egress_manager.ports import Calls, Clock, Files, Recordings
 
 
@@ -22,7 +26,11 @@ class Audit(Protocol):
         ...
 
     async def about(self, subject: str) -> Sequence[Facts]:
-        """All entries about a document, the oldest first."""
+        """All entries about a document, the oldest first, without those of downloads."""
+        ...
+
+    async def history(self, subject: str) -> Sequence[Facts]:
+        """The same with those of downloads."""
         ...
 
     async def append(self, entry: Facts) -> None:
@@ -31,6 +39,30 @@ class Audit(Protocol):
 
     def entries(self) -> AsyncIterator[Facts]:
         """Every entry in the order of their numbers; what has no number comes first or last."""
+        ...
+
+
+class Signer(Trusted, Protocol):
+    """The signing key, which the database does not have, and what it signed last.
+
+    Verbs raise `StorageFailed` where the disk does not do it.
+    """
+
+    @property
+    def made_at(self) -> datetime:
+        """When the key was made, with the first start of a version that signs."""
+        ...
+
+    def sign(self, text: str) -> str:
+        """The signature by the first key in base64, with the hash of the key before it."""
+        ...
+
+    async def noted(self) -> str:
+        """The signed note of the furthest checkpoint; empty where there is none."""
+        ...
+
+    async def note(self, size: int, note: str) -> None:
+        """Keep the note of a checkpoint of that size, unless a further one is kept."""
         ...
 
 
@@ -48,6 +80,10 @@ class Waiting(Protocol):
         self, left_before: datetime, limit: int, but: Collection[str] = ()
     ) -> Sequence[str]:
         """Calls whose caller left before that."""
+        ...
+
+    async def unsigned(self, limit: int, but: Collection[str] = ()) -> Sequence[str]:
+        """Documents that an older version sealed, and nobody signed since; files are here."""
         ...
 
 
@@ -70,6 +106,18 @@ class Sidecars(Protocol):
         """The sidecar of a document, where it has to lie; None where there is none to be read."""
         ...
 
+    def holds(self, path: str) -> bool:
+        """Whether that names a file below the recordings directory, and none that is hidden."""
+        ...
+
+    async def add_download(self, entry: Facts) -> None:
+        """Have an entry that says who was given audio on the disk, after those before it."""
+        ...
+
+    def downloads(self) -> AsyncIterator[Facts]:
+        """Those entries, as they were added; what can't be read is passed over."""
+        ...
+
     def every(self) -> AsyncIterator[Lying | Unreadable]:
         """Every sidecar in the directory and below; other files are passed over."""
         ...
@@ -79,7 +127,8 @@ class Sidecars(Protocol):
 class Sealers:
     """Everything that sealing takes, and holding things against their seals.
 
-    `place` is whose files and sidecars these are, where several hosts have their own.
+    `place` is whose files and sidecars these are, where several hosts have their own. Without a
+    `signer` nothing is signed, and no signature is looked at.
     """
 
     recordings: Recordings
@@ -89,6 +138,7 @@ class Sealers:
     sidecars: Sidecars
     files: Files
     clock: Clock
+    signer: Signer | None = None
     place: str = ""
 
     def is_here(self, place: str) -> bool:

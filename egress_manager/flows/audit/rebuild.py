@@ -1,19 +1,26 @@
 """Restore calls, recordings and the chain of seals from their sidecars; nothing is overwritten."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from egress_manager.domain.calls import Call
+from egress_manager.domain.provenance import Provenance
 from egress_manager.domain.recordings import Recording
 from egress_manager.domain.seal import Facts
-from egress_manager.domain.sidecars import Lying, Unreadable
+from egress_manager.domain.sidecars import DOWNLOADS, Lying, Sidecar, Unreadable, paths_of
+from egress_manager.domain.signing import is_signed, signed_checkpoint
 from egress_manager.errors import Conflict, NotFound
 from egress_manager.flows.audit.doors import Sealers, Sidecars
 
 #: What is told at once of a sidecar: where it lies, and what is wrong.
 Tell = Callable[[Unreadable], None]
 
+FOREIGN: Final = (
+    "its signature is not of this key: it was changed, or the key of who wrote it is missing here"
+)
+UNSIGNED: Final = "it is not signed; --accept-unsigned takes it as it is"
+OUTSIDE: Final = "it names {path}, which is not below the recordings directory"
 EMPTY: Final = "it does not say what it is about"
 DIFFERS: Final = "it was changed since it was sealed; what it says was taken as it is"
 TAKEN: Final = "the database has another {what} in the place of this one, which stays"
@@ -23,36 +30,48 @@ TAKEN: Final = "the database has another {what} in the place of this one, which 
 class Rebuilt:
     """What was added, or would be; `known` was there. `missing` are entries that no sidecar has.
 
-    `troubles` are files that could not be read or restored, or not as they were sealed.
+    `unsigned` sidecars were accepted as they were. `troubles` are files that could not be read or
+    restored, or not as they were sealed.
     """
 
     recordings: int = 0
     calls: int = 0
     entries: int = 0
     known: int = 0
+    unsigned: int = 0
     missing: list[tuple[int, int]] = field(default_factory=list)
     troubles: list[Unreadable] = field(default_factory=list)
 
 
-async def rebuild(source: Sidecars, doors: Sealers, tell: Tell, *, is_meant: bool) -> Rebuilt:
+async def rebuild(
+    source: Sidecars,
+    doors: Sealers,
+    tell: Tell,
+    *,
+    is_meant: bool,
+    accepts_unsigned: bool = False,
+) -> Rebuilt:
     """Restore everything that the sidecars of a directory have, unless it is only looked at.
 
-    A call is restored from its own sidecar; where there is none, from that of its recording. Raises
+    What is not signed by the key is refused; with `accepts_unsigned` not what has no signature, as
+    those of older versions. What names a file outside of the recordings is refused always. A call
+    is restored from its own sidecar; where there is none, from that of its recording. Raises
     `StoreUnavailable`, `StorageFailed`.
     """
-    run = _Run(doors, tell, is_meant)
+    run = _Run(doors, tell, is_meant, accepts_unsigned)
     copies: set[str] = set()
     async for found in source.every():
         if isinstance(found, Unreadable):
             run.trouble(found.path, found.why)
             continue
-        await run.take(found)
+        if not await run.take(found):
+            continue
         if found.sidecar.recording is not None and found.sidecar.call is not None:
             copies.add(found.sidecar.call.id)
     if copies - run.calls:
-        async for found in source.every():
-            if isinstance(found, Lying) and found.sidecar.recording is not None:
-                await run.add_call(found.sidecar.call, found.path)
+        await run.add_calls_of_recordings(source)
+    async for entry in source.downloads():
+        await run.take_download(entry)
     run.rebuilt.missing = gaps(run.numbers)
     return run.rebuilt
 
@@ -74,6 +93,7 @@ class _Run:
     doors: Sealers
     tell: Tell
     is_meant: bool
+    accepts_unsigned: bool
     rebuilt: Rebuilt = field(default_factory=Rebuilt)
     calls: set[str] = field(default_factory=set)
     numbers: set[int] = field(default_factory=set)
@@ -84,19 +104,51 @@ class _Run:
         self.rebuilt.troubles.append(told)
         self.tell(told)
 
-    async def take(self, lying: Lying) -> None:
-        """Restore what a sidecar is about, and the entries about it."""
-        document = lying.sidecar.document
-        if document is None:
-            self.trouble(lying.path, EMPTY)
-            return
+    async def add_calls_of_recordings(self, source: Sidecars) -> None:
+        """Restore calls that have no sidecar of their own."""
+        async for found in source.every():
+            if not isinstance(found, Lying) or self.refusal(found.sidecar):
+                continue
+            if found.sidecar.recording is not None:
+                await self.add_call(found.sidecar.call, found.path)
+
+    def refusal(self, sidecar: Sidecar) -> str:
+        """Why nothing of a sidecar is restored; empty where it is."""
+        if sidecar.provenance is Provenance.FOREIGN:
+            return FOREIGN
+        has_signed = any(map(is_signed, sidecar.entries))
+        if sidecar.provenance is Provenance.UNSIGNED and (has_signed or not self.accepts_unsigned):
+            return FOREIGN if has_signed else UNSIGNED
+        for document in (sidecar.recording, sidecar.call):
+            for path in paths_of(document) if document else ():
+                if "://" not in path and not self.doors.sidecars.holds(path):
+                    return OUTSIDE.format(path=path)
+        return "" if sidecar.document else EMPTY
+
+    async def take(self, lying: Lying) -> bool:
+        """Restore what a sidecar is about, and the entries about it; whether it was not refused."""
+        why, document = self.refusal(lying.sidecar), lying.sidecar.document
+        if why or document is None:
+            self.trouble(lying.path, why)
+            return False
+        if lying.sidecar.provenance is Provenance.UNSIGNED:
+            self.rebuilt.unsigned += 1
         if not lying.sidecar.is_as_sealed:
             self.trouble(lying.path, DIFFERS)
         if isinstance(document, Recording):
             await self._add_recording(document, lying.path)
         else:
             await self.add_call(document, lying.path)
-        await self._add_entries(lying)
+        await self._add_entries(lying.sidecar.subject, lying.sidecar.entries, lying.path)
+        return True
+
+    async def take_download(self, entry: Facts) -> None:
+        """Restore an entry that says who was given audio, if it is signed by the key."""
+        signer, subject = self.doors.signer, str(entry.get("subject", ""))
+        if signer is None or signed_checkpoint(entry, signer):
+            await self._add_entries(subject, [entry], DOWNLOADS)
+        else:
+            self.trouble(DOWNLOADS, FOREIGN)
 
     async def _add_recording(self, recording: Recording, path: str) -> None:
         try:
@@ -125,17 +177,17 @@ class _Run:
             if self.is_meant:
                 await self.doors.calls.add(call)
 
-    async def _add_entries(self, lying: Lying) -> None:
+    async def _add_entries(self, subject: str, entries: Iterable[Facts], path: str) -> None:
         """Restore entries as they are: whether they fit is what an audit finds out."""
-        about = await self.doors.audit.about(lying.sidecar.subject)
+        about = await self.doors.audit.history(subject)
         known = {facts.get("number"): facts.get("hash") for facts in about}
-        for facts in lying.sidecar.entries:
+        for facts in entries:
             number = facts["number"]
             self.numbers.add(number)
             if known.get(number) == facts.get("hash"):
                 continue
             if number in known or not await self._append(facts):
-                self.trouble(lying.path, TAKEN.format(what=f"entry {number}"))
+                self.trouble(path, TAKEN.format(what=f"entry {number}"))
             else:
                 self.rebuilt.entries += 1
 

@@ -1,7 +1,8 @@
 """What is over is sealed: its files are hashed, the chain gets an entry, the disk a sidecar.
 
 The document says last that it is sealed. Until then all of it is done again, and finds the entry
-that is there: so a process may die anywhere, and several may be at it.
+that is there: so a process may die anywhere, and several may be at it. What somebody else wrote
+into the database is not sealed, and its sidecar stays as it was.
 """
 
 import logging
@@ -12,15 +13,16 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from egress_manager.domain.calls import Call
+from egress_manager.domain.provenance import Provenance
 from egress_manager.domain.recordings import Recording
 from egress_manager.domain.seal import (
     MIX,
+    NOTHING,
     Content,
     Entry,
     Facts,
     Seal,
     SealedFile,
-    entry_after,
     entry_of,
     facts_of,
     facts_of_entry,
@@ -29,8 +31,17 @@ from egress_manager.domain.seal import (
     sha256_of,
 )
 from egress_manager.domain.sidecars import Sidecar, is_call
-from egress_manager.errors import Conflict, EgressManagerError, NotFound, StoreUnavailable
+from egress_manager.domain.signing import signed_checkpoint
+from egress_manager.domain.standing import Document, is_older, made_at, may_be_sealed
+from egress_manager.errors import (
+    Conflict,
+    EgressManagerError,
+    ForeignDocument,
+    NotFound,
+    StoreUnavailable,
+)
 from egress_manager.flows.audit.doors import Sealers
+from egress_manager.flows.audit.extend import end_of, extend
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +60,7 @@ class Sealing:
     """Seals what waits for it, turn after turn; what can't be sealed does not hold up others."""
 
     put_off: dict[str, datetime] = field(default_factory=dict)
+    is_all_signed: bool = False
 
     async def turn(self, doors: Sealers) -> bool:
         """Seal some of what waits; whether there was anything. Raises `StoreUnavailable`."""
@@ -60,7 +72,17 @@ class Sealing:
         ]
         for subject in waiting:
             await self._try(subject, doors)
-        return bool(waiting)
+        return bool(waiting) or await self._sign_older(doors)
+
+    async def _sign_older(self, doors: Sealers) -> bool:
+        """Sign some of what an older version sealed; whether there was any. Once in a process."""
+        if self.is_all_signed or doors.signer is None:
+            return False
+        unsigned = await doors.waiting.unsigned(BATCH, self.put_off)
+        for subject in unsigned:
+            await self._try(subject, doors)
+        self.is_all_signed = not unsigned
+        return bool(unsigned)
 
     async def _try(self, subject: str, doors: Sealers) -> None:
         try:
@@ -85,8 +107,16 @@ async def newest(doors: Sealers) -> str:
     """
     with suppress(StoreUnavailable):
         entry = await doors.audit.newest()
-        return f"entry {entry['number']}, {entry.get('hash')}" if entry else "no entry yet"
+        return f"{_signed_words(entry, doors)}, {entry.get('hash')}" if entry else "no entry yet"
     return "nobody knows while MongoDB is away"
+
+
+def _signed_words(entry: Facts, doors: Sealers) -> str:
+    """Which entry it is, and that its signature is not ours if it is not."""
+    words, signer = f"entry {entry['number']}", doors.signer
+    if signer is None or signed_checkpoint(entry, signer):
+        return words
+    return f"{words}, which is not signed by this key"
 
 
 async def seal(subject: str, doors: Sealers) -> None:
@@ -101,11 +131,15 @@ async def seal(subject: str, doors: Sealers) -> None:
 
 async def _seal_call(call_id: str, doors: Sealers) -> None:
     call = await doors.calls.get(call_id)
-    if not call.is_unsealed:
+    if not _waits(call):
         return
-    content = Content(call_id, moment(call.left_at or call.joined_at), sha256_of(facts_of(call)))
-    seal, entries = await _sealed(content, call.version + 1, doors)
-    sealed = replace(call, seal=seal)
+    before = await _may_be_sealed(call, doors)
+    content = Content(call_id, made_at(call), sha256_of(facts_of(call)))
+    if before is None or not is_older(call):
+        seal, entries = await _sealed(content, call, doors)
+    else:
+        seal, entries = await _resealed(before, call, doors)
+    sealed = replace(call, seal=seal, provenance=Provenance.SIGNED)
     kept = replace(sealed, version=seal.version)  # as it is when it is saved
     await doors.sidecars.put(Sidecar(call_id, entries, call=kept), None)
     await doors.calls.save(sealed)
@@ -113,7 +147,11 @@ async def _seal_call(call_id: str, doors: Sealers) -> None:
 
 async def _seal_recording(recording_id: str, doors: Sealers) -> None:
     recording = await doors.recordings.get(recording_id)
-    if not recording.is_unsealed:
+    if not _waits(recording):
+        return
+    before = await _may_be_sealed(recording, doors)
+    if before is not None and is_older(recording):
+        await _sign_recording(recording, before, doors)
         return
     files = await files_of(recording, doors)
     if (await doors.recordings.get(recording_id)).version != recording.version:
@@ -122,17 +160,54 @@ async def _seal_recording(recording_id: str, doors: Sealers) -> None:
     call = await _call_of(recording, doors)
     content = Content(
         recording_id,
-        moment(recording.since or recording.created_at),
+        made_at(recording),
         sha256_of(facts_of(known)),
         sha256_of(facts_of(call)) if call else "",
         files,
     )
-    seal, entries = await _sealed(content, recording.version + 1, doors)
-    sealed = replace(known, seal=seal)
+    seal, entries = await _sealed(content, recording, doors)
+    await _keep_recording(known, seal, entries, call, doors)
+
+
+async def _keep_recording(
+    recording: Recording, seal: Seal, entries: tuple[Facts, ...], call: Call | None, doors: Sealers
+) -> None:
+    """The sidecar first; then the document says that it is sealed."""
+    sealed = replace(recording, seal=seal, provenance=Provenance.SIGNED)
     kept = replace(sealed, version=seal.version)
-    sidecar = Sidecar(recording_id, entries, recording=kept, call=call)
+    sidecar = Sidecar(recording.id, entries, recording=kept, call=call)
     await doors.sidecars.put(sidecar, recording.filepath, _mixes(entries))
     await doors.recordings.save(sealed)
+
+
+def _waits(document: Document) -> bool:
+    """Whether it is to be sealed or signed. Raises `ForeignDocument` for what only says that it is.
+
+    Somebody else wrote that, and it would be asked for again and again.
+    """
+    if document.is_unsealed or is_older(document):
+        return True
+    if document.provenance is Provenance.FOREIGN:
+        raise ForeignDocument(f"{document.id} says that it waits to be sealed, and does not")
+    return False
+
+
+async def _may_be_sealed(document: Document, doors: Sealers) -> Entry | None:
+    """The newest entry about it. Raises `ForeignDocument` for what the service did not write."""
+    about = await doors.audit.about(document.id)
+    before = entry_of(about[-1]) if about else None
+    made = doors.signer.made_at if doors.signer else None
+    if not may_be_sealed(document, before, made, doors.clock.now()):
+        raise ForeignDocument(f"{document.id} is not as the service wrote it")
+    return before
+
+
+async def _sign_recording(recording: Recording, before: Entry, doors: Sealers) -> None:
+    """It is what an older version sealed: it and its sidecar are signed as they are."""
+    sidecar = await doors.sidecars.about(recording.id, recording.filepath)
+    call = sidecar.call if sidecar and sidecar.is_as_sealed else await _call_of(recording, doors)
+    seal, entries = await _resealed(before, recording, doors)
+    await _keep_recording(recording, seal, entries, call, doors)
 
 
 async def _call_of(recording: Recording, doors: Sealers) -> Call | None:
@@ -170,34 +245,53 @@ def with_hashes(recording: Recording, files: Collection[SealedFile]) -> Recordin
     )
 
 
-async def _sealed(content: Content, version: int, doors: Sealers) -> tuple[Seal, tuple[Facts, ...]]:
+async def _sealed(
+    content: Content, document: Document, doors: Sealers
+) -> tuple[Seal, tuple[Facts, ...]]:
     """The seal that the document gets, and all entries about it; the newest is of this content."""
-    entry = await _entry(content, doors)
-    about = await doors.audit.about(content.subject)
-    return Seal(entry.number, entry.hash, version, doors.place), tuple(about)
+    entries = await _entries(content, document, doors)
+    newest = entries[-1]
+    seal = Seal(newest["number"], newest["hash"], document.version + 1, doors.place)
+    return seal, entries
 
 
-async def _entry(content: Content, doors: Sealers) -> Entry:
-    """The newest entry about that content, which is added where there is none.
+async def _resealed(
+    before: Entry, document: Document, doors: Sealers
+) -> tuple[Seal, tuple[Facts, ...]]:
+    """The same seal for the next version, and all entries about it."""
+    about = await doors.audit.about(document.id)
+    return Seal(before.number, before.hash, document.version + 1, doors.place), tuple(about)
+
+
+async def _entries(content: Content, document: Document, doors: Sealers) -> tuple[Facts, ...]:
+    """All entries about the document; one of that content is added if the newest is not.
 
     The end of the chain is read first: who adds to it after that takes the number away.
     """
     for _ in range(ROUNDS):
-        newest = await doors.audit.newest()
-        about = await doors.audit.about(content.subject)
+        end = await end_of(doors)
+        about = tuple(await doors.audit.about(content.subject))
         before = entry_of(about[-1]) if about else None
         kind = kind_of(before.content if before else None, content)
-        if before is not None and kind is None:
-            return before
-        assert kind is not None
-        entry = entry_after(newest, content, kind, doors.clock.now())
+        if kind is None:
+            return about
+        entry = Entry(
+            number=0,
+            at=moment(doors.clock.now()),
+            kind=kind,
+            content=content,
+            previous=NOTHING,
+            version=document.version,
+            place=doors.place,
+            is_adopted=document.provenance is Provenance.UNSIGNED,
+        )
         try:
-            await doors.audit.append(facts_of_entry(entry))
+            facts = await extend(end, facts_of_entry(entry), doors)
         except Conflict:
             continue
-        about_it = {"subject": content.subject, "entry": entry.number, "hash": entry.hash}
+        about_it = {"subject": content.subject, "entry": facts["number"], "hash": facts["hash"]}
         log.info("sealed", extra=about_it)
-        return entry
+        return (*about, facts)
     raise Conflict("too many are adding to the chain at once")
 
 

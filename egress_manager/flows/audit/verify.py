@@ -3,27 +3,28 @@
 It only reads, beside a service that runs: who is sealed while it looks is looked at once more.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from egress_manager.domain.calls import Call
 from egress_manager.domain.chain import (
     Chain,
     Finding,
+    Noted,
     Trouble,
     Witness,
     replaced_content,
     witnesses_of,
 )
+from egress_manager.domain.notes import checkpoint_of
 from egress_manager.domain.pages import CallFilter, RecordingFilter
-from egress_manager.domain.recordings import Recording
-from egress_manager.domain.seal import Entry, SealedFile, entry_of, facts_of, sha256_of
-from egress_manager.domain.sidecars import Unreadable, is_call
+from egress_manager.domain.provenance import Provenance
+from egress_manager.domain.seal import MIX, Entry, SealedFile, entry_of
+from egress_manager.domain.sidecars import DOWNLOADS, Sidecar, Unreadable, is_call, paths_of
+from egress_manager.domain.standing import Document, Standing, standing_of, standing_of_unsealed
 from egress_manager.errors import NotFound
 from egress_manager.flows.audit.doors import Sealers
 
-Document = Call | Recording
 Tell = Callable[[Finding], None]
 
 #: So many documents are read at once.
@@ -35,7 +36,11 @@ class Audited:
     """What was looked at, and what was found.
 
     `newest` is the hash of the last entry: noted elsewhere, it shows later whether the chain still
-    has it. `waiting` are documents that were changed by the service and are to be sealed again;
+    has it. `key` is the name of the key by which signatures were checked, empty where there is
+    none; `signed_from` the number of the first entry that is signed. `waiting` are documents that
+    were changed by the service and are to be sealed again; `changed` are entries that say that a
+    document or a file was changed without being made again, by number, with what they are about;
+    `adopted` those about documents that had no code, and were taken as they were.
     `elsewhere` counts files that are not on this host and were not looked at.
     """
 
@@ -44,24 +49,36 @@ class Audited:
     documents: int = 0
     files: int = 0
     elsewhere: int = 0
+    key: str = ""
+    signed_from: int | None = None
+    downloads: int = 0
     waiting: list[str] = field(default_factory=list)
+    changed: list[tuple[int, str]] = field(default_factory=list)
+    adopted: list[tuple[int, str]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
 
 async def verify(
-    doors: Sealers, tell: Tell, *, with_files: bool = True, known: str = ""
+    doors: Sealers,
+    tell: Tell,
+    *,
+    with_files: bool = True,
+    known: str = "",
+    checkpoints: Sequence[Noted] = (),
 ) -> Audited:
     """Look at everything; what is wrong is told at once. `known` is a hash that was noted earlier.
 
+    `checkpoints` were noted elsewhere, and the one that the signing key's host has is among them.
     Without files the chain, the documents and the sidecars are held against each other only. Raises
     `StoreUnavailable`, `StorageFailed`.
     """
     audit = _Audit(doors, tell, with_files)
-    chain = Chain(await audit.witnesses(), known)
+    noted = [*checkpoints, *await audit.noted()]  # first: the chain may only be longer then
+    chain = Chain(await audit.witnesses(), known, doors.signer, noted)
     async for facts in doors.audit.entries():
         audit.find(chain.take(facts))
     audit.find(chain.end())
-    audit.audited.entries, audit.audited.newest = chain.length, chain.hash
+    audit.take(chain)
     for subject in chain.newest:
         await audit.look_at(subject)
     async for document in _documents(doors):
@@ -82,12 +99,13 @@ class _Look:
 
 @dataclass(slots=True)
 class _Audit:
-    """One audit, as far as it is."""
+    """One audit, as far as it is. `places` are the recordings directories that are known."""
 
     doors: Sealers
     tell: Tell
     with_files: bool
     audited: Audited = field(default_factory=Audited)
+    places: set[str] = field(default_factory=set)
 
     def find(self, findings: Iterator[Finding] | list[Finding]) -> None:
         """Tell and keep what was found."""
@@ -95,9 +113,31 @@ class _Audit:
             self.audited.findings.append(finding)
             self.tell(finding)
 
+    def take(self, chain: Chain) -> None:
+        """What the chain said, when all of it was read."""
+        audited, signer = self.audited, self.doors.signer
+        audited.key = signer.origins[0] if signer else ""
+        audited.entries, audited.newest = chain.length, chain.hash
+        audited.signed_from, audited.downloads = chain.signed_from, chain.downloads
+        audited.changed, audited.adopted = [*chain.changed.items()], [*chain.adopted.items()]
+        self.places = chain.places
+
+    async def noted(self) -> list[Noted]:
+        """The checkpoint that lies beside the signing key; none where it was never written."""
+        signer = self.doors.signer
+        told = await signer.noted() if signer else ""
+        try:
+            checkpoint = checkpoint_of(told)[0] if told else None
+        except ValueError:
+            checkpoint = None
+            self.find([Finding(Trouble.CHECKPOINT_DIFFERS)])
+        return [Noted(checkpoint)] if checkpoint else []
+
     async def witnesses(self) -> dict[int, Witness]:
         """What the sidecars know of the chain. They are read first: entries are older than they."""
         known: dict[int, Witness] = {}
+        async for entry in self.doors.sidecars.downloads():
+            known |= witnesses_of([entry], DOWNLOADS)
         async for found in self.doors.sidecars.every():
             if isinstance(found, Unreadable):
                 self.find([Finding(Trouble.SIDECAR_UNREADABLE, path=found.path)])
@@ -119,13 +159,16 @@ class _Audit:
 
     async def look_at_unknown(self, document: Document) -> None:
         """A document that no entry is about, or was not when the chain was read."""
-        if document.seal is None:
-            if document.is_unsealed:
-                self.audited.waiting.append(document.id)
-        elif self._is_named(document.seal.number):
-            return
-        elif not await self.doors.audit.about(document.id):
-            self.find([Finding(Trouble.DOCUMENT_INSERTED, subject=document.id)])
+        made = self.doors.signer.made_at if self.doors.signer else None
+        standing = standing_of_unsealed(document, made, self.doors.clock.now())
+        if standing.is_waiting:
+            self.audited.waiting.append(document.id)
+        if standing.trouble is Trouble.DOCUMENT_INSERTED:
+            assert document.seal is not None
+            if self._is_named(document.seal.number) or await self.doors.audit.about(document.id):
+                return
+        if standing.trouble:
+            self.find([Finding(standing.trouble, subject=document.id)])
 
     async def _look(self, subject: str) -> _Look:
         about = await self.doors.audit.about(subject)
@@ -134,20 +177,42 @@ class _Audit:
             return _Look()
         look = _Look(list(replaced_content(filter(None, map(entry_of, about)))))
         document = await self._document(subject)
-        if document is None:
-            look.findings.append(Finding(Trouble.DOCUMENT_MISSING, newest.number, subject=subject))
-        elif document.seal is None or document.seal.version != document.version:
-            look.is_waiting = document.is_unsealed
-        elif not self._is_named(document.seal.number):
-            if _differs(document, newest):
-                where = (newest.number, None, subject)
-                look.findings.append(Finding(Trouble.DOCUMENT_CHANGED, *where))
-            if not self.doors.is_here(document.seal.place):
-                look.elsewhere += max(1, len(newest.content.files))
-                return look
-            look.findings += await self._sidecar(document, newest)
-            await self._files(newest, look)
+        standing = Standing(Trouble.DOCUMENT_MISSING)
+        if document is not None:
+            standing = standing_of(document, newest)
+        is_accused = standing.trouble not in (None, Trouble.DOCUMENT_CHANGED)
+        if not is_accused and self._names_seal_of(document):
+            return look  # the entry was tampered with: nothing can be held against it
+        if standing.trouble:
+            look.findings.append(Finding(standing.trouble, newest.number, subject=subject))
+        look.is_waiting = standing.is_waiting
+        if not self._is_here(document, newest, look) or standing.may_differ:
+            return look
+        if not standing.is_waiting:
+            look.findings += await self._sidecar(newest)
+        named = set(paths_of(document)) if document and standing.is_waiting else None
+        await self._files(newest, look, named)
         return look
+
+    def _is_here(self, document: Document | None, newest: Entry, look: _Look) -> bool:
+        """Whether its files are to be on this host; counted, or found to be nowhere, if not."""
+        is_ours = document is not None and document.provenance is Provenance.SIGNED
+        place = newest.place
+        if newest.version is None and document is not None and document.seal is not None:
+            place = document.seal.place
+        if self.doors.is_here(place):
+            return True
+        if not (newest.version is not None or is_ours or place in self.places):
+            where = (newest.number, None, newest.content.subject)
+            look.findings.append(Finding(Trouble.PLACE_UNKNOWN, *where))
+        look.elsewhere += max(1, len(newest.content.files))
+        return False
+
+    def _names_seal_of(self, document: Document | None) -> bool:
+        """Whether the entry that a document of ours says seals it was found to be tampered with."""
+        if document is None or document.seal is None:
+            return False
+        return document.provenance is Provenance.SIGNED and self._is_named(document.seal.number)
 
     def _is_named(self, number: int) -> bool:
         """Whether the entry of that number was found to be changed or removed."""
@@ -165,19 +230,23 @@ class _Audit:
         except NotFound:
             return None
 
-    async def _sidecar(self, document: Document, newest: Entry) -> list[Finding]:
-        filepath = document.filepath if isinstance(document, Recording) else None
-        sidecar = await self.doors.sidecars.about(document.id, filepath)
+    async def _sidecar(self, newest: Entry) -> list[Finding]:
+        """Where it lies follows from the entry, whatever the document says."""
+        subject, mix = newest.content.subject, _mix_of(newest)
+        sidecar = await self.doors.sidecars.about(subject, mix)
         trouble = None
         if sidecar is None:
             trouble = Trouble.SIDECAR_MISSING
-        elif not (sidecar.is_as_sealed and sidecar.newest == newest):
+        elif not (_is_trusted(sidecar, newest) and sidecar.newest == newest):
             trouble = Trouble.SIDECAR_CHANGED
-        where = (newest.number, None, document.id, filepath or "")
+        where = (newest.number, None, subject, mix or "")
         return [Finding(trouble, *where)] if trouble else []
 
-    async def _files(self, newest: Entry, look: _Look) -> None:
+    async def _files(self, newest: Entry, look: _Look, named: Collection[str] | None) -> None:
+        """The files of the entry; of those that a waiting document still names, where it waits."""
         files = {file.path: file for file in newest.content.files} if self.with_files else {}
+        if named is not None:
+            files = {path: file for path, file in files.items() if path in named}
         async with self.doors.files.at_hand(tuple(files)) as here:
             for path, file in files.items():
                 found = await self.doors.sidecars.fingerprint(here.get(path, path))
@@ -191,11 +260,16 @@ class _Audit:
                     look.findings.append(Finding(trouble, *where))
 
 
-def _differs(document: Document, newest: Entry) -> bool:
-    """Whether a document that says that it is sealed is not what was sealed."""
-    if document.seal is None or document.seal.hash != newest.hash:
-        return True
-    return sha256_of(facts_of(document)) != newest.content.facts_sha256
+def _mix_of(entry: Entry) -> str | None:
+    """Where the mix was when it was sealed."""
+    return next((file.path for file in entry.content.files if file.role == MIX), None)
+
+
+def _is_trusted(sidecar: Sidecar, newest: Entry) -> bool:
+    """Whether a sidecar says what was sealed, and is signed unless an older version wrote it."""
+    if sidecar.provenance is Provenance.UNSIGNED and newest.version is not None:
+        return False
+    return sidecar.provenance is not Provenance.FOREIGN and sidecar.is_as_sealed
 
 
 def _trouble(file: SealedFile, sha256: str) -> Trouble | None:

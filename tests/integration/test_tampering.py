@@ -1,0 +1,290 @@
+"""Somebody writes to MongoDB and to the disk, who does not have the signing key: nothing passes.
+
+Each tamper is done to recordings that were sealed; then the service seals what waits, as it would
+within a second, and `audit verify` has to name it.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from egress_manager.domain.provenance import MAC
+from egress_manager.domain.seal import hash_of
+from egress_manager.domain.sidecars import by_id
+from tests.integration.test_audit import Facts, House
+from tests.integration.test_audit import house as sealed_house
+from tests.unit.migration.memory import paths, recorded
+
+__all__ = ["sealed_house"]
+
+Deed = Callable[[House], None]
+FIRST, SECOND = recorded(1).id, recorded(2).id
+
+
+@pytest.fixture
+def house(sealed_house: House) -> Iterator[House]:
+    """Everything is as it was sealed."""
+    assert sealed_house.finds() == []
+    return sealed_house
+
+
+def mix(house: House) -> Path:
+    """The first recording's."""
+    return Path(paths(recorded(1, base=str(house.directory)))[0])
+
+
+def overwrite(house: House) -> None:
+    """Something else is heard."""
+    mix(house).write_text("what was never said")
+
+
+def sets(house: House, fields: Facts, version: int = 0, name: str = FIRST) -> None:
+    """Fields of a recording, past the service."""
+    change: Facts = {"$set": fields} | ({"$inc": {"version": version}} if version else {})
+    house.does("recordings", "update_one", {"_id": name}, change)
+
+
+def state_set_back(house: House) -> None:
+    mix(house).unlink()
+    sets(house, {"seal": None, "state": "captured", "status": "processing", "unsealed": False})
+
+
+def place_changed(house: House) -> None:
+    overwrite(house)
+    sets(house, {"seal.place": "ffffffff"})
+
+
+def place_changed_and_file_gone(house: House) -> None:
+    mix(house).unlink()
+    sets(house, {"seal.place": "ffffffff", "place": "ffffffff"})
+
+
+def version_raised(house: House) -> None:
+    overwrite(house)
+    sets(house, {"unsealed": False}, version=1)
+
+
+def forged_and_unsealed(house: House) -> None:
+    sets(house, {"caller_number": "+15550666", "unsealed": True}, version=1)
+
+
+def replaced_with_new_since(house: House) -> None:
+    overwrite(house)
+    sets(house, {"since": datetime.now(UTC), "unsealed": True}, version=1)
+
+
+def document_changed(house: House) -> None:
+    sets(house, {"caller_number": "+15550666"})
+
+
+def seal_removed(house: House) -> None:
+    overwrite(house)
+    sets(house, {"seal": None, "unsealed": True})
+
+
+def only_said_to_wait(house: House) -> None:
+    """It would be asked for again and again."""
+    sets(house, {"unsealed": True})
+
+
+def version_set_back(house: House) -> None:
+    sets(house, {"version": 0, "unsealed": True})
+
+
+def code_removed(house: House) -> None:
+    house.does(
+        "recordings",
+        "update_one",
+        {"_id": FIRST},
+        {
+            "$unset": {MAC: ""},
+            "$set": {"caller_number": "+15550666", "unsealed": True},
+            "$inc": {"version": 1},
+        },
+    )
+
+
+def seal_of_another(house: House) -> None:
+    others = {each["_id"]: each for each in house.stored()["recordings"]}[SECOND]["seal"]
+    overwrite(house)
+    sets(house, {"seal": others})
+
+
+def moved_outside(house: House) -> None:
+    sets(house, {"filepath": "/etc/hostname", "unsealed": True}, version=1)
+
+
+def another_id(house: House) -> None:
+    (document,) = (each for each in house.stored()["recordings"] if each["_id"] == FIRST)
+    house.does("recordings", "delete_one", {"_id": FIRST})
+    house.does("recordings", "insert_one", document | {"_id": "rec_forged", "egress_id": "EG_X"})
+
+
+def duplicated(house: House) -> None:
+    (document,) = (each for each in house.stored()["recordings"] if each["_id"] == FIRST)
+    copy = {"_id": "rec_forged", "egress_id": "EG_X", "seal": None, "unsealed": True}
+    house.does("recordings", "insert_one", document | copy)
+
+
+def inserted_without_a_code(house: House) -> None:
+    (document,) = (each for each in house.stored()["recordings"] if each["_id"] == FIRST)
+    copy = {"_id": "rec_forged", "egress_id": "EG_X", "seal": None, "unsealed": True}
+    now = {"created_at": datetime.now(UTC)}
+    kept = {name: value for name, value in document.items() if name != MAC}
+    house.does("recordings", "insert_one", kept | copy | now)
+
+
+def removed(house: House) -> None:
+    house.does("recordings", "delete_one", {"_id": FIRST})
+
+
+def verdict_forged(house: House) -> None:
+    failed = recorded(3).id
+    sets(house, {"state": "verified", "verdict": "verified", "reason": ""}, 1, failed)
+
+
+def call_forged(house: House) -> None:
+    change = {"$set": {"caller_number": "+15550666", "unsealed": True}, "$inc": {"version": 1}}
+    house.does("calls", "update_one", {"_id": "call_1"}, change)
+
+
+def call_goes_on_again(house: House) -> None:
+    change = {"$set": {"left_at": None, "seal": None, "unsealed": False}}
+    house.does("calls", "update_one", {"_id": "call_1"}, change)
+
+
+def sidecar_rehashed(house: House) -> None:
+    path = Path(f"{mix(house)}.json")
+    told = json.loads(path.read_text())
+    told["recording"]["caller_number"] = "+15550666"
+    told["entries"][-1]["facts_sha256"] = "0" * 64
+    told["entries"][-1]["hash"] = hash_of(told["entries"][-1])
+    path.write_text(json.dumps(told))
+
+
+def sidecar_without_signature(house: House) -> None:
+    path = Path(f"{mix(house)}.json")
+    told = json.loads(path.read_text())
+    del told["signature"]
+    path.write_text(json.dumps(told))
+
+
+def entry_made_anew(house: House) -> None:
+    """With a hash that fits, of the document that was forged with it; and all after it."""
+    forged_and_unsealed(house)
+    previous = ""
+    for document in house.stored()["audit"]:
+        entry = {name: value for name, value in document.items() if name != "_id"}
+        entry |= {"number": document["_id"], "previous": previous}
+        if entry["subject"] == FIRST:
+            entry["facts_sha256"] = "0" * 64
+        entry["hash"] = previous = hash_of(entry)
+        stored = {name: value for name, value in entry.items() if name != "number"}
+        house.does("audit", "replace_one", {"_id": document["_id"]}, stored)
+
+
+def entries_without_signatures(house: House) -> None:
+    """As if an older version had made all of the chain, its documents and its sidecars."""
+    house.does("audit", "update_many", {}, {"$unset": {"signature": "", "peaks": ""}})
+
+
+def entry_from_nowhere(house: House) -> None:
+    newest = house.stored()["audit"][-1]
+    entry = {name: value for name, value in newest.items() if name not in ("_id", "signature")}
+    entry |= {"number": newest["_id"] + 1, "previous": newest["hash"], "subject": FIRST}
+    stored = entry | {"hash": hash_of(entry), "_id": newest["_id"] + 1}
+    house.does("audit", "insert_one", {n: v for n, v in stored.items() if n != "number"})
+
+
+def end_cut_off(house: House) -> None:
+    """The newest entry, its document and its sidecar: the note beside the key alone knows."""
+    newest = house.stored()["audit"][-1]
+    house.does("audit", "delete_one", {"_id": newest["_id"]})
+    kind = "calls" if newest["subject"].startswith("call_") else "recordings"
+    house.does(kind, "delete_one", {"_id": newest["subject"]})
+    (house.directory / by_id(newest["subject"])).unlink(missing_ok=True)
+
+
+TAMPERS: list[tuple[Deed, str]] = [
+    (state_set_back, "document_changed"),
+    (state_set_back, "file_missing"),
+    (place_changed, "file_changed"),
+    (place_changed, "document_foreign"),
+    (place_changed_and_file_gone, "file_missing"),
+    (version_raised, "document_foreign"),
+    (version_raised, "file_changed"),
+    (forged_and_unsealed, "document_changed"),
+    (replaced_with_new_since, "document_changed"),
+    (replaced_with_new_since, "file_changed"),
+    (document_changed, "document_changed"),
+    (overwrite, "file_changed"),
+    (seal_removed, "file_changed"),
+    (seal_removed, "document_foreign"),
+    (only_said_to_wait, "document_foreign"),
+    (version_set_back, "document_foreign"),
+    (code_removed, "document_changed"),
+    (seal_of_another, "document_changed"),
+    (seal_of_another, "file_changed"),
+    (moved_outside, "document_changed"),
+    (another_id, "document_missing"),
+    (another_id, "document_foreign"),
+    (duplicated, "document_foreign"),
+    (inserted_without_a_code, "document_foreign"),
+    (removed, "document_missing"),
+    (verdict_forged, "document_changed"),
+    (call_forged, "document_changed"),
+    (call_goes_on_again, "document_changed"),
+    (sidecar_rehashed, "sidecar_changed"),
+    (sidecar_without_signature, "sidecar_changed"),
+    (entry_made_anew, "entry_forged"),
+    (entry_made_anew, "document_changed"),
+    (entries_without_signatures, "entry_unsigned"),
+    (entry_from_nowhere, "entry_unsigned"),
+    (end_cut_off, "entry_removed"),
+]
+
+
+def test_every_tamper_is_found(house: House) -> None:
+    """After the service had its turn, too; and what is put back is as it was sealed."""
+    was, copy = house.stored(), house.directory.with_name("copy")
+    shutil.copytree(house.directory, copy)
+    missed: list[str] = []
+    for deed in dict.fromkeys(deed for deed, _ in TAMPERS):
+        deed(house)
+        house.seals()
+        found = {trouble for trouble, _, _ in house.finds()}
+        wanted = {trouble for each, trouble in TAMPERS if each is deed}
+        if not wanted <= found:
+            missed.append(f"{deed.__name__}: {sorted(found)}")
+        restore(house, was, copy)
+    assert missed == []
+    assert house.finds() == []
+
+
+def test_an_older_version_of_a_document_is_not_taken_for_the_newest(house: House) -> None:
+    """It has a code of ours; but a newer one was sealed, and the service does not seal it again."""
+    (old,) = (each for each in house.stored()["recordings"] if each["_id"] == FIRST)
+    assert house.terminal.types("migrate", "files", "--yes").code == 0
+    house.seals()
+    assert house.finds() == []
+    entries = len(house.stored()["audit"])
+
+    for changes in ({}, {"unsealed": True}):
+        house.does("recordings", "replace_one", {"_id": FIRST}, old | changes)
+        house.seals()
+        named = "document_changed" if changes else "document_rolled_back"
+        assert named in {trouble for trouble, _, _ in house.finds()}
+    assert len(house.stored()["audit"]) == entries
+
+
+def restore(house: House, was: dict[str, list[Facts]], copy: Path) -> None:
+    """The database and the disk as they were."""
+    for name, documents in was.items():
+        house.does(name, "delete_many", {})
+        house.does(name, "insert_many", documents)
+    shutil.rmtree(house.directory)
+    shutil.copytree(copy, house.directory)
