@@ -119,9 +119,7 @@ async def open_services(
         egress = _egress(settings, stack)
         ungated = mongo_client.database(client, settings.mongo_db)
         database = gated(ungated, (guard := Guard(marks_of(settings, ungated))).reason)
-        stack.push_async_callback(
-            (membership := _membership(settings, database, here, roles)).leave
-        )
+        membership = _membership(settings, database, here, roles, stack)
         shared = SharedRecorder(membership, recorder if Role.RECORDER in roles else None, rooms)
         carrier, (files, objects) = _carrier(ungated, directory), files_of(settings)
         queue = _queue(settings, here, roles)
@@ -216,14 +214,20 @@ def _doors(
 
 
 def _membership(
-    settings: Settings, database: Database, here: str, roles: Collection[Role]
+    settings: Settings,
+    database: Database,
+    here: str,
+    roles: Collection[Role],
+    stack: AsyncExitStack,
 ) -> Membership:
-    """This process among the others; it shows its sign of life from now on."""
+    """This process among the others; it shows its sign of life from now on, until it leaves."""
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     signs = LocalSigns(settings.recordings_dir.absolute(), name)
     signs.show()
     me = Presence(name, here, socket.gethostname(), records=Role.RECORDER in roles)
-    return Membership(me, MongoClaims(database), signs, most_lag=settings.most_lag)
+    membership = Membership(me, MongoClaims(database), signs, most_lag=settings.most_lag)
+    stack.push_async_callback(membership.leave)
+    return membership
 
 
 def _carrier(database: Database, directory: Path) -> MongoCarrier:
