@@ -10,16 +10,19 @@ import psutil
 
 from benchmarks.figures import Figure
 from benchmarks.joining import APART, BEGINS_AT, Heard, heard, rings
-from benchmarks.premises import Document, premises, say
+from benchmarks.premises import Document, Premises, premises, say
 from benchmarks.scenes import dialogue
 from lab.hostile_clients import ATTACKS, HostileClients
+from lab.manager import Worker
+from lab.servers import Redis
 from lab.theatre import Stage
 
 METHOD = (
     "One call goes on while others begin one after another, and a process of hostile clients "
     "(`lab/hostile_clients.py`) does one thing, or all of them: bodies in chunks of one byte, 1100 "
     "connections that say nothing, 800 bodies without an end, headers without an end, 16 clients "
-    "that ask for `/health`, guess keys or forge webhooks as fast as they are answered. Lost: "
+    "that ask for `/health`, guess keys or forge webhooks as fast as they are answered. Then the "
+    "same with the API as a process of its own (`EGRESS_MANAGER_ROLES=none`). Lost: "
     "packets of the call that goes on, or 1 if it is not verified. Ready: from a phone's "
     "being in its room to media in the capture's journal. CPU, memory and descriptors are those of "
     "the manager's process."
@@ -40,42 +43,72 @@ class Peak:
     cpu: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What clients do, by name; `is_apart`: the API is a process of its own."""
+
+    what: str
+    attacks: Sequence[str] = ()
+    is_apart: bool = False
+
+
+CASES = (
+    Case("nobody"),
+    *(Case(name, (name,)) for name in ATTACKS),
+    Case("all at once", tuple(ATTACKS)),
+    Case("nobody, the API apart", is_apart=True),
+    Case("all at once, the API apart", tuple(ATTACKS), is_apart=True),
+)
+
+
 async def measure(*, quick: bool) -> AsyncIterator[Figure]:
-    """Nobody, each attack by itself, and all at once."""
+    """Nobody, each attack by itself, all at once; and with the API as a process of its own."""
     calls = QUICK_CALLS if quick else CALLS
-    for what, attacks in (
-        ("nobody", None),
-        *((name, (name,)) for name in ATTACKS),
-        ("all at once", tuple(ATTACKS)),
-    ):
-        say(f"{calls} calls, {what}")
-        for figure in await _under(what, attacks, calls):
+    for case in CASES:
+        say(f"{calls} calls, {case.what}")
+        for figure in await under(case, calls):
             yield figure
 
 
-async def _under(what: str, attacks: Sequence[str] | None, calls: int) -> list[Figure]:
+async def under(case: Case, calls: int) -> list[Figure]:
+    """The figures of one case."""
     times = {call: BEGINS_AT + APART * (call - 1) for call in range(1, calls + 1)}
     seconds = APART * calls
     parts = [part for call, at in times.items() for part in rings(call, at)]
     parts += dialogue(LONG, begins_at=1.0, seconds=seconds)
-    settings = {"EGRESS_MANAGER_STANDING_ROOMS": "none"}
-    async with premises(settings) as here:
-        hostile = HostileClients(here.manager.port, *attacks) if attacks else None
+    async with contextlib.AsyncExitStack() as servers:
+        here = await _built(case, servers)
         async with contextlib.AsyncExitStack() as stack:
             peak = Peak()
             watching = asyncio.create_task(_watch(here.manager.pid, peak))
             stack.callback(watching.cancel)
             stage = await stack.enter_async_context(Stage(here.livekit, parts))
-            if hostile is not None:
+            told: dict[str, int] = {}
+            if case.attacks:
+                hostile = HostileClients(here.manager.port, *case.attacks)
                 await stack.enter_async_context(hostile)
             reports = await stage.over(BEGINS_AT + seconds + 60)
-            told = dict(hostile.told) if hostile else {}
+            if case.attacks:
+                told = dict(hostile.told)
         recordings = await here.judged(calls + 1, timeout=300)
         joined = {r["who"]: r["at"] for r in reports if r["what"] == "joined"}
         webhooks = {**joined, **await here.joined_webhooks()}
         long = next(r for r in recordings if r["room_name"] == f"call-{LONG}")
         begun = [heard(here, reports, r, webhooks) for r in recordings if r is not long]
-    return list(_figures(what, long, begun, peak, told))
+    return list(_figures(case.what, long, begun, peak, told))
+
+
+async def _built(case: Case, stack: contextlib.AsyncExitStack) -> Premises:
+    """The servers of a case."""
+    settings = {"EGRESS_MANAGER_STANDING_ROOMS": "none"}
+    if not case.is_apart:
+        return await stack.enter_async_context(premises(settings))
+    redis = await stack.enter_async_context(Redis())
+    settings |= {"REDIS_URL": redis.url, "EGRESS_MANAGER_ROLES": "none"}
+    here = await stack.enter_async_context(premises(settings))
+    for role in ("recorder", "jobs"):
+        await stack.enter_async_context(Worker(role, here.manager))
+    return here
 
 
 async def _watch(pid: int, peak: Peak) -> None:
