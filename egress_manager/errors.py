@@ -7,6 +7,7 @@
     ├── BadRequest            what was asked can't be understood
     ├── Unauthenticated       who asks is not known
     ├── TooManyRequests       too many wrong keys came from there           retryable
+    ├── TooBusy               more is being read at one time than may be    retryable
     ├── SignatureRefused      a webhook that LiveKit did not sign
     ├── ChainBroken           the end of the audit chain is not ours
     ├── ForeignDocument       somebody else wrote a document
@@ -67,6 +68,13 @@ class TooManyRequests(EgressManagerError):
     """Too many wrong keys came from this address: it has to wait."""
 
     code = "too_many_requests"
+    retryable = True
+
+
+class TooBusy(EgressManagerError):
+    """More is being read at one time than there is room for: try again in a moment."""
+
+    code = "too_busy"
     retryable = True
 
 

@@ -49,13 +49,10 @@ def install(app: FastAPI) -> None:
     app.add_middleware(BoundedBodies)
     app.add_middleware(HeldUp)
     app.state.routes = []
-    for router in ROUTERS:
+    for router in (*ROUTERS, docs.router):
         _answer_heads(router)
         app.include_router(router)
         app.state.routes += router.routes
-    _answer_heads(docs.router)
-    app.include_router(docs.router)
-    app.mount(docs.ASSETS, docs.assets())
 
 
 def _answer_heads(router: APIRouter) -> None:

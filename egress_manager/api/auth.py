@@ -43,8 +43,8 @@ async def _reader(
 async def recognise(request: Request) -> Principal:
     """Who sends a request, by its headers alone.
 
-    Raises `Unauthenticated` unless it brings the key, and `TooManyRequests` where too many wrong
-    ones came from its address, or too many tries at that one.
+    Raises `Unauthenticated` unless it brings the key; `TooManyRequests` in its place where too
+    many wrong ones came from its address.
     """
     if visitors.is_known(request.scope):
         return Principal()
@@ -54,13 +54,11 @@ async def recognise(request: Request) -> Principal:
     if not given:
         raise Unauthenticated("send the API key: Authorization: Bearer <key>, or X-API-Key: <key>")
     address = visitors.address_of(request.scope.get("client"))
-    services.visitors.may_try(address, given)
-    is_guessing = services.visitors.is_guessing(address)
+    is_guessing = await services.visitors.is_guessing(address)
     ask = services.keys.fingerprint
     kept = await (services.recent_key.get(ask) if is_guessing else ask())
     if not access.opens(given, kept):
-        services.visitors.tried(address, given, services.clock.now())
-        if is_guessing:
+        if await services.visitors.tried(address, given, services.clock.now()):
             raise TooManyRequests("too many wrong keys came from this address; wait a minute")
         raise Unauthenticated("this is not the API key; egress-manager keys new makes another one")
     visitors.know(request.scope)

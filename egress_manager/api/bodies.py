@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from egress_manager.api import visitors
 from egress_manager.api.auth import recognise
 from egress_manager.api.errors import OfReading
-from egress_manager.errors import EgressManagerError
+from egress_manager.errors import EgressManagerError, TooBusy
 
 #: LiveKit's largest events are a few KiB. Bytes.
 BODY_AT_MOST: Final = 2**20
@@ -69,9 +69,9 @@ async def _recognised(scope: Scope) -> None:
 
 
 def _keep_bounds(read: int, held: int) -> None:
-    """Raise `HTTPException` where one body is too large, or all that are held are."""
+    """Raise `HTTPException` where one body is too large, `OfReading` where all of them are."""
     if read > BODY_AT_MOST:
         why = f"the body is larger than {BODY_AT_MOST} bytes"
         raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, why)
     if held > BODIES_AT_MOST:
-        raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "too many bodies at one time")
+        raise OfReading(TooBusy("too many bodies are being read; try again in a moment"))

@@ -147,9 +147,14 @@ class BoundedHttp(HttpToolsProtocol):
     @property
     def is_known(self) -> bool:
         """Whether any request of this connection has shown who sends it."""
-        if self.scope is not None and visitors.is_known(self.scope):
-            self.tally.unknown.pop(self, None)
         return self not in self.tally.unknown
+
+    def _is_shown(self) -> None:
+        """A request has shown who sends it: the connection may go on after its answer."""
+        self.tally.unknown.pop(self, None)
+        cycle = self._running
+        if cycle is not None and isinstance(cycle.transport, _Lingering):
+            cycle.keep_alive = cycle.transport.keep_alive
 
     def turn_away(self, why: str) -> None:
         """Close it at once."""
@@ -186,20 +191,22 @@ class BoundedHttp(HttpToolsProtocol):
     def _wait_for_reader(self) -> None:
         """Read no more of a stranger's body until somebody asks for it, who saw the headers.
 
-        Its answer ends the connection, unless it is known by then and all of the body came.
+        Its answer ends the connection, unless it is known by then.
         """
         cycle = self.cycle
         if cycle is None or self._in_headers or not cycle.more_body or self.is_known:
             return
         self.flow.pause_reading()
         if not cycle.response_complete and not isinstance(cycle.transport, _Lingering):
-            cycle.transport = _Lingering(self, keep_alive=cycle.keep_alive)
+            lingering: Any = _Lingering(self, keep_alive=cycle.keep_alive)
+            cycle.transport = lingering
             cycle.keep_alive = False
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        _ = self.is_known  # what the one before has shown is kept
         super().on_message_begin()
+        scope: Any = self.scope
+        visitors.tell(scope, self._is_shown)
         self._header_bytes = self._chunks = 0
         self._in_headers = True
         if not self._is_answering:
@@ -244,8 +251,6 @@ class BoundedHttp(HttpToolsProtocol):
             self._due_in(HEADERS_WITHIN)
             return
         self._due_in(None)
-        if isinstance(cycle.transport, _Lingering) and not cycle.response_started:
-            cycle.keep_alive = cycle.transport.keep_alive
 
     def on_response_complete(self) -> None:
         """A request was answered."""
@@ -309,9 +314,9 @@ class BoundedHttp(HttpToolsProtocol):
             self.turn_away("answer not taken")
 
     def _due_in(self, seconds: float | None) -> None:
-        """From now on so long until the connection ends, unless the next step comes; None: no limit.
+        """From now on so long until the connection ends, unless the next step comes.
 
-        More bytes of the same step do not make it longer.
+        More bytes of the same step do not make it longer. None: no limit.
         """
         if self._deadline is not None:
             self._deadline.cancel()

@@ -1,13 +1,18 @@
 """`GET /docs`: the API described for people, without the Internet."""
 
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
-from starlette.staticfiles import StaticFiles
 
-router = APIRouter(include_in_schema=False)
+from egress_manager.api.filters import no_others
+from egress_manager.errors import NotFound
+
+router = APIRouter(include_in_schema=False, dependencies=[Depends(no_others)])
 
 #: Where Swagger UI's files are served, which a package brings along.
 ASSETS: Final = "/swagger"
@@ -16,9 +21,26 @@ ASSETS: Final = "/swagger"
 _POLICY: Final = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 
 
-def assets() -> StaticFiles:
-    """Swagger UI's files."""
-    return StaticFiles(packages=[("fastapi_swagger", "resources")])
+#: Those files, and what they are.
+TYPES: Final[Mapping[str, str]] = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+
+
+@router.get(ASSETS + "/{name}")
+async def asset(name: str) -> Response:
+    """One of Swagger UI's files, from memory: anybody may ask for it, as often as they like."""
+    if name not in TYPES:
+        raise NotFound("there is no such file")
+    headers = {"Cache-Control": "max-age=86400"}
+    return Response(_content(name), media_type=TYPES[name], headers=headers)
+
+
+@cache
+def _content(name: str) -> bytes:
+    return (resources.files("fastapi_swagger") / "resources" / name).read_bytes()
 
 
 @router.get("/docs")

@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
@@ -24,6 +25,9 @@ from egress_manager.errors import BadRequest, EgressManagerError, NotFound
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
+
+#: So much of a path is logged. Characters.
+PATH_AT_MOST: Final = 256
 
 #: Seconds after which LiveKit and others may try again what is retryable, by its status.
 RETRY_AFTER: Final[Mapping[HTTPStatus, str]] = {
@@ -58,6 +62,7 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "conflict": HTTPStatus.CONFLICT,
     "range_not_satisfiable": HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     "not_yet": HTTPStatus.SERVICE_UNAVAILABLE,
+    "too_busy": HTTPStatus.SERVICE_UNAVAILABLE,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "chain_broken": HTTPStatus.SERVICE_UNAVAILABLE,
     "document_foreign": HTTPStatus.CONFLICT,
@@ -150,6 +155,8 @@ def describe_problems(app: FastAPI) -> None:
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
+        if app.openapi_schema:
+            return app.openapi_schema
         description = describe()
         for path in description["paths"].values():
             for operation in path.values():
@@ -203,7 +210,9 @@ async def _of_the_framework(request: Request, error: Exception) -> JSONResponse:
         return await _ours(request, error.why)
     of_status = (code for code, status in STATUS.items() if status == error.status_code)
     is_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-    headers = {"Allow": ", ".join(_methods(request))} if is_method else None
+    headers = dict(error.headers or {})
+    if is_method and (allowed := _methods(request)):
+        headers = {"Allow": ", ".join(allowed)}
     return problem(next(of_status, "bad_request"), str(error.detail), headers=headers)
 
 
@@ -212,18 +221,20 @@ def _methods(request: Request) -> list[str]:
     fitting = (
         route.methods or ()
         for route in request.app.state.routes
-        if isinstance(route, Route) and route.path_regex.match(request.scope["path"])
+        if isinstance(route, Route) and route.path_regex.match(get_route_path(request.scope))
     )
     return sorted({method for methods in fitting for method in methods})
 
 
 async def _hung_up(request: Request, error: Exception) -> JSONResponse:
     """The client went away before all of its request had come: nobody reads this answer."""
-    log.info("client_hung_up", extra={"path": request.url.path})
+    log.info("client_hung_up", extra={"path": request.scope["path"][:PATH_AT_MOST]})
     return problem("bad_request", "the request's body is not whole")
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     """A mistake of ours: the log has it whole, the client does not."""
-    log.error("request_failed", exc_info=error, extra={"path": request.url.path})
+    log.error(
+        "request_failed", exc_info=error, extra={"path": request.scope["path"][:PATH_AT_MOST]}
+    )
     return problem("internal", "something went wrong here; the log has more")

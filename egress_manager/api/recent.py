@@ -24,4 +24,11 @@ class Recent(Generic[Answer]):
         if asking is None or (asking.done() and now - self._asked_at >= COUNTS_FOR):
             asking = self._asking = asyncio.create_task(ask())
             self._asked_at = now
+            asking.add_done_callback(_seen)
         return await asyncio.shield(asking)
+
+
+def _seen(asked: asyncio.Task[Any]) -> None:
+    """Whoever waited for it is told what it raised; maybe nobody does any more."""
+    if not asked.cancelled():
+        asked.exception()

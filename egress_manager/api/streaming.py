@@ -5,7 +5,7 @@ One range can be asked for; who asks for several is given all, which is allowed 
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Final
 from urllib.parse import quote
@@ -70,9 +70,10 @@ def _has_it(asked: Mapping[str, str], now: Mapping[str, str]) -> bool:
 def _moment(text: str) -> datetime | None:
     """A date of HTTP; None for what is none."""
     try:
-        return parsedate_to_datetime(text)
-    except ValueError:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
         return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def pass_over_ranges(request: Request) -> None:

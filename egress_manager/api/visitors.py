@@ -1,39 +1,41 @@
 """Who asks too often without having shown who it is, and who tries keys.
 
 A visitor that shows the API key, or a webhook's signature, is known and never held up. All others
-are counted by address: one that asks more often than it may waits for each answer, wrong keys are
-counted and logged, and one key is not tried again and again.
+are counted by address: one that asks more often than it may waits for each answer, and wrong keys
+are counted and logged. The right key opens all the same: attacker and owner may have one address,
+as behind a proxy.
 """
 
 import asyncio
 import hashlib
 import ipaddress
 import logging
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import FixedWindowRateLimiter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from egress_manager.errors import TooManyRequests
 
 log = logging.getLogger(__name__)
 
-#: How long a visitor that asks too often waits for an answer. Seconds.
-HOLD_UP: Final = 1.0
+#: A visitor that asks too often waits for an answer as long as this at most. Seconds.
+HELD_UP_AT_MOST: Final = 10.0
 #: So many counts are kept at a time; further addresses share one.
-MOST_ADDRESSES: Final = 10_000
+MOST_COUNTS: Final = 2_000
 #: Keys that begin with the same so many characters are tries at the same one.
 KEY_ID: Final = 12
 #: An IPv6 customer has a network of this many leading bits, not an address.
 IPV6_NETWORK: Final = 64
+#: What is no address, as a proxy may tell it, is counted by so many characters.
+ADDRESS_AT_MOST: Final = 64
 
 _OTHERS: Final = "others"
 _KNOWN: Final = "is_known"
+_TELL: Final = "tell_known"
 
 
 @dataclass(slots=True)
@@ -48,69 +50,76 @@ class KeyTally:
 class Visitors:
     """What visitors that are not known asked, by address.
 
-    `asks_per_second`: as often one address may ask; `tries_per_minute`: so many wrong keys it may
-    bring, and a third of them for one key.
+    `asks_per_second`: as often one address is answered; `tries_per_minute`: so many wrong keys it
+    may bring, and a third of them for one key, until they are too many.
     """
 
     asks_per_second: int = 50
     tries_per_minute: int = 30
     keys: KeyTally = field(default_factory=KeyTally)
     _memory: MemoryStorage = field(default_factory=MemoryStorage)
+    _next_answer: dict[str, float] = field(default_factory=dict)
 
-    def asks(self, address: str) -> bool:
-        """Count a request; whether the address asks too often."""
-        return not self._hit(RateLimitItemPerSecond(self.asks_per_second), address)
+    def waits(self, address: str, now: float) -> float:
+        """Count a request; how long its answer has to wait. Seconds, by the clock of the loop.
 
-    def is_news(self, what: str, address: str) -> bool:
+        An address may have a second's answers at once, then each comes in its turn.
+        """
+        address = self._counted(address, now)
+        every = 1 / self.asks_per_second
+        turn = max(self._next_answer.get(address, 0.0), now - 1.0) + every
+        self._next_answer[address] = min(turn, now + HELD_UP_AT_MOST)
+        return min(max(0.0, turn - now), HELD_UP_AT_MOST)
+
+    def _counted(self, address: str, now: float) -> str:
+        """The address, or the one that all further ones share. Those that rest are forgotten."""
+        if address in self._next_answer or len(self._next_answer) < MOST_COUNTS:
+            return address
+        for known in [each for each, turn in self._next_answer.items() if turn < now - 1.0]:
+            del self._next_answer[known]
+        return address if len(self._next_answer) < MOST_COUNTS else _OTHERS
+
+    async def is_news(self, what: str, address: str) -> bool:
         """Whether nothing of the kind was logged of that address for a minute."""
-        return self._hit(RateLimitItemPerMinute(1, namespace=what), address)
+        return await self._hit(RateLimitItemPerMinute(1, namespace=what), address)
 
-    def may_try(self, address: str, key: str) -> None:
-        """Raise `TooManyRequests` where that key was tried too often from there.
+    async def is_guessing(self, address: str) -> bool:
+        """Whether too many wrong keys came from there within a minute."""
+        return not await self._limiter.test(self._of_all, *self._named(address))
 
-        Then nobody learns whether it is right now.
-        """
-        if not self._limiter.test(*self._of_key(address, key)):
-            raise TooManyRequests("this key was tried too often from this address; wait a minute")
-
-    def is_guessing(self, address: str) -> bool:
-        """Whether too many wrong keys came from there. The right one is let in all the same: an
-        attacker behind the same proxy locks nobody out.
-        """
-        return not self._limiter.test(*self._of_all(address))
-
-    def tried(self, address: str, key: str, at: datetime) -> None:
-        """Count a wrong key; log the first of a minute, and when there are too many."""
+    async def tried(self, address: str, key: str, at: datetime) -> bool:
+        """Count and log a wrong key; whether there are too many."""
         self.keys.refused += 1
         self.keys.last_refused_at = at
-        self._hit(*self._of_key(address, key))
-        is_too_many = not self._hit(*self._of_all(address))
-        event = "keys_guessed" if is_too_many else "key_refused"
-        if self.is_news(event, address):
+        key_id = hashlib.sha256(key[:KEY_ID].encode("utf-8", "surrogatepass")).hexdigest()
+        of_key = RateLimitItemPerMinute(self.tries_per_minute // 3 or 1, namespace="key")
+        are_few = await self._hit(self._of_all, address)
+        are_few = await self._hit(of_key, address, key_id) and are_few
+        event = "key_refused" if are_few else "keys_guessed"
+        if await self.is_news(event, address):
             log.warning(event, extra={"address": address, "so_far": self.keys.refused})
+        return not are_few
 
     @property
     def counted(self) -> int:
-        """How many counts are kept."""
+        """How many counts are kept of wrong keys and of what was logged."""
         return len(self._memory.storage)
 
     @property
     def _limiter(self) -> FixedWindowRateLimiter:
         return FixedWindowRateLimiter(self._memory)
 
-    def _of_all(self, address: str) -> tuple[RateLimitItem, str]:
+    @property
+    def _of_all(self) -> RateLimitItem:
         """The limit of an address."""
-        return RateLimitItemPerMinute(self.tries_per_minute, namespace="tries"), address
+        return RateLimitItemPerMinute(self.tries_per_minute, namespace="tries")
 
-    def _of_key(self, address: str, key: str) -> tuple[RateLimitItem, str, str]:
-        """The limit of one key from an address."""
-        key_id = hashlib.sha256(key[:KEY_ID].encode("utf-8", "surrogatepass")).hexdigest()
-        limit = RateLimitItemPerMinute(self.tries_per_minute // 3 or 1, namespace="key")
-        return limit, address, key_id
+    async def _hit(self, limit: RateLimitItem, *of: str) -> bool:
+        return await self._limiter.hit(limit, *self._named(*of))
 
-    def _hit(self, limit: RateLimitItem, *of: str) -> bool:
-        of = of if self.counted < MOST_ADDRESSES else (_OTHERS,)
-        return self._limiter.hit(limit, *of)
+    def _named(self, *of: str) -> tuple[str, ...]:
+        """What something is counted as while there are many counts."""
+        return of if self.counted < MOST_COUNTS else (_OTHERS,)
 
 
 def address_of(client: tuple[str, int] | None) -> str:
@@ -120,7 +129,7 @@ def address_of(client: tuple[str, int] | None) -> str:
     try:
         address = ipaddress.ip_address(client[0].partition("%")[0])
     except ValueError:
-        return client[0]
+        return client[0][:ADDRESS_AT_MOST]
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
     if address.ipv4_mapped:
@@ -129,8 +138,19 @@ def address_of(client: tuple[str, int] | None) -> str:
 
 
 def know(scope: MutableMapping[str, Any]) -> None:
-    """Note that who sends this request has shown who it is."""
-    scope.setdefault("state", {})[_KNOWN] = True
+    """Note that who sends this request has shown who it is, and tell the connection."""
+    state = scope.setdefault("state", {})
+    state[_KNOWN] = True
+    state.get(_TELL, _nobody)()
+
+
+def tell(scope: MutableMapping[str, Any], who: Callable[[], None]) -> None:
+    """Have `who` called as soon as it is known who sends this request."""
+    scope.setdefault("state", {})[_TELL] = who
+
+
+def _nobody() -> None:
+    """Under a server without our bounds nobody wants to know."""
 
 
 def is_known(scope: Mapping[str, object]) -> bool:
@@ -151,10 +171,10 @@ class HeldUp:
             return
         among: Visitors = scope["app"].state.services.visitors
 
-        async def later(message: Message) -> None:
-            is_answer = message["type"] == "http.response.start"
-            if is_answer and not is_known(scope) and among.asks(address_of(scope.get("client"))):
-                await asyncio.sleep(HOLD_UP)
+        async def in_turn(message: Message) -> None:
+            if message["type"] == "http.response.start" and not is_known(scope):
+                now = asyncio.get_running_loop().time()
+                await asyncio.sleep(among.waits(address_of(scope.get("client")), now))
             await send(message)
 
-        await self._app(scope, receive, later)
+        await self._app(scope, receive, in_turn)

@@ -50,7 +50,7 @@ async def receive(
     except SignatureRefused as error:
         why, address = str(error), visitors.address_of(request.scope.get("client"))
         services.webhooks.refuse(why, services.clock.now())
-        if services.visitors.is_news(f"webhook refused: {why}", address):
+        if await services.visitors.is_news(f"webhook refused: {why}", address):
             log.warning("webhook_refused", extra={"why": why, "address": address})
         raise
     services.webhooks.take()

@@ -7,7 +7,7 @@ from egress_manager.settings.house import PREFIX
 
 
 class HttpSettings(BaseSettings):
-    """The limits of those who have not shown who they are."""
+    """How many there may be, and the limits of those who have not shown who they are."""
 
     http_connections: int = Field(
         default=4096,
@@ -23,7 +23,7 @@ class HttpSettings(BaseSettings):
         le=100_000,
         alias=f"{PREFIX}HTTP_ASKS_PER_SECOND",
         description="How many requests without a key or a signature one address may send each "
-        "second; the answers to further ones take a second each.",
+        "second; the answers to further ones wait for their turn.",
     )
     http_tries_per_minute: int = Field(
         default=30,
@@ -31,5 +31,5 @@ class HttpSettings(BaseSettings):
         le=100_000,
         alias=f"{PREFIX}HTTP_TRIES_PER_MINUTE",
         description="How many wrong keys one address may send each minute; further ones are "
-        "answered 429. One and the same key is looked at a third as often.",
+        "answered 429. Of keys that begin alike it is a third of that.",
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -63,8 +64,10 @@ class Client:
         """The status of the next answer; 0 where the connection ends without one."""
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             async with asyncio.timeout(60):
-                line = await self._reader.readuntil(b"\r\n")
-                return int(line.split()[1])
+                head = await self._reader.readuntil(b"\r\n\r\n")
+                found = re.search(rb"content-length: (\d+)", head)
+                await self._reader.readexactly(int(found[1]) if found else 0)
+                return int(head.split()[1])
         return 0
 
     async def ends(self) -> None:
@@ -171,3 +174,47 @@ async def test_a_client_that_hangs_up_is_no_fault_of_ours(manager: Manager) -> N
     async with asyncio.timeout(60):
         while "client_hung_up" not in manager.log.read_text():
             await asyncio.sleep(0.05)
+
+
+async def test_a_known_client_whose_body_nobody_reads_goes_on(manager: Manager) -> None:
+    """Its body comes behind its headers, on a route that has none; then its next request."""
+    async with client(manager) as one:
+        await one.sends(
+            b"POST /recordings/rec_1/stop HTTP/1.1\r\n" + WITH_KEY + b"Content-Length: 2\r\n\r\n"
+        )
+        assert await one.hears() == 404
+        await one.sends(b"{}", b"GET /calls HTTP/1.1\r\n" + WITH_KEY + b"\r\n")
+        assert await one.hears() == 200
+
+
+async def test_answers_come_in_the_order_of_their_requests(manager: Manager) -> None:
+    """A request that is refused behind one that is being answered does not overtake it."""
+    bad = b"POST /recordings HTTP/1.1\r\n" + WITH_KEY + CHUNKED + b"no chunk\r\n"
+    async with client(manager) as one:
+        await one.sends(b"GET /calls HTTP/1.1\r\n" + WITH_KEY + b"\r\n" + bad)
+        assert await one.hears() in (0, 200)
+
+
+async def test_a_request_in_two_parts_behind_another_one_is_whole(manager: Manager) -> None:
+    """Its body comes when the one before it has been answered."""
+    start = b"POST /recordings HTTP/1.1\r\n" + WITH_KEY + b"Content-Length: 2\r\n\r\n"
+    async with client(manager) as one:
+        await one.sends(b"GET /calls HTTP/1.1\r\n" + WITH_KEY + b"\r\n" + start)
+        assert await one.hears() == 200
+        await one.sends(b"{}")
+        assert await one.hears() == 400
+
+
+@pytest.mark.parametrize("target", [b"CONNECT example.com:443", b"GET http://h:99999/", b"GET *"])
+async def test_a_target_that_is_none_is_bad(manager: Manager, target: bytes) -> None:
+    """It is answered, not only closed."""
+    assert await status(manager, target + b" HTTP/1.1\r\n" + HEAD + b"\r\n") in (400, 404)
+
+
+async def test_a_strangers_empty_lines_keep_nothing_open(manager: Manager) -> None:
+    """They are no request, and no sign of life either."""
+    async with client(manager) as one:
+        await one.sends(b"GET /health/live HTTP/1.1\r\n" + HEAD + b"\r\n")
+        assert await one.hears() == 200
+        await one.sends(b"\r\n")
+        await one.ends()

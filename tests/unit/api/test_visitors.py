@@ -5,7 +5,7 @@ import pytest
 
 from egress_manager.api import visitors
 from egress_manager.api.visitors import Visitors
-from tests.unit.api.house import KEY, STRANGER, House
+from tests.unit.api.house import KEY, NOON, STRANGER, House
 
 TRIES = 9
 
@@ -60,14 +60,18 @@ async def test_a_flood_of_guesses_is_no_flood_of_queries(
     assert house.keys.asked - asked < 100
 
 
-async def test_tries_at_one_key_end_sooner(house: House, anybody: httpx2.AsyncClient) -> None:
-    """Keys that begin as another one does are tries at that one."""
+async def test_tries_at_one_key_are_too_many_sooner(
+    house: House, anybody: httpx2.AsyncClient
+) -> None:
+    """Keys that begin as another one does are tries at that one, which opens all the same."""
     for n in range(TRIES // 3):
         key = KEY[: visitors.KEY_ID] + str(n)
         assert (await anybody.get("/calls", headers={"X-API-Key": key})).status_code == 401
 
-    assert (await anybody.get("/calls", headers={"X-API-Key": KEY})).status_code == 429
+    near = {"X-API-Key": KEY[: visitors.KEY_ID] + "x"}
+    assert (await anybody.get("/calls", headers=near)).status_code == 429
     assert (await anybody.get("/calls", headers={"X-API-Key": "other"})).status_code == 401
+    assert (await anybody.get("/calls", headers={"X-API-Key": KEY})).status_code == 200
 
 
 async def test_other_addresses_have_tries_of_their_own(house: House) -> None:
@@ -110,23 +114,30 @@ def test_an_address_is_what_one_customer_has(given: tuple[str, int] | None, coun
     assert visitors.address_of(given) == counted
 
 
-def test_who_asks_more_than_it_may_is_told_apart() -> None:
-    """By address; asking once in a while is no rush."""
-    among = Visitors(asks_per_second=3)
+def test_who_asks_more_than_it_may_is_answered_in_its_turn() -> None:
+    """By address: so many at once, then so many a second; who rests has them again."""
+    among = Visitors(asks_per_second=4)
 
-    assert [among.asks("192.0.2.1") for _ in range(5)] == [False, False, False, True, True]
-    assert not among.asks("192.0.2.2")
+    assert [among.waits("192.0.2.1", 100.0) for _ in range(6)] == [0, 0, 0, 0, 0.25, 0.5]
+    assert among.waits("192.0.2.2", 100.0) == 0
+    assert among.waits("192.0.2.1", 110.0) == 0
+    assert max(among.waits("192.0.2.1", 110.0) for _ in range(500)) == visitors.HELD_UP_AT_MOST
 
 
-def test_memory_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_memory_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """With more addresses than are counted one by one, further ones share a count."""
-    monkeypatch.setattr(visitors, "MOST_ADDRESSES", 10)
-    among = Visitors(asks_per_second=1000)
+    monkeypatch.setattr(visitors, "MOST_COUNTS", 10)
+    among = Visitors(asks_per_second=1)
 
-    for n in range(1000):
-        among.asks(f"192.0.2.{n}")
+    waits = [among.waits(f"192.0.2.{n}", 100.0) for n in range(200)]
+    for n in range(200):
+        await among.tried(f"192.0.2.{n}", f"{n}-guess", NOON)
 
-    assert among.counted <= 11
+    assert waits[:10] == [0] * 10
+    assert max(waits[10:]) == visitors.HELD_UP_AT_MOST
+    assert among.waits("192.0.2.250", 200.0) == 0, "those that rest are forgotten"
+    assert among.counted <= 15
+    assert await among.is_guessing("192.0.2.251"), "it shares the count of all others"
 
 
 def client_at(house: House, address: str) -> httpx2.AsyncClient:
