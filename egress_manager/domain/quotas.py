@@ -159,8 +159,8 @@ def clipped(entry: ParticipantChanged | TrackChanged) -> ParticipantChanged | Tr
         if max(len(entry.name), len(entry.mime)) <= NAME:
             return entry
         return replace(entry, name=entry.name[:NAME], mime=entry.mime[:NAME])
-    texts = (entry.metadata, *entry.attributes, *entry.attributes.values())
-    if len(entry.name) <= NAME and sum(map(len, texts)) <= TEXT:
+    of_attributes = sum(map(len, (*entry.attributes, *entry.attributes.values())))
+    if len(entry.name) <= NAME and max(len(entry.metadata), of_attributes) <= TEXT:
         return entry
     attributes, room = {}, TEXT
     for name, value in entry.attributes.items():

@@ -73,6 +73,14 @@ def test_usual_texts_are_not_cut(name, attributes):
     assert clipped(person) is person
 
 
+def test_metadata_and_attributes_have_room_of_their_own():
+    """As much of each as there may be is not cut."""
+    person = ParticipantChanged(1.0, "PA_1", "one", metadata="x" * TEXT)
+    both = replace(person, attributes={"a": "x" * (TEXT - 1)})
+
+    assert clipped(both) is both
+
+
 def test_attributes_are_kept_as_far_as_there_is_room():
     """Whole ones, from the first on."""
     many = {f"{n:04}": "x" * 1000 for n in range(100)}
