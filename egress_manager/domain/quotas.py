@@ -24,16 +24,18 @@ OPEN_STRETCHES: Final = 32
 #: Tracks of a participant that are taken note of: each may become a file of its own. Some clients
 #: publish anew whenever somebody presses to talk.
 TRACKS: Final = 128
-TRACKS_A_SECOND: Final = 0.1
+TRACKS_A_SECOND: Final = 0.5
 #: Pages of a participant that end early, at a gap of its timestamps. A track of 20 ms packets that
 #: loses every second one has 25 a second.
 SHORT_PAGES: Final = 1000
 SHORT_PAGES_A_SECOND: Final = 50.0
-#: Sound of a participant. Ticks: of eight tracks at once, and a minute of each ahead of time.
-SOUND_A_SECOND: Final = 8 * TICKS
+#: Tracks of a participant that may sound without a pause, for ever.
+CONTINUOUS: Final = 32
+#: Sound of a participant. Ticks: of so many tracks at once, and a minute of each ahead of time.
+SOUND_A_SECOND: Final = CONTINUOUS * TICKS
 SOUND: Final = 60 * SOUND_A_SECOND
-#: Octets of it: Opus has at most 510 kbit/s, and two tracks of that are more than anybody needs.
-OCTETS_A_SECOND: Final = 128_000
+#: Octets of it: four of the tracks have the most that Opus has (510 kbit/s), the others 64 kbit/s.
+OCTETS_A_SECOND: Final = 4 * 63_750 + (CONTINUOUS - 4) * 8000
 OCTETS: Final = 60 * OCTETS_A_SECOND
 #: Journal lines on who is there and what they publish. Bytes. Text of LiveKit's own limits fits.
 NEWS_BYTES: Final = 256 * 1024

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egress_manager.domain.captures import (
+    TICKS,
     Began,
     LeftOut,
     ParticipantChanged,
@@ -18,7 +19,7 @@ from egress_manager.domain.evidence import Claim, Evidence, Heard, TrackClaim
 from egress_manager.domain.findings import KINDS, Weight
 from egress_manager.domain.holes import Covered, holes, obstacles
 from egress_manager.domain.proof import judge
-from egress_manager.domain.quotas import TEXT, Bucket, clipped
+from egress_manager.domain.quotas import TEXT, Bucket, Quotas, clipped
 from egress_manager.domain.witness import excesses
 
 TOO_MUCH = LeftOut(1050.0, "packets", "bad", "TR_1", 1040.0, 700)
@@ -63,6 +64,16 @@ def test_a_time_before_the_last_one_fills_nothing():
 
     assert not bucket.has(1.0, 50.0)
     assert bucket.has(1.0, 101.0)
+
+
+def test_many_tracks_that_never_pause_are_kept_to_the_last_packet():
+    """Thirty-two for an hour, of which four have as many octets as Opus can have."""
+    quotas = Quotas()
+
+    for second in range(3600):
+        for track in range(32):
+            octets = 510_000 // 8 if track < 4 else 64_000 // 8
+            assert quotas.may_keep(TICKS, octets, 1000.0 + second), (second, track)
 
 
 @given(st.text(max_size=40), st.dictionaries(st.text(max_size=9), st.text(max_size=9)))

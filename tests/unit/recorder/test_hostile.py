@@ -218,11 +218,13 @@ def test_whatever_comes_goes_out_or_is_counted(packets):
 
 def test_who_sends_faster_than_anybody_speaks_is_kept_up_to_its_quota(room):
     """What is over it is counted, and named in the journal."""
-    sent = room.send(((n, n * 5 * FRAME) for n in range(20_000)), rate=10_000)
+    longest = b"\x7b\x06" + bytes(60)  # six frames: 120 ms
+    packets = ((n, n * 6 * FRAME) for n in range(20_000))
+    sent = room.send(packets, rate=10_000, payload=longest)
     room.end()
 
-    most = (quotas.SOUND + 2 * quotas.SOUND_A_SECOND) / FRAME
-    assert 0 < room.kept() < most + 1
+    most = (quotas.SOUND + 2 * quotas.SOUND_A_SECOND) / (6 * FRAME)
+    assert 0 < room.kept() < most + 1 < sent
     assert room.kept() + room.left_out("packets") == sent
 
 
