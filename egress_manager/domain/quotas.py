@@ -73,6 +73,9 @@ DEAF: Final = 3
 TEXT: Final = 65_536
 NAME: Final = 256
 
+#: So many participants' quotas are remembered while they are not whole again.
+REMEMBERED: Final = 4096
+
 #: The keys of a phone (RFC 4733, section 3.2), at the place of their event codes.
 KEYS: Final = "0123456789*#ABCD"
 
@@ -112,7 +115,7 @@ class Bucket:
 
 
 class Quotas:
-    """What one participant may still cause in one capture."""
+    """What one participant may still cause."""
 
     def __init__(self) -> None:
         self.leaps = Bucket(LEAPS_A_SECOND, LEAPS)
@@ -146,6 +149,41 @@ class Quotas:
     def may_keep(self, ticks: int, octets: int, at: float) -> bool:
         """Whether a packet may be kept; then so much less may."""
         return self.sound.take(ticks, at) and self.octets.take(octets, at)
+
+    def are_whole(self, at: float) -> bool:
+        """Whether they are as good as new."""
+        buckets = (each for each in vars(self).values() if isinstance(each, Bucket))
+        return all(each.has(each.burst, at) for each in buckets)
+
+
+class Shelf:
+    """The quotas of participants by room and identity, from one capture to the next.
+
+    Else who leaves and joins again would have new ones. Those that are whole again are forgotten,
+    and of too many those that were asked for least recently.
+    """
+
+    def __init__(self, most: int = REMEMBERED) -> None:
+        self._most = most
+        self._quotas: dict[tuple[str, str], Quotas] = {}
+
+    def __len__(self) -> int:
+        return len(self._quotas)
+
+    def of(self, room_name: str, identity: str, at: float) -> Quotas:
+        """What an identity may still cause in a room; without identity, all strangers in it."""
+        key = room_name, identity
+        quotas = self._quotas.pop(key, None)
+        if quotas is None and len(self) >= self._most:
+            self._forget(at)
+        kept = self._quotas[key] = quotas or Quotas()
+        return kept
+
+    def _forget(self, at: float) -> None:
+        self._quotas = {key: one for key, one in self._quotas.items() if not one.are_whole(at)}
+        too_many = max(0, len(self) - self._most // 2)
+        for key in list(self._quotas)[:too_many]:
+            del self._quotas[key]
 
 
 def key_of(digit: str, code: int) -> str:

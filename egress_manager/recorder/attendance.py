@@ -308,6 +308,7 @@ class Attendance:
             self.room_name,
             self._room_sid,
             lambda entry: hear(capture_id, entry),
+            self._door.shelf,
         )
         for connection in self._connections:
             state = "media" if connection.has_media else "joined"

@@ -24,7 +24,7 @@ from egress_manager.domain.captures import (
     TrackGone,
     Trouble,
 )
-from egress_manager.domain.quotas import NAME
+from egress_manager.domain.quotas import NAME, Shelf
 from egress_manager.recorder.append import AppendFile
 from egress_manager.recorder.clock import now
 from egress_manager.recorder.journal import Journal
@@ -47,7 +47,10 @@ LEFT_OUT_EVERY: Final = 5.0
 
 
 class Capture:
-    """Keeps what comes, journals what happens. No verb raises for a disk that fails."""
+    """Keeps what comes, journals what happens. No verb raises for a disk that fails.
+
+    `shelf` has what earlier captures left of the participants' quotas.
+    """
 
     def __init__(
         self,
@@ -55,11 +58,15 @@ class Capture:
         room_name: str,
         room_sid: str,
         on_entry: Callable[[Entry], None],
+        shelf: Shelf | None = None,
     ) -> None:
         self.directory = directory
         self.room_sid = room_sid
         self._journal = Journal(directory, on_entry)
-        self._register = Register(self._announce, self.leave_out)
+        kept = shelf if shelf is not None else Shelf()
+        self._register = Register(
+            self._announce, self.leave_out, lambda identity: kept.of(room_name, identity, now())
+        )
         self._left_out: dict[tuple[str, str, str], LeftOut] = {}
         self._untold: set[tuple[str, str, str]] = set()
         self._told_at = 0.0
@@ -265,8 +272,8 @@ class Capture:
     def _close_writer(self, number: int, reason: str) -> None:
         writer = self._writers.pop(number, None)
         if writer is not None:
-            writer.close(now(), reason)
             writer.quotas.open_stretches -= 1
+            writer.close(now(), reason)
             self._finished.append(writer.file)
 
     def _files(self) -> list[AppendFile]:

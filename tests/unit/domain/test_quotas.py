@@ -19,7 +19,7 @@ from egress_manager.domain.evidence import Claim, Evidence, Heard, TrackClaim
 from egress_manager.domain.findings import KINDS, Weight
 from egress_manager.domain.holes import Covered, holes, obstacles
 from egress_manager.domain.proof import judge
-from egress_manager.domain.quotas import TEXT, Bucket, Quotas, clipped
+from egress_manager.domain.quotas import DIGITS, TEXT, Bucket, Quotas, Shelf, clipped
 from egress_manager.domain.witness import excesses
 
 TOO_MUCH = LeftOut(1050.0, "packets", "bad", "TR_1", 1040.0, 700)
@@ -137,3 +137,20 @@ def test_a_hole_of_what_was_not_kept_says_so():
     covered = [Covered(1000.0, 1042.0), Covered(1048.0, 1060.0)]
 
     assert [hole.cause for hole in holes(covered, known, 1000.0, 1060.0)] == ["over_quota"]
+
+
+def test_quotas_that_are_not_whole_are_kept_and_the_number_of_all_is_bounded():
+    """What is whole again is as good as new; of too many, those asked for last are kept."""
+    shelf = Shelf(most=4)
+    spent = shelf.of("room", "bad", 100.0)
+    spent.digits.take(DIGITS, 100.0)
+    for n in range(100):
+        shelf.of("room", f"{n}", 100.0)
+
+    assert len(shelf) <= 4
+    assert shelf.of("room", "bad", 101.0) is spent
+    assert shelf.of("other room", "bad", 101.0) is not spent
+    for n in range(100):
+        shelf.of("room", f"{n}", 101.0).digits.take(1, 101.0)
+        assert len(shelf) <= 4
+    assert shelf.of("room", "99", 101.0).are_whole(102.0)

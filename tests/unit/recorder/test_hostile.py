@@ -408,6 +408,23 @@ def test_keys_are_noted_within_their_quota(room):
     assert room.left_out("digits") == 1000 - noted
 
 
+def test_who_leaves_and_joins_again_has_what_was_left_of_its_quotas(tmp_path):
+    """The next capture of the room gives no new ones; another room has its own."""
+    shelf, noted = quotas.Shelf(), []
+    for number, name in enumerate(("room", "room", "other room")):
+        told: list[Entry] = []
+        capture = Capture(tmp_path / f"cap_{number}", name, "RM_1", told.append, shelf)
+        capture.tell(ParticipantChanged(now(), f"PA_{number}", "bad"))
+        for _ in range(2 * quotas.DIGITS):
+            capture.digit("bad", "5")
+        capture.close("test")
+        noted.append(sum(isinstance(entry, DigitPressed) for entry in told))
+
+    assert noted[0] >= quotas.DIGITS
+    assert noted[1] < quotas.DIGITS / 2
+    assert noted[2] >= quotas.DIGITS
+
+
 @pytest.mark.parametrize(
     ("digit", "code", "key"),
     [
