@@ -152,6 +152,13 @@ class Capture:
         """One packet of a track is over a quota."""
         self.leave_out(what, self._register.identity_of(participant_sid), moment, 1, track_sid)
 
+    def admits(self, participant_sid: str, track_sid: str, moment: float) -> bool:
+        """Whether a packet of a track is to be decrypted; one that is not is counted."""
+        if self._register.packets(participant_sid, track_sid).take(1, moment):
+            return True
+        self.leave_out_of(participant_sid, track_sid, "packets", moment)
+        return False
+
     def trouble(self, what: str, track_sid: str = "", detail: str = "") -> None:
         """Something keeps audio from being kept; said once for each track."""
         if (what, track_sid) not in self._troubled:

@@ -269,7 +269,7 @@ class Connection:
             self._media_timeout = DIRECT_TIMEOUT
         return Peer(
             servers if self._use_turn else [],
-            admits=self.streams.admits,
+            admits=self._admits,
             on_packet=self._packet,
             on_report=self._report,
             on_data=self._data,
@@ -310,6 +310,10 @@ class Connection:
     def _media_lost(self, reason: str) -> None:
         self.has_media = False
         self.end(reason)
+
+    def _admits(self, data: bytes, arrived: float) -> bool:
+        """Whether a packet that is still encrypted is to be read."""
+        return self.streams.admits(data, arrived, self._audience.capture)
 
     def _packet(self, data: bytes, arrived: float) -> None:
         packet = read_packet(data)

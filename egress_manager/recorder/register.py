@@ -14,7 +14,7 @@ from egress_manager.domain.captures import (
     TrackChanged,
     TrackGone,
 )
-from egress_manager.domain.quotas import Quotas, clipped
+from egress_manager.domain.quotas import Bucket, Quotas, clipped
 from egress_manager.recorder.journal import size_of
 
 Change = ParticipantChanged | TrackChanged
@@ -45,6 +45,11 @@ class Register:
     def quotas(self, identity: str) -> Quotas:
         """What an identity may still cause, however often it comes and goes; strangers together."""
         return self._quotas.get(identity, self._strangers)
+
+    def packets(self, participant_sid: str, track_sid: str) -> Bucket:
+        """Who publishes the track may have so many decrypted; of no track of ours, strangers."""
+        identity = self.identity_of(participant_sid) if track_sid in self._known else ""
+        return self.quotas(identity).packets
 
     def knows(self, identity: str) -> bool:
         """Whether somebody of that identity is or was there."""

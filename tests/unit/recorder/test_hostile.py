@@ -115,6 +115,11 @@ def leaping(count: int, by: int, first: int = 0) -> Iterator[tuple[int, int]]:
     return ((n, n * (FRAME + by)) for n in range(first, first + count))
 
 
+def encrypted(ssrc: int) -> bytes:
+    """A packet of which only the header can be read."""
+    return b"\x80\x6f" + bytes(6) + ssrc.to_bytes(4, "big") + VOICE
+
+
 @pytest.mark.parametrize("by", [1000 * TICKS, -3 * TICKS, 1 << 31])
 def test_timestamps_that_leap_make_no_file_a_packet_and_all_of_it_is_kept(room, by):
     """Of 4000 leaps, a few make a file; then packets are placed by when they came."""
@@ -231,18 +236,32 @@ def test_who_sends_faster_than_anybody_speaks_is_kept_up_to_its_quota(room):
 def test_a_flood_is_not_even_decrypted_and_what_of_it_is_not_is_counted(room):
     """That costs more than all that is done with a packet afterwards."""
     room.send(((n, n * FRAME) for n in range(10)), rate=50)
-    flood = b"\x80\x6f" + bytes(6) + (1).to_bytes(4, "big") + VOICE
-    other = b"\x80\x6f" + bytes(6) + (2).to_bytes(4, "big") + VOICE
+    room.capture.tell(TrackChanged(room.at, "TR_more", "PA_bad"))
+    room.streams.offered({**room.owners, 3: ("PA_bad", "TR_more")}, room.capture)
+    floods, other = [encrypted(ssrc) for ssrc in (1, 3)], encrypted(2)
     admitted = 0
-    for _ in range(20_000):
-        admitted += room.streams.admits(flood, room.at)
-        room.at += 1 / 10_000
-    honest = [room.streams.admits(other, room.at) for _ in range(100)]
+    for n in range(80_000):
+        admitted += room.streams.admits(floods[n % 2], room.at, room.capture)
+        room.at += 1 / 40_000
+    honest = [room.streams.admits(other, room.at, room.capture) for _ in range(100)]
     room.end()
 
-    assert admitted < quotas.PACKETS + 2 * quotas.PACKETS_A_SECOND + 1
-    assert room.left_out("packets") == 20_000 - admitted
+    assert admitted < quotas.PACKETS + 2.1 * quotas.PACKETS_A_SECOND
+    assert room.left_out("packets") == 80_000 - admitted
     assert all(honest)
+
+
+def test_floods_of_tracks_that_are_refused_or_of_no_capture_are_not_decrypted_either(room):
+    """Of all that no capture knows together so many are, and without one so many of each."""
+    room.streams.offered({n: (f"PA_{n}", f"TR_{n}") for n in range(3, 40)}, room.capture)
+    unknown = [
+        room.streams.admits(encrypted(3 + n % 37), room.at, room.capture) for n in range(60_000)
+    ]
+    idle = [room.streams.admits(encrypted(1), room.at, None) for _ in range(60_000)]
+
+    assert sum(unknown) == sum(idle) == quotas.PACKETS
+    assert room.streams.admits(encrypted(2), room.at, room.capture)
+    assert room.streams.admits(encrypted(2), room.at, None)
 
 
 def test_what_is_missing_is_asked_for_within_a_quota():
