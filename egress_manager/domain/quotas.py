@@ -64,8 +64,8 @@ ASKS: Final = 1000
 DATAGRAMS_A_SECOND: Final = 400.0
 DATAGRAMS: Final = 2000
 
-#: How often we connect anew because a stream fell silent: who sends one packet now and then would
-#: have every track of the room begin another file.
+#: How often we connect anew because a stream of a participant fell silent: who sends one packet now
+#: and then would have every track of the room begin another file.
 DEAF_A_SECOND: Final = 1 / 60
 DEAF: Final = 3
 
@@ -134,6 +134,7 @@ class Quotas:
         self.track_changes = Bucket(TRACK_CHANGES_A_SECOND, TRACK_CHANGES)
         self.digits = Bucket(DIGITS_A_SECOND, DIGITS)
         self.packets = packets()
+        self.deaf = Bucket(DEAF_A_SECOND, DEAF)
         self.open_stretches = 0
 
     def may_tell(self, octets: int, at: float, *, of_track: bool) -> bool:
