@@ -44,6 +44,8 @@ _syncing: Final = ThreadPoolExecutor(SYNCS_AT_ONCE, thread_name_prefix="sync")
 PAGE_AGE: Final = 0.5
 #: What grows of that which is over a quota is journaled no more often than this. Seconds.
 LEFT_OUT_EVERY: Final = 5.0
+#: When nothing was over a quota for so long, what is over it next is told apart. Seconds.
+LEFT_OUT_APART: Final = 10.0
 
 
 class Capture:
@@ -144,6 +146,10 @@ class Capture:
         """Something of a participant is over its quota: count it; the journal hears of it later."""
         key = (what, identity, track_sid)
         known = self._left_out.get(key)
+        if known is not None and moment - known.at > LEFT_OUT_APART:
+            if key in self._untold:
+                self._write(known)
+            known = None
         since, before = (known.since, known.count) if known else (moment, 0)
         self._left_out[key] = LeftOut(moment, *key, since, before + count)
         self._untold.add(key)

@@ -91,8 +91,9 @@ class Room:
 
     def left_out(self, what: str) -> int:
         """How much of that is told to have been left out of the hostile one."""
-        told = {(e.identity, e.track_sid): e.count for e in self.entries(LeftOut) if e.what == what}
-        assert all(identity == "bad" for identity, _ in told), told
+        lines = [entry for entry in self.entries(LeftOut) if entry.what == what]
+        told = {(e.identity, e.track_sid, e.since): e.count for e in lines}
+        assert all(identity == "bad" for identity, *_ in told), told
         return sum(told.values())
 
     @property
@@ -262,6 +263,20 @@ def test_floods_of_tracks_that_are_refused_or_of_no_capture_are_not_decrypted_ei
     assert sum(unknown) == sum(idle) == quotas.PACKETS
     assert room.streams.admits(encrypted(2), room.at, room.capture)
     assert room.streams.admits(encrypted(2), room.at, None)
+
+
+def test_what_is_left_out_again_after_a_pause_is_told_apart(room):
+    """What came in between was kept, and so was what comes of a call in between."""
+    for at in (100.0, 109.0, 120.0, 200.0, 205.0):
+        room.capture.leave_out("packets", "bad", at, 1, "TR_bad")
+    room.end()
+
+    found = read_story(room.capture.directory).left_out.values()
+    assert [(e.since, e.at, e.count) for e in found] == [
+        (100.0, 109.0, 2),
+        (120.0, 120.0, 1),
+        (200.0, 205.0, 2),
+    ]
 
 
 def test_what_is_missing_is_asked_for_within_a_quota():
