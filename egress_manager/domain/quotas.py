@@ -60,7 +60,7 @@ PACKETS: Final = 48_000
 ASKS_A_SECOND: Final = 500.0
 ASKS: Final = 1000
 #: Datagrams of data messages that are read of one connection; each takes as long as ten packets.
-#: SCTP sends again what was not read, and slows down.
+#: SCTP sends again what was not read, and slows down; but no lossy message.
 DATAGRAMS_A_SECOND: Final = 400.0
 DATAGRAMS: Final = 2000
 
