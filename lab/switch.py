@@ -27,10 +27,10 @@ class Switch:
         """host:port."""
         return f"{LOOPBACK}:{self.port}"
 
-    def turn_to(self, port: int) -> None:
-        """Lead there from now on; all connections break."""
+    def turn_to(self, port: int, *, breaks: bool = True) -> None:
+        """Lead there from now on; all connections break, or stay where they are."""
         self._leads_to = port
-        for task in self._open:
+        for task in self._open if breaks else ():
             task.cancel()
 
     async def __aenter__(self) -> Self:

@@ -39,12 +39,18 @@ RENEW_AFTER: Final = 10.0
 TRY_AGAIN: Final = 2.0
 #: How long connecting, and one answer, may take. Seconds.
 TIMEOUT: Final = 2.0
+#: How long handing over may take: whoever does it has other things to do. Seconds.
+SOON_TIMEOUT: Final = 1.0
 #: How long saying that work has ended may take: a process that ends has little time. Seconds.
 END_TIMEOUT: Final = 0.4
 #: One look at a lane goes through so many entries at most, so that Redis is never busy for long.
 LOOKED_AT: Final = 100
 #: Refused entries are counted one by one, and logged at most this often. Seconds.
 REFUSAL_LOGGED_AFTER: Final = 60.0
+#: That a lane can't be looked at is logged at most this often. Seconds.
+AWAY_LOGGED_AFTER: Final = 60.0
+#: So much of what an error says is logged. Characters.
+SAID: Final = 80
 
 #: The lane for work that any host can do.
 ANYWHERE: Final = ""
@@ -111,21 +117,37 @@ class RedisQueue:
         #: Entries that were no ids, since this process started.
         self.refused = 0
         self._refusal_logged_at = float("-inf")
+        self._away_logged_at: dict[str, float] = {}
+        self._away_until = float("-inf")
 
     async def soon(self, recording_id: str, place: str | None = None) -> None:
-        """Hand it over; without Redis the sweep of what is due does, a little later."""
+        """Hand it over; without Redis the sweep of what is due does, a little later.
+
+        For a while after Redis was found to be away, it is not tried, and costs no time.
+        """
         if place is None and self._own is not None:
             await self._own.soon(recording_id)
             return
         if place is None:
             place = next(iter(self._serves), ANYWHERE)
-        with contextlib.suppress(RedisError, OSError, TimeoutError):
-            async with asyncio.timeout(TIMEOUT):
-                if self._client is not None:
-                    await self._lane(place, self._client).add(recording_id)
-                    return
-                async with _connected(self._url) as client:
-                    await self._lane(place, client).add(recording_id)
+        if time.monotonic() < self._away_until:
+            return
+        client = self._client
+        try:
+            async with asyncio.timeout(SOON_TIMEOUT):
+                await self._add(place, recording_id, client)
+        except (RedisError, OSError, TimeoutError) as error:
+            if not isinstance(error, ResponseError):
+                self._away_until = time.monotonic() + TRY_AGAIN
+            if client is not None:
+                await _follow(error, client)
+
+    async def _add(self, place: str, recording_id: str, client: redis.asyncio.Redis | None) -> None:
+        if client is not None:
+            await self._lane(place, client).add(recording_id)
+            return
+        async with _connected(self._url) as passing:
+            await self._lane(place, passing).add(recording_id)
 
     async def serve(self, work: Work) -> None:
         async with _connected(self._url) as client:
@@ -163,14 +185,17 @@ class RedisQueue:
             found, wait = None, LOOK_AFTER
             try:
                 found = await lane.take()
-            except (RedisError, OSError) as error:
+                self._away_until = float("-inf")
+            except Exception as error:
+                # Whatever is wrong with one look at a lane, the next may be better.
                 wait = TRY_AGAIN
-                log.warning("redis_away", extra={"why": type(error).__name__})
+                self._log_away(lane, error)
+                await lane.follow(error)
                 if _is_of_another_kind(error):
                     await self._clear(lane)
             if _is_cancelled():
                 if found is not None:
-                    await lane.end(*found, again=True)
+                    await _give_back(lane, *found)
                 raise asyncio.CancelledError
             if found is None:
                 await asyncio.sleep(wait)
@@ -178,6 +203,15 @@ class RedisQueue:
                 return _Taken(recording_id, found[1])
             else:
                 await self._refuse(lane, *found)
+
+    def _log_away(self, lane: "_Lane", error: Exception) -> None:
+        """Log why a lane can't be looked at, unless that was done just now."""
+        now = time.monotonic()
+        if now - self._away_logged_at.get(lane.name, float("-inf")) >= AWAY_LOGGED_AFTER:
+            self._away_logged_at[lane.name] = now
+            said = str(error)[:SAID]
+            extra = {"lane": lane.name, "why": type(error).__name__, "said": said}
+            log.warning("redis_away", extra=extra)
 
     async def _clear(self, lane: "_Lane") -> None:
         """Remove a lane whose keys somebody has put something else in."""
@@ -261,6 +295,10 @@ class _Lane:
             args=[entry, until_ms, "again" if again else ""],
         )
 
+    async def follow(self, error: Exception) -> None:
+        """Connect anew if that error says that another server is the one to write to."""
+        await _follow(error, self._client)
+
     async def clear(self) -> None:
         """Remove all of it."""
         await self._client.unlink(self._waiting, self._running)
@@ -280,6 +318,20 @@ async def _work_on(taken: _Taken, lane: _Lane, work: Work) -> None:
                 async with asyncio.timeout(END_TIMEOUT):
                     await asyncio.wait([keeping])
                     await lane.end(taken.recording_id, taken.until_ms, again=not is_done)
+
+
+async def _give_back(lane: _Lane, entry: bytes, until_ms: bytes) -> None:
+    """Have it wait again, if Redis is there; else its lease runs out."""
+    with contextlib.suppress(RedisError, OSError, TimeoutError):
+        async with asyncio.timeout(END_TIMEOUT):
+            await lane.end(entry, until_ms, again=True)
+
+
+async def _follow(error: Exception, client: redis.asyncio.Redis) -> None:
+    """Connect anew, by name, if the server that we are connected to is no primary any more."""
+    if isinstance(error, ResponseError) and "read only replica" in str(error):
+        with contextlib.suppress(RedisError, OSError):
+            await client.connection_pool.disconnect(inuse_connections=False)
 
 
 @contextlib.asynccontextmanager

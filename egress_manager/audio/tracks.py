@@ -145,7 +145,7 @@ def _why_nothing(stories: Sequence[Story], track: TrackChanged) -> str:
     if any(t.what == "disk" for s in stories for t in s.troubles):
         return "disk"
     who = _participant(stories, track.participant_sid).identity
-    over = {what for s in stories for what, identity, _ in s.left_out if identity == who}
+    over = {e.what for s in stories for e in s.left_out.values() if e.identity == who}
     return OVER_QUOTA if "stretches" in over else "no_audio"
 
 

@@ -227,7 +227,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What of a participant was over a limit (see `quotas`): `count` in all, from `since` on.
+    """What of a participant was over a limit (see `quotas`), without a long pause: `count` in all.
 
     `what`: `packets`, and those of `stretches` and whole `tracks`, were not kept; `timestamps` were
     not believed, and their packets placed by when they came; `changes`, `text` and `digits` were
@@ -339,7 +339,7 @@ class Story:
     connections: list[ConnectionChanged] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     digits: list[DigitPressed] = field(default_factory=list)
-    left_out: dict[tuple[str, str, str], LeftOut] = field(default_factory=dict)
+    left_out: dict[tuple[str, str, str, float], LeftOut] = field(default_factory=dict)
     ended: Ended | None = None
     last_at: float = 0.0
 
@@ -374,7 +374,7 @@ class Story:
             case Trouble():
                 self.troubles.append(entry)
             case LeftOut():
-                self.left_out[entry.what, entry.identity, entry.track_sid] = entry
+                self.left_out[entry.what, entry.identity, entry.track_sid, entry.since] = entry
             case Ended():
                 self.ended = entry
 

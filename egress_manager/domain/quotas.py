@@ -24,16 +24,18 @@ OPEN_STRETCHES: Final = 32
 #: Tracks of a participant that are taken note of: each may become a file of its own. Some clients
 #: publish anew whenever somebody presses to talk.
 TRACKS: Final = 128
-TRACKS_A_SECOND: Final = 0.1
+TRACKS_A_SECOND: Final = 0.5
 #: Pages of a participant that end early, at a gap of its timestamps. A track of 20 ms packets that
 #: loses every second one has 25 a second.
 SHORT_PAGES: Final = 1000
 SHORT_PAGES_A_SECOND: Final = 50.0
-#: Sound of a participant. Ticks: of eight tracks at once, and a minute of each ahead of time.
-SOUND_A_SECOND: Final = 8 * TICKS
+#: Tracks of a participant that may sound without a pause, for ever.
+CONTINUOUS: Final = 32
+#: Sound of a participant. Ticks: of so many tracks at once, and a minute of each ahead of time.
+SOUND_A_SECOND: Final = CONTINUOUS * TICKS
 SOUND: Final = 60 * SOUND_A_SECOND
-#: Octets of it: Opus has at most 510 kbit/s, and two tracks of that are more than anybody needs.
-OCTETS_A_SECOND: Final = 128_000
+#: Octets of it: four of the tracks have the most that Opus has (510 kbit/s), the others 64 kbit/s.
+OCTETS_A_SECOND: Final = 4 * 63_750 + (CONTINUOUS - 4) * 8000
 OCTETS: Final = 60 * OCTETS_A_SECOND
 #: Journal lines on who is there and what they publish. Bytes. Text of LiveKit's own limits fits.
 NEWS_BYTES: Final = 256 * 1024
@@ -49,20 +51,21 @@ DIGITS_A_SECOND: Final = 5.0
 LOSSES_A_SECOND: Final = 400.0
 LOSSES: Final = 4000
 
-#: Packets of one stream that are decrypted. The shortest come 400 a second; a network that was
-#: held up for half a minute lets go of all of them at once.
-PACKETS_A_SECOND: Final = 1000.0
-PACKETS: Final = 12_000
+#: Packets of a participant that are decrypted, of all its tracks together. Of so many continuous
+#: tracks 1600 come a second; of one the shortest are 400. A network that was held up for some
+#: seconds lets go of all of them at once.
+PACKETS_A_SECOND: Final = 4000.0
+PACKETS: Final = 48_000
 #: Numbers of one stream that are asked for again: of 20 % loss 70 a second.
 ASKS_A_SECOND: Final = 500.0
 ASKS: Final = 1000
 #: Datagrams of data messages that are read of one connection; each takes as long as ten packets.
-#: SCTP sends again what was not read, and slows down.
+#: SCTP sends again what was not read, and slows down; but no lossy message.
 DATAGRAMS_A_SECOND: Final = 400.0
 DATAGRAMS: Final = 2000
 
-#: How often we connect anew because a stream fell silent: who sends one packet now and then would
-#: have every track of the room begin another file.
+#: How often we connect anew because a stream of a participant fell silent: who sends one packet now
+#: and then would have every track of the room begin another file.
 DEAF_A_SECOND: Final = 1 / 60
 DEAF: Final = 3
 
@@ -70,6 +73,9 @@ DEAF: Final = 3
 #: bytes and 256 unless it is told otherwise.
 TEXT: Final = 65_536
 NAME: Final = 256
+
+#: So many participants' quotas are remembered while they are not whole again.
+REMEMBERED: Final = 4096
 
 #: The keys of a phone (RFC 4733, section 3.2), at the place of their event codes.
 KEYS: Final = "0123456789*#ABCD"
@@ -109,8 +115,13 @@ class Bucket:
         return True
 
 
+def packets() -> Bucket:
+    """The packets of one participant that may be decrypted."""
+    return Bucket(PACKETS_A_SECOND, PACKETS)
+
+
 class Quotas:
-    """What one participant may still cause in one capture."""
+    """What one participant may still cause."""
 
     def __init__(self) -> None:
         self.leaps = Bucket(LEAPS_A_SECOND, LEAPS)
@@ -122,6 +133,8 @@ class Quotas:
         self.news = Bucket(NEWS_BYTES_A_SECOND, NEWS_BYTES)
         self.track_changes = Bucket(TRACK_CHANGES_A_SECOND, TRACK_CHANGES)
         self.digits = Bucket(DIGITS_A_SECOND, DIGITS)
+        self.packets = packets()
+        self.deaf = Bucket(DEAF_A_SECOND, DEAF)
         self.open_stretches = 0
 
     def may_tell(self, octets: int, at: float, *, of_track: bool) -> bool:
@@ -145,6 +158,41 @@ class Quotas:
         """Whether a packet may be kept; then so much less may."""
         return self.sound.take(ticks, at) and self.octets.take(octets, at)
 
+    def are_whole(self, at: float) -> bool:
+        """Whether they are as good as new."""
+        buckets = (each for each in vars(self).values() if isinstance(each, Bucket))
+        return all(each.has(each.burst, at) for each in buckets)
+
+
+class Shelf:
+    """The quotas of participants by room and identity, from one capture to the next.
+
+    Else who leaves and joins again would have new ones. Those that are whole again are forgotten,
+    and of too many those that were asked for least recently.
+    """
+
+    def __init__(self, most: int = REMEMBERED) -> None:
+        self._most = most
+        self._quotas: dict[tuple[str, str], Quotas] = {}
+
+    def __len__(self) -> int:
+        return len(self._quotas)
+
+    def of(self, room_name: str, identity: str, at: float) -> Quotas:
+        """What an identity may still cause in a room; without identity, all strangers in it."""
+        key = room_name, identity
+        quotas = self._quotas.pop(key, None)
+        if quotas is None and len(self) >= self._most:
+            self._forget(at)
+        kept = self._quotas[key] = quotas or Quotas()
+        return kept
+
+    def _forget(self, at: float) -> None:
+        self._quotas = {key: one for key, one in self._quotas.items() if not one.are_whole(at)}
+        too_many = max(0, len(self) - self._most // 2)
+        for key in list(self._quotas)[:too_many]:
+            del self._quotas[key]
+
 
 def key_of(digit: str, code: int) -> str:
     """The key of a phone that a DTMF message means; empty if it is none."""
@@ -159,8 +207,8 @@ def clipped(entry: ParticipantChanged | TrackChanged) -> ParticipantChanged | Tr
         if max(len(entry.name), len(entry.mime)) <= NAME:
             return entry
         return replace(entry, name=entry.name[:NAME], mime=entry.mime[:NAME])
-    texts = (entry.metadata, *entry.attributes, *entry.attributes.values())
-    if len(entry.name) <= NAME and sum(map(len, texts)) <= TEXT:
+    of_attributes = sum(map(len, (*entry.attributes, *entry.attributes.values())))
+    if len(entry.name) <= NAME and max(len(entry.metadata), of_attributes) <= TEXT:
         return entry
     attributes, room = {}, TEXT
     for name, value in entry.attributes.items():

@@ -67,7 +67,7 @@ def sent(stories: Sequence[Story], begins_at: float, ends_at: float) -> tuple[Se
 
 
 def excesses(stories: Sequence[Story], begins_at: float, ends_at: float) -> tuple[Excess, ...]:
-    """What was over a quota during a call; the counts are those of whole captures."""
+    """What was over a quota during a call; the counts are those of whole lines."""
     return tuple(
         Excess(
             entry.what,

@@ -17,7 +17,6 @@ from typing import Any, Final
 from livekit.protocol import models, rtc
 
 from egress_manager.domain.captures import ParticipantChanged, TrackGone, capture_id_of
-from egress_manager.domain.quotas import DEAF, DEAF_A_SECOND, Bucket
 from egress_manager.errors import CaptureFailed, LiveKitRefused
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.clock import now
@@ -74,7 +73,6 @@ class Attendance:
         self._caller_seen_at = 0.0
         self._connected_at = now()
         self._synced_at = self._ticked_at = now()
-        self._deaf = Bucket(DEAF_A_SECOND, DEAF)
         self._stopping = ""
         self._unneeded = asyncio.Event()
         self._errands: set[asyncio.Task[None]] = set()
@@ -308,6 +306,7 @@ class Attendance:
             self.room_name,
             self._room_sid,
             lambda entry: hear(capture_id, entry),
+            self._door.shelf,
         )
         for connection in self._connections:
             state = "media" if connection.has_media else "joined"
@@ -342,10 +341,8 @@ class Attendance:
                 self._connected_at = moment
         self._tell(self._roster.due(self._connections.read_until(moment)))
         self._mind_callers(moment)
-        current = self._connections.current
-        is_deaf = current is not None and current.is_deaf(self._roster.tracks, moment)
-        if current is not None and is_deaf and self._deaf.take(1, moment):
-            current.end("deaf")
+        quotas_of = partial(self._door.shelf.of, self.room_name)
+        self._connections.end_if_deaf(self._roster, quotas_of, moment)
         for old in self._connections.tick(moment):
             self._begin_errand(old.close())
         if self.capture is not None:

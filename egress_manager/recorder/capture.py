@@ -24,7 +24,7 @@ from egress_manager.domain.captures import (
     TrackGone,
     Trouble,
 )
-from egress_manager.domain.quotas import NAME
+from egress_manager.domain.quotas import NAME, Shelf
 from egress_manager.recorder.append import AppendFile
 from egress_manager.recorder.clock import now
 from egress_manager.recorder.journal import Journal
@@ -44,10 +44,15 @@ _syncing: Final = ThreadPoolExecutor(SYNCS_AT_ONCE, thread_name_prefix="sync")
 PAGE_AGE: Final = 0.5
 #: What grows of that which is over a quota is journaled no more often than this. Seconds.
 LEFT_OUT_EVERY: Final = 5.0
+#: When nothing was over a quota for so long, what is over it next is told apart. Seconds.
+LEFT_OUT_APART: Final = 10.0
 
 
 class Capture:
-    """Keeps what comes, journals what happens. No verb raises for a disk that fails."""
+    """Keeps what comes, journals what happens. No verb raises for a disk that fails.
+
+    `shelf` has what earlier captures left of the participants' quotas.
+    """
 
     def __init__(
         self,
@@ -55,11 +60,15 @@ class Capture:
         room_name: str,
         room_sid: str,
         on_entry: Callable[[Entry], None],
+        shelf: Shelf | None = None,
     ) -> None:
         self.directory = directory
         self.room_sid = room_sid
         self._journal = Journal(directory, on_entry)
-        self._register = Register(self._announce, self.leave_out)
+        kept = shelf if shelf is not None else Shelf()
+        self._register = Register(
+            self._announce, self.leave_out, lambda identity: kept.of(room_name, identity, now())
+        )
         self._left_out: dict[tuple[str, str, str], LeftOut] = {}
         self._untold: set[tuple[str, str, str]] = set()
         self._told_at = 0.0
@@ -137,6 +146,10 @@ class Capture:
         """Something of a participant is over its quota: count it; the journal hears of it later."""
         key = (what, identity, track_sid)
         known = self._left_out.get(key)
+        if known is not None and moment - known.at > LEFT_OUT_APART:
+            if key in self._untold:
+                self._write(known)
+            known = None
         since, before = (known.since, known.count) if known else (moment, 0)
         self._left_out[key] = LeftOut(moment, *key, since, before + count)
         self._untold.add(key)
@@ -144,6 +157,13 @@ class Capture:
     def leave_out_of(self, participant_sid: str, track_sid: str, what: str, moment: float) -> None:
         """One packet of a track is over a quota."""
         self.leave_out(what, self._register.identity_of(participant_sid), moment, 1, track_sid)
+
+    def admits(self, participant_sid: str, track_sid: str, moment: float) -> bool:
+        """Whether a packet of a track is to be decrypted; one that is not is counted."""
+        if self._register.packets(participant_sid, track_sid).take(1, moment):
+            return True
+        self.leave_out_of(participant_sid, track_sid, "packets", moment)
+        return False
 
     def trouble(self, what: str, track_sid: str = "", detail: str = "") -> None:
         """Something keeps audio from being kept; said once for each track."""
@@ -265,8 +285,8 @@ class Capture:
     def _close_writer(self, number: int, reason: str) -> None:
         writer = self._writers.pop(number, None)
         if writer is not None:
-            writer.close(now(), reason)
             writer.quotas.open_stretches -= 1
+            writer.close(now(), reason)
             self._finished.append(writer.file)
 
     def _files(self) -> list[AppendFile]:

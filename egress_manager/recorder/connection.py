@@ -171,8 +171,11 @@ class Connection:
         elif self._peer is not None and self._is_silent(self._peer, moment):
             self._media_lost("media_silent")
 
-    def is_deaf(self, tracks: Mapping[str, TrackChanged], moment: float) -> bool:
-        """Whether a stream that flowed has stopped though its track is there, unmuted."""
+    def deaf(self, tracks: Mapping[str, TrackChanged], moment: float) -> set[str]:
+        """Participants of whom a stream that flowed has stopped though its track is there, unmuted.
+
+        None while we have no media, or `run` is about to return anyway.
+        """
         read_until = self.read_until(moment)
 
         def deaf(stream: Stream) -> bool:
@@ -184,7 +187,9 @@ class Connection:
                 and read_until - max(stream.heard_at, self.awake_since) > DEAF
             )
 
-        return self.has_media and any(map(deaf, self.streams))
+        if self._over.done() or not self.has_media:
+            return set()
+        return {stream.participant_sid for stream in self.streams if deaf(stream)}
 
     def read_until(self, moment: float) -> float:
         """Everything that came by then was read; `moment` is now."""
@@ -269,7 +274,7 @@ class Connection:
             self._media_timeout = DIRECT_TIMEOUT
         return Peer(
             servers if self._use_turn else [],
-            admits=self.streams.admits,
+            admits=self._admits,
             on_packet=self._packet,
             on_report=self._report,
             on_data=self._data,
@@ -310,6 +315,10 @@ class Connection:
     def _media_lost(self, reason: str) -> None:
         self.has_media = False
         self.end(reason)
+
+    def _admits(self, data: bytes, arrived: float) -> bool:
+        """Whether a packet that is still encrypted is to be read."""
+        return self.streams.admits(data, arrived, self._audience.capture)
 
     def _packet(self, data: bytes, arrived: float) -> None:
         packet = read_packet(data)

@@ -6,12 +6,14 @@ until all that had come by then was read.
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
+from egress_manager.domain.quotas import Quotas
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.clock import now
 from egress_manager.recorder.connection import Connection
+from egress_manager.recorder.roster import Roster
 
 #: A new connection that has media brings every track that flows within this. Seconds.
 HANDOVER: Final = 1.0
@@ -63,6 +65,22 @@ class Connections:
         if not self._fading:
             self._flowing.clear()
         return over
+
+    def end_if_deaf(
+        self, roster: Roster, quotas_of: Callable[[str, float], Quotas], moment: float
+    ) -> None:
+        """End the one that serves if a participant fell silent on it, who may cause that so often.
+
+        Who has caused it too often uses up nothing that others have for it.
+        """
+        if self.current is None:
+            return
+        for sid in self.current.deaf(roster.tracks, moment):
+            person = roster.people.get(sid)
+            identity = "" if person is None else person.identity
+            if quotas_of(identity, moment).deaf.take(1, moment):
+                self.current.end("deaf")
+                return
 
     def _is_over(self, old: Connection, moment: float) -> bool:
         if not old.has_media:

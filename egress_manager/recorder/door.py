@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 
 from egress_manager.domain.captures import Entry, ParticipantChanged
+from egress_manager.domain.quotas import Shelf
 from egress_manager.recorder.knocking import Turns
 
 
@@ -18,7 +19,8 @@ class Door:
     `token(room_name, identity)` makes a capture's token. `is_caller` says for whom a capture runs.
     `hear(capture_id, entry)` is told every entry of every journal. Seconds: `sync_interval`, and
     `rotate_after`, when a capture that goes on and on is followed by another. `place` is part of
-    the captures' ids, if it is given. `turns` are those of all rooms of this process.
+    the captures' ids, if it is given. `turns` are those of all rooms of this process, and so is
+    the `shelf` with what is left of participants' quotas.
     """
 
     session: aiohttp.ClientSession
@@ -31,6 +33,7 @@ class Door:
     rotate_after: float = 3600.0
     place: str = ""
     turns: Turns = field(default_factory=Turns)
+    shelf: Shelf = field(default_factory=Shelf)
 
     def make_pass(self, room_name: str) -> tuple[str, str]:
         """An identity for one attempt to join the room, and its token."""

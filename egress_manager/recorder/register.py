@@ -14,7 +14,7 @@ from egress_manager.domain.captures import (
     TrackChanged,
     TrackGone,
 )
-from egress_manager.domain.quotas import Quotas, clipped
+from egress_manager.domain.quotas import Bucket, Quotas, clipped
 from egress_manager.recorder.journal import size_of
 
 Change = ParticipantChanged | TrackChanged
@@ -22,12 +22,16 @@ Gone = ParticipantGone | TrackGone
 
 
 class Register:
-    """`write` gets the entries that are to be written; `leave_out` what, whose, when, how many."""
+    """`write` gets the entries that are to be written; `leave_out` what, whose, when, how many.
+
+    `quotas_of` has the quotas of an identity; without one, those that strangers have together.
+    """
 
     def __init__(
         self,
         write: Callable[[Change], None],
         leave_out: Callable[[str, str, float, int], None],
+        quotas_of: Callable[[str], Quotas],
     ) -> None:
         self._write = write
         self._leave_out = leave_out
@@ -35,11 +39,17 @@ class Register:
         self._written: dict[str, Change] = {}
         self._waiting: set[str] = set()
         self._quotas: dict[str, Quotas] = {}
-        self._strangers = Quotas()
+        self._quotas_for = quotas_of
+        self._strangers = quotas_of("")
 
     def quotas(self, identity: str) -> Quotas:
         """What an identity may still cause, however often it comes and goes; strangers together."""
         return self._quotas.get(identity, self._strangers)
+
+    def packets(self, participant_sid: str, track_sid: str) -> Bucket:
+        """Who publishes the track may have so many decrypted; of no track of ours, strangers."""
+        identity = self.identity_of(participant_sid) if track_sid in self._known else ""
+        return self.quotas(identity).packets
 
     def knows(self, identity: str) -> bool:
         """Whether somebody of that identity is or was there."""
@@ -72,8 +82,8 @@ class Register:
         if known is None and isinstance(entry, TrackChanged) and not self._may_be_new(entry):
             return
         self._known[sid] = entry
-        if isinstance(entry, ParticipantChanged):
-            self._quotas.setdefault(entry.identity, Quotas())
+        if isinstance(entry, ParticipantChanged) and entry.identity not in self._quotas:
+            self._quotas[entry.identity] = self._quotas_for(entry.identity)
         if sid in self._waiting:
             self._left_out("changes", entry, 1)
         self._waiting.add(sid)

@@ -1,6 +1,6 @@
 """One SSRC of one connection: puts its packets in order and into stretches."""
 
-from egress_manager.domain.quotas import PACKETS, PACKETS_A_SECOND, Bucket
+from egress_manager.domain.quotas import Bucket
 from egress_manager.domain.witness import HEADER
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.reception import Amount, Kept, Reception
@@ -9,27 +9,28 @@ from egress_manager.recorder.stretch import StretchWriter
 
 
 class Stream:
-    """Packets in as they arrive, packets out in order into the capture that is running."""
+    """Packets in as they arrive, packets out in order into the capture that is running.
 
-    def __init__(self, ssrc: int, participant_sid: str, track_sid: str) -> None:
+    `idle` limits what is decrypted of its participant while no capture runs.
+    """
+
+    def __init__(self, ssrc: int, participant_sid: str, track_sid: str, idle: Bucket) -> None:
         self.ssrc = ssrc
         self.participant_sid = participant_sid
         self.track_sid = track_sid
         self.heard_at: float | None = None
         self._reception = Reception()
-        self._packets = Bucket(PACKETS_A_SECOND, PACKETS)
+        self.idle = idle
         self._writer: StretchWriter | None = None
         self._capture: Capture | None = None
         # What the server has sent: by its newest report, and by what has come since.
         self._sent, self._octets_sent = 0, 0
 
-    def admits(self, arrived: float) -> bool:
+    def admits(self, arrived: float, capture: Capture | None) -> bool:
         """Whether a packet that has just come is to be decrypted; a flood is too dear."""
-        if self._packets.take(1, arrived):
-            return True
-        if self._capture is not None:
-            self._capture.leave_out_of(self.participant_sid, self.track_sid, "packets", arrived)
-        return False
+        if capture is None:
+            return self.idle.take(1, arrived)
+        return capture.admits(self.participant_sid, self.track_sid, arrived)
 
     def take(self, packet: RtpPacket, arrived: float, capture: Capture | None) -> None:
         """One packet as it comes; without a capture it is only counted."""

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from egress_manager.domain.quotas import packets
 from egress_manager.recorder.capture import Capture
 from egress_manager.recorder.rtp import Report, RtpPacket
 from egress_manager.recorder.stream import Stream
@@ -42,17 +43,19 @@ class Streams:
     def offered(self, owners: Mapping[int, tuple[str, str]], capture: Capture | None) -> None:
         """The newest offer says whose each SSRC is; what has come of one already is its own."""
         self._offered = owners
+        idle = {stream.participant_sid: stream.idle for stream in self}
         for ssrc, (participant_sid, track_sid) in owners.items():
             if ssrc in self._streams:
                 continue
-            self._streams[ssrc] = Stream(ssrc, participant_sid, track_sid)
+            bucket = idle.setdefault(participant_sid, packets())
+            self._streams[ssrc] = Stream(ssrc, participant_sid, track_sid, bucket)
             for packet, arrived in self._unclaimed.pop(ssrc, ()):
                 self.take(packet, arrived, capture)
 
-    def admits(self, data: bytes, arrived: float) -> bool:
+    def admits(self, data: bytes, arrived: float, capture: Capture | None) -> bool:
         """Whether an RTP packet that is still encrypted is to be read (RFC 3550, section 5.1)."""
         stream = self._streams.get(int.from_bytes(data[8:12], "big"))
-        return stream is None or stream.admits(arrived)
+        return stream is None or stream.admits(arrived, capture)
 
     def take(self, packet: RtpPacket, arrived: float, capture: Capture | None) -> bool:
         """One packet as it comes; whether anything of its stream is missing."""

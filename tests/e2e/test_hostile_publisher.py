@@ -79,7 +79,7 @@ async def test_a_hostile_publisher_costs_another_call_nothing(home: House, room_
     pages = sum(len(stretch.pages) for stretch in story.stretches.values())
     assert (capture / JOURNAL).stat().st_size < news + 2 * 70_000 + 500 * pages + 100_000
     assert pages < quotas.SHORT_PAGES + 2 * ATTACK * quotas.SHORT_PAGES_A_SECOND
-    assert {"changes", "digits", "timestamps"} <= {what for what, _, _ in story.left_out}
+    assert {"changes", "digits", "timestamps"} <= {entry.what for entry in story.left_out.values()}
     assert {"timestamps", "not_noted"} <= {found["name"] for found in own["findings"]}
 
 

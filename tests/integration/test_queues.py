@@ -2,16 +2,20 @@
 
 import asyncio
 import contextlib
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 import pytest
+from redis.exceptions import ConnectionError as ConnectionLost
 
+from egress_manager.adapters import redis_queue
 from egress_manager.adapters.local_queue import LocalQueue
 from egress_manager.adapters.redis_queue import RedisQueue
 from egress_manager.ports import Queue
 from lab.servers import Redis
+from lab.switch import Switch
 
 TIMEOUT = 60.0
 
@@ -150,3 +154,98 @@ async def test_a_lost_redis_is_waited_for() -> None:
             await handed_over(queue, "rec_3", done)
 
         assert done.is_set()
+
+
+async def test_a_failover_that_breaks_no_connection_is_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One name, two servers: the one that we are connected to takes nothing any more."""
+    monkeypatch.setattr(redis_queue, "TRY_AGAIN", 0.1)
+    async with Redis() as old, Redis() as new, Switch(old.port) as switch:
+        queue, done = RedisQueue(f"redis://{switch.address}/0", "test"), asyncio.Event()
+
+        async def work(_: str) -> None:
+            done.set()
+
+        async with serving(queue, work):
+            await handed_over(queue, "rec_1", done)
+            done.clear()
+            switch.turn_to(new.port, breaks=False)
+            assert await old.tell("REPLICAOF", "127.0.0.1", str(new.port)) == b"+OK\r\n"
+            await handed_over(queue, "rec_2", done)
+
+        assert done.is_set()
+
+
+async def test_handing_over_waits_once_for_a_redis_that_says_nothing() -> None:
+    """Whoever does it has other things to do."""
+
+    async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            await asyncio.sleep(TIMEOUT)
+
+    silent = await asyncio.start_server(accept, "127.0.0.1", 0)
+    queue = RedisQueue(f"redis://127.0.0.1:{silent.sockets[0].getsockname()[1]}/0", "test")
+    took = []
+    for _ in range(3):
+        begun = time.monotonic()
+        await queue.soon("rec_1")
+        took.append(time.monotonic() - begun)
+    silent.close()
+
+    assert took[0] < 1.8
+    assert max(took[1:]) < 0.2
+
+
+async def test_a_look_at_a_lane_that_fails_in_any_way_is_not_the_last(
+    redis_server: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, once for a while, and waited out."""
+    monkeypatch.setattr(redis_queue, "TRY_AGAIN", 0.01)
+    looks, take, done = 0, redis_queue._Lane.take, asyncio.Event()
+
+    async def failing(lane: redis_queue._Lane) -> tuple[bytes, bytes] | None:
+        nonlocal looks
+        looks += 1
+        if looks <= 5:
+            raise RuntimeError("an answer of no known form")
+        return await take(lane)
+
+    async def work(_: str) -> None:
+        done.set()
+
+    monkeypatch.setattr(redis_queue._Lane, "take", failing)
+    queue = RedisQueue(redis_server.url, f"test-{uuid.uuid4().hex}")
+    async with serving(queue, work):
+        await handed_over(queue, "rec_1", done)
+
+    (said,) = [record for record in caplog.records if record.message == "redis_away"]
+    assert (said.why, said.said) == (  # type: ignore[attr-defined]
+        "RuntimeError",
+        "an answer of no known form",
+    )
+
+
+async def test_what_is_not_given_back_to_a_lost_redis_holds_up_no_end() -> None:
+    """Its lease runs out."""
+
+    class Lost:
+        """Gives an entry as the task is cancelled, and takes nothing back."""
+
+        name = "test"
+
+        async def take(self) -> tuple[bytes, bytes]:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+            return b"rec_1", b"1"
+
+        async def end(self, *_: object, again: bool) -> None:
+            raise ConnectionLost
+
+    looking = asyncio.create_task(RedisQueue("redis://nowhere", "test")._next(Lost()))  # type: ignore[arg-type]
+    await asyncio.wait([looking], timeout=TIMEOUT)
+
+    assert looking.cancelled()

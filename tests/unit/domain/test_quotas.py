@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egress_manager.domain.captures import (
+    TICKS,
     Began,
     LeftOut,
     ParticipantChanged,
@@ -18,7 +19,7 @@ from egress_manager.domain.evidence import Claim, Evidence, Heard, TrackClaim
 from egress_manager.domain.findings import KINDS, Weight
 from egress_manager.domain.holes import Covered, holes, obstacles
 from egress_manager.domain.proof import judge
-from egress_manager.domain.quotas import TEXT, Bucket, clipped
+from egress_manager.domain.quotas import DIGITS, TEXT, Bucket, Quotas, Shelf, clipped
 from egress_manager.domain.witness import excesses
 
 TOO_MUCH = LeftOut(1050.0, "packets", "bad", "TR_1", 1040.0, 700)
@@ -65,12 +66,30 @@ def test_a_time_before_the_last_one_fills_nothing():
     assert bucket.has(1.0, 101.0)
 
 
+def test_many_tracks_that_never_pause_are_kept_to_the_last_packet():
+    """Thirty-two for an hour, of which four have as many octets as Opus can have."""
+    quotas = Quotas()
+
+    for second in range(3600):
+        for track in range(32):
+            octets = 510_000 // 8 if track < 4 else 64_000 // 8
+            assert quotas.may_keep(TICKS, octets, 1000.0 + second), (second, track)
+
+
 @given(st.text(max_size=40), st.dictionaries(st.text(max_size=9), st.text(max_size=9)))
 def test_usual_texts_are_not_cut(name, attributes):
     """Nor is anything copied."""
     person = ParticipantChanged(1.0, "PA_1", "one", name, metadata=name, attributes=attributes)
 
     assert clipped(person) is person
+
+
+def test_metadata_and_attributes_have_room_of_their_own():
+    """As much of each as there may be is not cut."""
+    person = ParticipantChanged(1.0, "PA_1", "one", metadata="x" * TEXT)
+    both = replace(person, attributes={"a": "x" * (TEXT - 1)})
+
+    assert clipped(both) is both
 
 
 def test_attributes_are_kept_as_far_as_there_is_room():
@@ -118,3 +137,20 @@ def test_a_hole_of_what_was_not_kept_says_so():
     covered = [Covered(1000.0, 1042.0), Covered(1048.0, 1060.0)]
 
     assert [hole.cause for hole in holes(covered, known, 1000.0, 1060.0)] == ["over_quota"]
+
+
+def test_quotas_that_are_not_whole_are_kept_and_the_number_of_all_is_bounded():
+    """What is whole again is as good as new; of too many, those asked for last are kept."""
+    shelf = Shelf(most=4)
+    spent = shelf.of("room", "bad", 100.0)
+    spent.digits.take(DIGITS, 100.0)
+    for n in range(100):
+        shelf.of("room", f"{n}", 100.0)
+
+    assert len(shelf) <= 4
+    assert shelf.of("room", "bad", 101.0) is spent
+    assert shelf.of("other room", "bad", 101.0) is not spent
+    for n in range(100):
+        shelf.of("room", f"{n}", 101.0).digits.take(1, 101.0)
+        assert len(shelf) <= 4
+    assert shelf.of("room", "99", 101.0).are_whole(102.0)

@@ -1,10 +1,16 @@
 """A connection and messages that it does not understand."""
 
 import logging
+from functools import partial
 
 from livekit.protocol import models, rtc
 
+from egress_manager.domain.captures import ParticipantChanged, TrackChanged
+from egress_manager.domain.quotas import DEAF, Shelf
 from egress_manager.recorder.connection import Connection
+from egress_manager.recorder.connections import Connections
+from egress_manager.recorder.roster import Roster
+from egress_manager.recorder.rtp import RtpPacket
 
 
 class Listener:
@@ -119,3 +125,30 @@ async def test_packets_and_reports_that_make_no_sense_are_passed_over():
     await connection.close()
 
     assert len(connection.streams) == 0
+
+
+def heard(*sids: str) -> Connection:
+    """A connection with media, on which each of these participants was heard at 1.0 s."""
+    connection = Connection(Listener(), "recorder-1", use_turn=False)
+    connection.has_media = True
+    owners = {n: (f"PA_{sid}", f"TR_{sid}") for n, sid in enumerate(sids)}
+    connection.streams.offered(owners, None)
+    for ssrc in owners:
+        connection.streams.take(RtpPacket(1, 960, ssrc, b"\x78"), 1.0, None)
+    return connection
+
+
+async def test_who_falls_silent_again_and_again_uses_up_nobody_elses_new_connections():
+    """A connection that is ending is not ended again and again, and each has a quota of its own."""
+    roster, shelf, connections = Roster(), Shelf(), Connections()
+    for sid in ("agent", "caller"):
+        roster.people[f"PA_{sid}"] = ParticipantChanged(1.0, f"PA_{sid}", sid)
+        roster.tracks[f"TR_{sid}"] = TrackChanged(1.0, f"TR_{sid}", f"PA_{sid}")
+    ended = []
+    for sids in [("agent",)] * (DEAF + 1) + [("agent", "caller")]:
+        connections.current = heard(*sids)
+        for tick in range(100):
+            connections.end_if_deaf(roster, partial(shelf.of, "room"), 10.0 + tick / 100)
+        ended.append(connections.current._over.done())
+
+    assert ended == [*[True] * DEAF, False, True]

@@ -91,8 +91,9 @@ class Room:
 
     def left_out(self, what: str) -> int:
         """How much of that is told to have been left out of the hostile one."""
-        told = {(e.identity, e.track_sid): e.count for e in self.entries(LeftOut) if e.what == what}
-        assert all(identity == "bad" for identity, _ in told), told
+        lines = [entry for entry in self.entries(LeftOut) if entry.what == what]
+        told = {(e.identity, e.track_sid, e.since): e.count for e in lines}
+        assert all(identity == "bad" for identity, *_ in told), told
         return sum(told.values())
 
     @property
@@ -113,6 +114,11 @@ def room(tmp_path: Path) -> Room:
 def leaping(count: int, by: int, first: int = 0) -> Iterator[tuple[int, int]]:
     """Packets whose timestamps leap by so many ticks each, in one numbering."""
     return ((n, n * (FRAME + by)) for n in range(first, first + count))
+
+
+def encrypted(ssrc: int) -> bytes:
+    """A packet of which only the header can be read."""
+    return b"\x80\x6f" + bytes(6) + ssrc.to_bytes(4, "big") + VOICE
 
 
 @pytest.mark.parametrize("by", [1000 * TICKS, -3 * TICKS, 1 << 31])
@@ -218,29 +224,59 @@ def test_whatever_comes_goes_out_or_is_counted(packets):
 
 def test_who_sends_faster_than_anybody_speaks_is_kept_up_to_its_quota(room):
     """What is over it is counted, and named in the journal."""
-    sent = room.send(((n, n * 5 * FRAME) for n in range(20_000)), rate=10_000)
+    longest = b"\x7b\x06" + bytes(60)  # six frames: 120 ms
+    packets = ((n, n * 6 * FRAME) for n in range(20_000))
+    sent = room.send(packets, rate=10_000, payload=longest)
     room.end()
 
-    most = (quotas.SOUND + 2 * quotas.SOUND_A_SECOND) / FRAME
-    assert 0 < room.kept() < most + 1
+    most = (quotas.SOUND + 2 * quotas.SOUND_A_SECOND) / (6 * FRAME)
+    assert 0 < room.kept() < most + 1 < sent
     assert room.kept() + room.left_out("packets") == sent
 
 
 def test_a_flood_is_not_even_decrypted_and_what_of_it_is_not_is_counted(room):
     """That costs more than all that is done with a packet afterwards."""
     room.send(((n, n * FRAME) for n in range(10)), rate=50)
-    flood = b"\x80\x6f" + bytes(6) + (1).to_bytes(4, "big") + VOICE
-    other = b"\x80\x6f" + bytes(6) + (2).to_bytes(4, "big") + VOICE
+    room.capture.tell(TrackChanged(room.at, "TR_more", "PA_bad"))
+    room.streams.offered({**room.owners, 3: ("PA_bad", "TR_more")}, room.capture)
+    floods, other = [encrypted(ssrc) for ssrc in (1, 3)], encrypted(2)
     admitted = 0
-    for _ in range(20_000):
-        admitted += room.streams.admits(flood, room.at)
-        room.at += 1 / 10_000
-    honest = [room.streams.admits(other, room.at) for _ in range(100)]
+    for n in range(80_000):
+        admitted += room.streams.admits(floods[n % 2], room.at, room.capture)
+        room.at += 1 / 40_000
+    honest = [room.streams.admits(other, room.at, room.capture) for _ in range(100)]
     room.end()
 
-    assert admitted < quotas.PACKETS + 2 * quotas.PACKETS_A_SECOND + 1
-    assert room.left_out("packets") == 20_000 - admitted
+    assert admitted < quotas.PACKETS + 2.1 * quotas.PACKETS_A_SECOND
+    assert room.left_out("packets") == 80_000 - admitted
     assert all(honest)
+
+
+def test_floods_of_tracks_that_are_refused_or_of_no_capture_are_not_decrypted_either(room):
+    """Of all that no capture knows together so many are, and without one so many of each."""
+    room.streams.offered({n: (f"PA_{n}", f"TR_{n}") for n in range(3, 40)}, room.capture)
+    unknown = [
+        room.streams.admits(encrypted(3 + n % 37), room.at, room.capture) for n in range(60_000)
+    ]
+    idle = [room.streams.admits(encrypted(1), room.at, None) for _ in range(60_000)]
+
+    assert sum(unknown) == sum(idle) == quotas.PACKETS
+    assert room.streams.admits(encrypted(2), room.at, room.capture)
+    assert room.streams.admits(encrypted(2), room.at, None)
+
+
+def test_what_is_left_out_again_after_a_pause_is_told_apart(room):
+    """What came in between was kept, and so was what comes of a call in between."""
+    for at in (100.0, 109.0, 120.0, 200.0, 205.0):
+        room.capture.leave_out("packets", "bad", at, 1, "TR_bad")
+    room.end()
+
+    found = read_story(room.capture.directory).left_out.values()
+    assert [(e.since, e.at, e.count) for e in found] == [
+        (100.0, 109.0, 2),
+        (120.0, 120.0, 1),
+        (200.0, 205.0, 2),
+    ]
 
 
 def test_what_is_missing_is_asked_for_within_a_quota():
@@ -404,6 +440,23 @@ def test_keys_are_noted_within_their_quota(room):
     noted = len(room.entries(DigitPressed))
     assert quotas.DIGITS <= noted < quotas.DIGITS + 100
     assert room.left_out("digits") == 1000 - noted
+
+
+def test_who_leaves_and_joins_again_has_what_was_left_of_its_quotas(tmp_path):
+    """The next capture of the room gives no new ones; another room has its own."""
+    shelf, noted = quotas.Shelf(), []
+    for number, name in enumerate(("room", "room", "other room")):
+        told: list[Entry] = []
+        capture = Capture(tmp_path / f"cap_{number}", name, "RM_1", told.append, shelf)
+        capture.tell(ParticipantChanged(now(), f"PA_{number}", "bad"))
+        for _ in range(2 * quotas.DIGITS):
+            capture.digit("bad", "5")
+        capture.close("test")
+        noted.append(sum(isinstance(entry, DigitPressed) for entry in told))
+
+    assert noted[0] >= quotas.DIGITS
+    assert noted[1] < quotas.DIGITS / 2
+    assert noted[2] >= quotas.DIGITS
 
 
 @pytest.mark.parametrize(
