@@ -32,7 +32,14 @@ from egress_manager.domain.seal import (
 )
 from egress_manager.domain.sidecars import Sidecar, is_call
 from egress_manager.domain.signing import signed_checkpoint
-from egress_manager.domain.standing import Document, is_older, made_at, may_be_sealed
+from egress_manager.domain.standing import (
+    Document,
+    is_as_sealed,
+    is_older,
+    made_at,
+    may_be_sealed,
+    waits_for_code,
+)
 from egress_manager.errors import (
     Conflict,
     EgressManagerError,
@@ -135,10 +142,10 @@ async def _seal_call(call_id: str, doors: Sealers) -> None:
         return
     before = await _may_be_sealed(call, doors)
     content = Content(call_id, made_at(call), sha256_of(facts_of(call)))
-    if before is None or not is_older(call):
-        seal, entries = await _sealed(content, call, doors)
-    else:
+    if before is not None and is_older(call) and is_as_sealed(call, before):
         seal, entries = await _resealed(before, call, doors)
+    else:
+        seal, entries = await _sealed(content, call, doors)
     sealed = replace(call, seal=seal, provenance=Provenance.SIGNED)
     kept = replace(sealed, version=seal.version)  # as it is when it is saved
     await doors.sidecars.put(Sidecar(call_id, entries, call=kept), None)
@@ -150,7 +157,7 @@ async def _seal_recording(recording_id: str, doors: Sealers) -> None:
     if not _waits(recording):
         return
     before = await _may_be_sealed(recording, doors)
-    if before is not None and is_older(recording):
+    if before is not None and is_older(recording) and is_as_sealed(recording, before):
         await _sign_recording(recording, before, doors)
         return
     files = await files_of(recording, doors)
@@ -185,7 +192,7 @@ def _waits(document: Document) -> bool:
 
     Somebody else wrote that, and it would be asked for again and again.
     """
-    if document.is_unsealed or is_older(document):
+    if document.is_unsealed or waits_for_code(document):
         return True
     if document.provenance is Provenance.FOREIGN:
         raise ForeignDocument(f"{document.id} says that it waits to be sealed, and does not")
