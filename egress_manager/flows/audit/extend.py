@@ -82,21 +82,36 @@ async def signed_end(doors: Sealers) -> str:
     return note(checkpoint.text, checkpoint.origin, newest["signature"])
 
 
-async def _peaks_at(end: End, audit: Audit, signer: Signer) -> Peaks:
-    """The peaks of the chain as it is. Raises `ChainBroken`, `StoreUnavailable`."""
+async def check_end(doors: Sealers) -> None:
+    """Whether anything can be added to the chain, as far as its end shows.
+
+    Raises `ChainBroken`, `StoreUnavailable`, `StorageFailed`.
+    """
+    if doors.signer is not None:
+        _check(await end_of(doors), doors.signer)
+
+
+def _check(end: End, signer: Signer) -> None:
     newest, noted = end.newest, end.noted_size
     size = newest["number"] if newest else 0
     if size < noted:
         raise ChainBroken(f"the chain ends with entry {size}, and had {noted}")
     if newest is None:
-        return ()
-    if is_signed(newest):
-        if signed_checkpoint(newest, signer) is None:
-            raise ChainBroken(f"entry {size} is not signed by this key")
-        return peaks_with(newest)
-    if noted:
+        return
+    if is_signed(newest) and signed_checkpoint(newest, signer) is None:
+        raise ChainBroken(f"entry {size} is not signed by this key")
+    if noted and not is_signed(newest):
         raise ChainBroken(f"entry {size} is not signed")
-    return await _peaks_of_unsigned(audit, size)
+
+
+async def _peaks_at(end: End, audit: Audit, signer: Signer) -> Peaks:
+    """The peaks of the chain as it is. Raises `ChainBroken`, `StoreUnavailable`."""
+    _check(end, signer)
+    if end.newest is None:
+        return ()
+    if is_signed(end.newest):
+        return peaks_with(end.newest)
+    return await _peaks_of_unsigned(audit, end.newest["number"])
 
 
 async def _noted_size(signer: Signer) -> int:

@@ -41,6 +41,7 @@ from egress_manager.domain.standing import (
     waits_for_code,
 )
 from egress_manager.errors import (
+    ChainBroken,
     Conflict,
     EgressManagerError,
     ForeignDocument,
@@ -48,7 +49,7 @@ from egress_manager.errors import (
     StoreUnavailable,
 )
 from egress_manager.flows.audit.doors import Sealers
-from egress_manager.flows.audit.extend import end_of, extend
+from egress_manager.flows.audit.extend import check_end, end_of, extend
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +69,26 @@ class Sealing:
 
     put_off: dict[str, datetime] = field(default_factory=dict)
     is_all_signed: bool = False
+    rests_until: datetime | None = None
 
     async def turn(self, doors: Sealers) -> bool:
-        """Seal some of what waits; whether there was anything. Raises `StoreUnavailable`."""
+        """Seal some of what waits; whether there was anything. Raises `StoreUnavailable`.
+
+        Nothing can be added to a chain that is broken, so no file is read for it: it is said, and
+        looked at again after a while. Raises `StorageFailed` where its end can't be held to ours.
+        """
         now = doors.clock.now()
+        if self.rests_until is not None and now < self.rests_until:
+            return False
+        try:
+            await check_end(doors)
+            return await self._turn(now, doors)
+        except ChainBroken as error:
+            log.error("nothing_sealed", extra={"why": error.code, "detail": str(error)})
+            self.rests_until = doors.clock.now() + RETRY
+            return False
+
+    async def _turn(self, now: datetime, doors: Sealers) -> bool:
         self.put_off = {subject: at for subject, at in self.put_off.items() if at > now}
         waiting = [
             *await doors.waiting.recordings(BATCH, self.put_off),
@@ -94,7 +111,7 @@ class Sealing:
     async def _try(self, subject: str, doors: Sealers) -> None:
         try:
             await seal(subject, doors)
-        except StoreUnavailable:
+        except (StoreUnavailable, ChainBroken):
             raise
         except EgressManagerError as error:
             log.warning(
