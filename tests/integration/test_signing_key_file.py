@@ -58,8 +58,8 @@ async def test_a_checkpoint_of_another_process_is_not_set_back(tmp_path: Path) -
     assert await here.noted() == note(3)
 
     sizes = range(4, 60)
-    keys = [signing_key(tmp_path / "key") for _ in sizes]
-    await asyncio.gather(*(key.note(size, note(size)) for key, size in zip(keys, sizes, strict=True)))
+    keys = {size: signing_key(tmp_path / "key") for size in sizes}
+    await asyncio.gather(*(key.note(size, note(size)) for size, key in keys.items()))
 
     assert await here.noted() == note(59)
     assert set(os.listdir(tmp_path)) == {"key", "key.checkpoint"}

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from egress_manager.domain.calls import Call
@@ -48,7 +48,7 @@ from egress_manager.errors import (
     NotFound,
     StoreUnavailable,
 )
-from egress_manager.flows.audit.doors import Sealers
+from egress_manager.flows.audit.doors import BEGINNING, Reached, Sealers
 from egress_manager.flows.audit.extend import check_end, end_of, extend
 
 log = logging.getLogger(__name__)
@@ -59,16 +59,25 @@ BATCH: Final = 20
 SETTLED_AFTER: Final = timedelta(seconds=10)
 #: What can't be sealed is tried again after this long.
 RETRY: Final = timedelta(minutes=1)
+#: Documents of older versions that could not be signed are looked for again after this long.
+WALK_AGAIN: Final = timedelta(minutes=10)
+_AT_ONCE: Final = datetime.min.replace(tzinfo=UTC)
 #: Who adds to the chain meets few others: more rounds than this mean that something is wrong.
 ROUNDS: Final = 100
 
 
 @dataclass(slots=True)
 class Sealing:
-    """Seals what waits for it, turn after turn; what can't be sealed does not hold up others."""
+    """Seals what waits for it, turn after turn; what can't be sealed does not hold up others.
+
+    Documents of older versions are walked through: `walks_at` is when, None where all are signed;
+    `is_left` whether some of this walk could not be signed.
+    """
 
     put_off: dict[str, datetime] = field(default_factory=dict)
-    is_all_signed: bool = False
+    walks_at: datetime | None = _AT_ONCE
+    reached: Reached = BEGINNING
+    is_left: bool = False
     rests_until: datetime | None = None
 
     async def turn(self, doors: Sealers) -> bool:
@@ -96,19 +105,28 @@ class Sealing:
         ]
         for subject in waiting:
             await self._try(subject, doors)
-        return bool(waiting) or await self._sign_older(doors)
+        return bool(waiting) or await self._sign_older(now, doors)
 
-    async def _sign_older(self, doors: Sealers) -> bool:
-        """Sign some of what an older version sealed; whether there was any. Once in a process."""
-        if self.is_all_signed or doors.signer is None:
+    async def _sign_older(self, now: datetime, doors: Sealers) -> bool:
+        """Sign some of what an older version sealed; whether there may be more of it at once.
+
+        One walk through everything is enough, unless something could not be signed.
+        """
+        if self.walks_at is None or now < self.walks_at or doors.signer is None:
             return False
-        unsigned = await doors.waiting.unsigned(BATCH, self.put_off)
-        for subject in unsigned:
-            await self._try(subject, doors)
-        self.is_all_signed = not unsigned
-        return bool(unsigned)
+        found = await doors.waiting.unsigned(self.reached)
+        for subject in found.ids:
+            if subject not in self.put_off:
+                is_done = await self._try(subject, doors)
+                self.is_left = self.is_left or not is_done
+        self.reached = found.reached or BEGINNING
+        if found.reached is None:
+            self.walks_at = now + WALK_AGAIN if self.is_left else None
+            self.is_left = False
+        return found.reached is not None
 
-    async def _try(self, subject: str, doors: Sealers) -> None:
+    async def _try(self, subject: str, doors: Sealers) -> bool:
+        """Seal it, or put it off; whether it is done, or never will be."""
         try:
             await seal(subject, doors)
         except (StoreUnavailable, ChainBroken):
@@ -119,9 +137,12 @@ class Sealing:
                 extra={"subject": subject, "why": error.code, "pii.detail": str(error)},
             )
             self.put_off[subject] = doors.clock.now() + RETRY
+            return isinstance(error, ForeignDocument)
         except Exception:  # one that can't be read must not hide the others
             log.exception("not_sealed", extra={"subject": subject})
             self.put_off[subject] = doors.clock.now() + RETRY
+            return False
+        return True
 
 
 async def newest(doors: Sealers) -> str:
