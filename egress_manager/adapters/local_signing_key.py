@@ -58,7 +58,7 @@ class LocalSigningKey:
 
     def __init__(self, path: Path, keys: tuple[_Key, ...], made_at: datetime) -> None:
         self._path = path
-        self._checkpoint = path.with_name(f"{path.name}{CHECKPOINT}")
+        self._checkpoint = path.parent / f"{path.name}{CHECKPOINT}"
         self._keys = keys
         self._made_at = made_at
         self._last_signed = ("", "")
@@ -160,9 +160,18 @@ def known_signing_key(path: Path) -> LocalSigningKey | None:
         raise SettingsWrong(f"the signing key {path} can't be used: {error}") from None
 
 
+def passing_signing_key() -> LocalSigningKey:
+    """A key that no file has: nothing was signed with it."""
+    return LocalSigningKey(Path(), (_new(),), datetime.now(UTC))
+
+
+def _new() -> _Key:
+    return _key(f"{NAME}/{secrets.token_hex(_NAME_BYTES)}", secrets.token_bytes(32))
+
+
 def _made(path: Path) -> LocalSigningKey:
     """A new key; of several processes that make one at once, the first one's counts."""
-    key = _key(f"{NAME}/{secrets.token_hex(_NAME_BYTES)}", secrets.token_bytes(32))
+    key = _new()
     text = notes.signer_key(key.name, key.public, key.seed)
     own = path.with_name(f"{path.name}-{secrets.token_hex(4)}")
     try:
