@@ -15,7 +15,7 @@ from typing import Final
 
 from egress_manager.domain.recordings import WITHOUT_FILE, Recording, State
 from egress_manager.domain.roles import ALL, Role, works_on_files
-from egress_manager.domain.standing import is_older
+from egress_manager.domain.standing import waits_for_code
 from egress_manager.errors import EgressManagerError
 from egress_manager.flows import (
     accompany,
@@ -252,7 +252,7 @@ async def work_on(recording_id: str, doors: Doors) -> None:
         async with doors.membership.working_on(recording_id) as is_ours:
             for _ in range(MOST_STEPS if is_ours else 0):
                 recording = await doors.recordings.get(recording_id)
-                if is_older(recording):  # it is signed as it was sealed first
+                if recording.is_final and waits_for_code(recording):  # signed as it is first
                     return
                 if not doors.is_here(recording):
                     await doors.queue.soon(recording_id, recording.place)

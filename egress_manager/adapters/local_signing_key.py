@@ -6,9 +6,11 @@ it was made. Further keys are older ones: they sign nothing, and what they signe
 
 import asyncio
 import base64
+import fcntl
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,7 +58,7 @@ class LocalSigningKey:
 
     def __init__(self, path: Path, keys: tuple[_Key, ...], made_at: datetime) -> None:
         self._path = path
-        self._checkpoint = path.with_name(f"{path.name}{CHECKPOINT}")
+        self._checkpoint = path.parent / f"{path.name}{CHECKPOINT}"
         self._keys = keys
         self._made_at = made_at
         self._last_signed = ("", "")
@@ -129,9 +131,13 @@ class LocalSigningKey:
             return
         own = self._checkpoint.with_name(f"{self._checkpoint.name}-{secrets.token_hex(4)}")
         try:
-            _write_new(own, note)
-            own.replace(self._checkpoint)
-            self._size = size
+            with _alone_in(self._checkpoint.parent):
+                self._noted()  # another process may have been further meanwhile
+                if size <= self._size:
+                    return
+                _write_new(own, note)
+                own.replace(self._checkpoint)
+                self._size = size
         except OSError as error:
             name = error.filename or own
             raise StorageFailed(f"{name} can't be written: {error.strerror}") from error
@@ -154,19 +160,27 @@ def known_signing_key(path: Path) -> LocalSigningKey | None:
         raise SettingsWrong(f"the signing key {path} can't be used: {error}") from None
 
 
+def passing_signing_key() -> LocalSigningKey:
+    """A key that no file has: nothing was signed with it."""
+    return LocalSigningKey(Path(), (_new(),), datetime.now(UTC))
+
+
+def _new() -> _Key:
+    return _key(f"{NAME}/{secrets.token_hex(_NAME_BYTES)}", secrets.token_bytes(32))
+
+
 def _made(path: Path) -> LocalSigningKey:
     """A new key; of several processes that make one at once, the first one's counts."""
-    key = _key(f"{NAME}/{secrets.token_hex(_NAME_BYTES)}", secrets.token_bytes(32))
+    key = _new()
     text = notes.signer_key(key.name, key.public, key.seed)
     own = path.with_name(f"{path.name}-{secrets.token_hex(4)}")
     try:
+        new = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-        _write_new(own, f"{text}\n{_MADE_AT}{moment(datetime.now(UTC))}\n", is_synced=True)
-        try:
-            with suppress(FileExistsError):
-                os.link(own, path)
-        finally:
-            own.unlink()
+        with suppress(FileExistsError):
+            _write_whole(path, own, f"{text}\n{_MADE_AT}{moment(datetime.now(UTC))}\n")
+        for folder in (path.parent, *(folder.parent for folder in new)):
+            _sync(folder)
     except OSError as error:
         raise SettingsWrong(
             f"no signing key can be made at {path}: {error.strerror}; "
@@ -196,6 +210,43 @@ def _key_of(path: Path, text: str) -> LocalSigningKey:
 def _key(name: str, seed: bytes) -> _Key:
     key = Ed25519PrivateKey.from_private_bytes(seed)
     return _Key(name, seed, key, key.public_key().public_bytes_raw())
+
+
+def _write_whole(path: Path, own: Path, text: str) -> None:
+    """The file is there with all that it says, or not; almost so on disks without hard links.
+
+    Raises `FileExistsError` where there is one.
+    """
+    _write_new(own, text, is_synced=True)
+    try:
+        os.link(own, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        _write_new(path, text, is_synced=True)
+    finally:
+        own.unlink()
+
+
+def _sync(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """No other process is in here at once, on a disk that has locks of folders."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write_new(path: Path, text: str, *, is_synced: bool = False) -> None:

@@ -139,6 +139,10 @@ async def give_verdicts_to_what_has_no_file(database: Database) -> None:
     )
 
 
+async def refuse_versions_that_sign_nothing(database: Database) -> None:
+    """Nothing is changed: its number alone keeps them away, for their entries break the chain."""
+
+
 #: In order; a step's number is its place, from 1. Never change one that was released: add one.
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     create_indexes,
@@ -148,6 +152,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     seal_what_is_over,
     listen_to_what_was_rendered,
     give_verdicts_to_what_has_no_file,
+    refuse_versions_that_sign_nothing,
 )
 
 

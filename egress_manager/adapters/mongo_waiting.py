@@ -2,11 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Final
 
 from egress_manager.adapters import mongo_calls, mongo_recordings
 from egress_manager.adapters import mongo_client as mongo
 from egress_manager.adapters.translating import translating
 from egress_manager.domain.provenance import MAC
+from egress_manager.flows.audit.doors import BEGINNING, Older, Reached
+
+#: So many documents are looked at in one stretch of a walk, for which there is no index.
+STRETCH: Final = 200
 
 
 class MongoWaiting:
@@ -26,15 +31,24 @@ class MongoWaiting:
     ) -> Sequence[str]:
         return await _ids(self._calls, {"left_at": {"$lt": left_before}}, limit, but)
 
-    async def unsigned(self, limit: int, but: Collection[str] = ()) -> Sequence[str]:
-        older: mongo.Document = {MAC: None, "seal.place": {"$in": ["", None, self._place]}}
-        older |= {"seal": {"$ne": None}, "_id": {"$nin": list(but)}}
-        found: list[str] = []
-        for collection in (self._recordings, self._calls):
-            with translating():
-                ids = collection.find(older, {"_id": 1}, limit=limit)
-                found += [str(document["_id"]) async for document in ids]
-        return found
+    async def unsigned(self, reached: Reached = BEGINNING) -> Older:
+        place, last = reached
+        collections = (self._recordings, self._calls)
+        told = {MAC: 1, "seal.place": 1}
+        with translating():
+            further = {"_id": {"$gt": last}}
+            found = collections[place].find(further, told, sort=[("_id", 1)], limit=STRETCH)
+            documents = [document async for document in found]
+        ids = [str(document["_id"]) for document in documents if self._is_older(document)]
+        if len(documents) == STRETCH:
+            return Older(ids, (place, str(documents[-1]["_id"])))
+        return Older(ids, (place + 1, "") if place + 1 < len(collections) else None)
+
+    def _is_older(self, document: mongo.Document) -> bool:
+        """Whether it was sealed here, and has no code."""
+        seal = document.get("seal")
+        is_here = isinstance(seal, dict) and seal.get("place") in ("", None, self._place)
+        return is_here and document.get(MAC) is None
 
 
 async def _ids(

@@ -58,13 +58,13 @@ def rebuild(
 async def _rebuild(
     directory: Path, is_meant: bool, accepts_unsigned: bool, *, as_json: bool
 ) -> Rebuilt:
-    from egress_manager.wiring.audit import open_sealers, sidecars_in
+    from egress_manager.wiring.audit import open_rebuilding
     from egress_manager.wiring.beside import open_marks
 
     tell, settings = (lambda trouble: None) if as_json else _tell, load_settings()
-    async with open_sealers(settings) as doors:
+    async with open_rebuilding(directory, settings, is_meant=is_meant) as (sidecars, doors):
         found = await rebuilding.rebuild(
-            sidecars_in(directory, settings),
+            sidecars,
             doors,
             tell,
             is_meant=is_meant,

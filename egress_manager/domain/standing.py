@@ -75,8 +75,10 @@ def may_be_sealed(
         return False
     if document.provenance is not Provenance.UNSIGNED:
         return document.provenance is Provenance.SIGNED
-    if before is not None:
-        return is_as_sealed(document, before)
+    if before is not None and is_as_sealed(document, before):
+        return True
+    if before is not None and not _was_opened_again(document, before):
+        return False
     return _is_old(document, key_made_at, now)
 
 
@@ -88,8 +90,14 @@ def is_as_sealed(document: Document, entry: Entry) -> bool:
 
 
 def is_older(document: Document) -> bool:
-    """Whether a version sealed it that signed no documents, and nothing happened to it since."""
+    """Whether a version sealed it that signed no documents."""
     return document.provenance is Provenance.UNSIGNED and document.seal is not None
+
+
+def waits_for_code(document: Document) -> bool:
+    """Whether a version sealed it that signed no documents, and nothing happened to it since."""
+    seal = document.seal if is_older(document) else None
+    return seal is not None and seal.version == document.version
 
 
 def made_at(document: Document) -> str:
@@ -106,6 +114,13 @@ def began_at(document: Document) -> datetime:
 
 def _is_over(document: Document) -> bool:
     return document.is_over if isinstance(document, Call) else document.is_final
+
+
+def _was_opened_again(document: Document, before: Entry) -> bool:
+    """Whether a version that signed no documents sealed it, and it was made again since."""
+    seal = document.seal
+    is_newer = seal is not None and before.version is None and seal.version < document.version
+    return is_newer and made_at(document) != before.content.made_at
 
 
 def _is_old(document: Document, key_made_at: datetime | None, now: datetime) -> bool:

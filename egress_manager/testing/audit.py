@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 
 from egress_manager.domain.calls import Call
 from egress_manager.domain.downloads import is_download
@@ -17,8 +18,12 @@ from egress_manager.domain.recordings import Recording
 from egress_manager.domain.seal import Facts
 from egress_manager.domain.sidecars import Lying, Sidecar, Unreadable, beside, by_id
 from egress_manager.errors import Conflict
+from egress_manager.flows.audit.doors import BEGINNING, Older, Reached
 from egress_manager.testing.migration import printed
 from egress_manager.testing.stores import MemoryCalls, MemoryRecordings
+
+#: So many documents are looked at in one stretch of a walk.
+STRETCH: Final = 3
 
 
 @dataclass
@@ -64,13 +69,15 @@ class MemoryWaiting:
         found = (each.id for each in calls if each.left_at and each.left_at < left_before)
         return sorted(each for each in found if each not in but)[:limit]
 
-    async def unsigned(self, limit: int, but: Collection[str] = ()) -> Sequence[str]:
+    async def unsigned(self, reached: Reached = BEGINNING) -> Older:
         kept: list[Call | Recording] = [
             *self.stored_recordings.kept.values(),
             *self.stored_calls.kept.values(),
         ]
-        unsigned = (each for each in kept if each.provenance is Provenance.UNSIGNED)
-        return sorted(each.id for each in unsigned if each.seal and each.id not in but)[:limit]
+        older = sorted((each for each in kept if each.id > reached[1]), key=lambda each: each.id)
+        unsigned = (each for each in older[:STRETCH] if each.provenance is Provenance.UNSIGNED)
+        end = (0, older[STRETCH - 1].id) if len(older) > STRETCH else None
+        return Older([each.id for each in unsigned if each.seal], end)
 
 
 @dataclass

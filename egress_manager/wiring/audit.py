@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from egress_manager.adapters import mongo_schema
@@ -9,7 +10,7 @@ from egress_manager.adapters.builtin_clock import OneClock
 from egress_manager.adapters.local_files import LocalFiles
 from egress_manager.adapters.local_place import known_place
 from egress_manager.adapters.local_sidecars import LocalSidecars
-from egress_manager.adapters.local_signing_key import LocalSigningKey
+from egress_manager.adapters.local_signing_key import LocalSigningKey, passing_signing_key
 from egress_manager.adapters.mongo_audit import MongoAudit
 from egress_manager.adapters.mongo_calls import MongoCalls
 from egress_manager.adapters.mongo_client import Database
@@ -58,9 +59,17 @@ def verifier_key_of(settings: Settings) -> str:
     return signer.verifier_key
 
 
-def sidecars_in(directory: Path, settings: Settings) -> Sidecars:
-    """The sidecars of any directory."""
-    return LocalSidecars(directory.absolute(), known_signing_key_of(settings))
+@asynccontextmanager
+async def open_rebuilding(
+    directory: Path, settings: Settings, *, is_meant: bool
+) -> AsyncIterator[tuple[Sidecars, Sealers]]:
+    """The sidecars of any directory, and where to restore them; who only looks makes no key.
+
+    Where there is none, what is signed is as foreign as it will be to the one that is made.
+    """
+    async with open_sealers(settings, makes_key=is_meant) as doors:
+        signer = known_signing_key_of(settings) or passing_signing_key()
+        yield LocalSidecars(directory, signer), replace(doors, signer=signer)
 
 
 def _sealers(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from egress_manager.adapters import mongo_waiting
 from egress_manager.adapters.local_sidecars import LocalSidecars
 from egress_manager.adapters.mongo_audit import COLLECTION, MongoAudit
 from egress_manager.adapters.mongo_calls import MongoCalls
@@ -20,7 +21,7 @@ from egress_manager.domain.recordings import DEADLINE, State
 from egress_manager.domain.seal import Facts, Seal
 from egress_manager.domain.sidecars import Lying, Sidecar, by_id
 from egress_manager.errors import Conflict, StorageFailed
-from egress_manager.flows.audit.doors import Audit, Waiting
+from egress_manager.flows.audit.doors import BEGINNING, Audit, Reached, Waiting
 from egress_manager.ports import Calls, Recordings
 from egress_manager.testing import MemoryAudit, MemoryCalls, MemoryRecordings, MemoryWaiting
 from tests.integration.stored import FULL_CALL, FULL_RECORDING, NOON, call, recording
@@ -139,6 +140,29 @@ class TestWaiting:
         assert await stored.waiting.calls(NOON, 9) == []
         assert await stored.waiting.calls(NOON + timedelta(seconds=1), 9) == ["b"]
         assert await stored.waiting.calls(NOON + timedelta(minutes=1), 9, but={"b"}) == ["c"]
+
+
+async def test_what_was_never_signed_is_found_by_walking_through_everything(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some documents at a time, as many as there are; those of other places are passed over."""
+    monkeypatch.setattr(mongo_waiting, "STRETCH", 2)
+    waiting, seal = MongoWaiting(db, "here"), {"place": "here"}
+    for number in range(5):
+        await db["recordings"].insert_one({"_id": f"rec_{number}", "seal": {**seal}})
+    for name, change in (("1", {"mac": "a"}), ("2", {"seal": {"place": "there"}}), ("3", {})):
+        await db["recordings"].update_one({"_id": f"rec_{name}"}, {"$set": {**change, "x": 1}})
+    await db["recordings"].insert_many([{"_id": 7, "seal": seal}, {"_id": "rec_9", "seal": None}])
+    await db["calls"].insert_one({"_id": "call_1", "seal": {"number": 1}})
+
+    found: list[list[str]] = []
+    reached: Reached | None = BEGINNING
+    while reached is not None:
+        older = await waiting.unsigned(reached)
+        reached = older.reached
+        found.append(list(older.ids))
+
+    assert found == [["rec_0"], ["rec_3"], ["rec_4"], [], ["call_1"]]
 
 
 async def test_what_was_over_before_there_were_seals_waits_too(db: Database) -> None:

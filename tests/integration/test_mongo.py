@@ -178,6 +178,13 @@ class TestMongoAlone:
         with pytest.raises(SettingsWrong, match="upgrade, or set another MONGO_DB"):
             await migrate(db)
 
+    async def test_a_version_that_signs_nothing_refuses_what_this_one_wrote(
+        self, db: Database
+    ) -> None:
+        """It knows seven steps, and its entries would break the chain."""
+        with pytest.raises(SettingsWrong, match="by a newer version"):
+            await migrate(db, MIGRATIONS[:7])
+
     # PyMongo, closed while its monitor is connecting, leaves that socket to the garbage collector.
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     async def test_callers_learn_soon_that_mongodb_is_away_and_go_on_when_it_is_back(

@@ -300,6 +300,17 @@ class TestRebuilding:
         assert (code, told["recordings"]) == (1, 0)
         assert "the key of who wrote it is missing here" in told["troubles"][0]["why"]
 
+    def test_a_look_says_the_same_and_makes_no_key(self, house: House) -> None:
+        """The old one may be put in its place before anything is restored."""
+        shutil.rmtree(key_file(house).parent)
+        house.loses_the_database()
+
+        done = house.terminal.types("rebuild", str(house.directory), "--json")
+
+        assert (done.code, json.loads(done.out)["recordings"]) == (1, 0)
+        assert "is missing here" in json.loads(done.out)["troubles"][0]["why"]
+        assert not key_file(house).exists()
+
 
 class TestOlderVersions:
     """A chain, documents and sidecars that were made before anything was signed."""

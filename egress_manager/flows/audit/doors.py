@@ -6,13 +6,17 @@ An external witness of the chain takes what `Signer.noted` has: a checkpoint as 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from egress_manager.domain.moves import Fingerprint
 from egress_manager.domain.seal import Facts
 from egress_manager.domain.sidecars import Lying, Sidecar, Unreadable
 from egress_manager.domain.signing import Trusted
 from egress_manager.ports import Calls, Clock, Files, Recordings
+
+#: How far a walk came: in which collection, and the id of the last document there.
+Reached = tuple[int, str]
+BEGINNING: Final[Reached] = (0, "")
 
 
 class Audit(Protocol):
@@ -66,6 +70,14 @@ class Signer(Trusted, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Older:
+    """What one stretch of a walk found, and from where it goes on; None at the end of it."""
+
+    ids: Sequence[str]
+    reached: Reached | None
+
+
 class Waiting(Protocol):
     """Documents that are over and were changed since they were sealed, or never were.
 
@@ -82,8 +94,11 @@ class Waiting(Protocol):
         """Calls whose caller left before that."""
         ...
 
-    async def unsigned(self, limit: int, but: Collection[str] = ()) -> Sequence[str]:
-        """Documents that an older version sealed, and nobody signed since; files are here."""
+    async def unsigned(self, reached: Reached = BEGINNING) -> Older:
+        """Some documents that an older version sealed, and nobody signed since; files are here.
+
+        It is a walk through all documents, some hundred at a time, which may have none of them.
+        """
         ...
 
 

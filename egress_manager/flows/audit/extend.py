@@ -4,8 +4,10 @@ Who adds looks first at whether the end of the chain is its own: it never goes o
 somebody else made, nor from a chain whose end is missing.
 """
 
+import asyncio
 import logging
 from dataclasses import dataclass
+from typing import Final
 
 from egress_manager.domain.merkle import Peaks, grown, leaf_hash, root_of
 from egress_manager.domain.notes import Checkpoint, checkpoint_of, note
@@ -21,6 +23,11 @@ from egress_manager.errors import ChainBroken, NotFound, StorageFailed
 from egress_manager.flows.audit.doors import Audit, Sealers, Signer
 
 log = logging.getLogger(__name__)
+
+#: A chain that nobody signed may lack so many entries, as one that was restored from sidecars may.
+MOST_MISSING: Final = 1000
+#: After so many entries others have their turn: the store does not wait between them.
+AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +82,36 @@ async def signed_end(doors: Sealers) -> str:
     return note(checkpoint.text, checkpoint.origin, newest["signature"])
 
 
-async def _peaks_at(end: End, audit: Audit, signer: Signer) -> Peaks:
-    """The peaks of the chain as it is. Raises `ChainBroken`, `StoreUnavailable`."""
+async def check_end(doors: Sealers) -> None:
+    """Whether anything can be added to the chain, as far as its end shows.
+
+    Raises `ChainBroken`, `StoreUnavailable`, `StorageFailed`.
+    """
+    if doors.signer is not None:
+        _check(await end_of(doors), doors.signer)
+
+
+def _check(end: End, signer: Signer) -> None:
     newest, noted = end.newest, end.noted_size
     size = newest["number"] if newest else 0
     if size < noted:
         raise ChainBroken(f"the chain ends with entry {size}, and had {noted}")
     if newest is None:
-        return ()
-    if is_signed(newest):
-        if signed_checkpoint(newest, signer) is None:
-            raise ChainBroken(f"entry {size} is not signed by this key")
-        return peaks_with(newest)
-    if noted:
+        return
+    if is_signed(newest) and signed_checkpoint(newest, signer) is None:
+        raise ChainBroken(f"entry {size} is not signed by this key")
+    if noted and not is_signed(newest):
         raise ChainBroken(f"entry {size} is not signed")
-    return await _peaks_of_unsigned(audit, size)
+
+
+async def _peaks_at(end: End, audit: Audit, signer: Signer) -> Peaks:
+    """The peaks of the chain as it is. Raises `ChainBroken`, `StoreUnavailable`."""
+    _check(end, signer)
+    if end.newest is None:
+        return ()
+    if is_signed(end.newest):
+        return peaks_with(end.newest)
+    return await _peaks_of_unsigned(audit, end.newest["number"])
 
 
 async def _noted_size(signer: Signer) -> int:
@@ -103,16 +125,22 @@ async def _noted_size(signer: Signer) -> int:
 async def _peaks_of_unsigned(audit: Audit, size: int) -> Peaks:
     """The peaks of a chain that an older version made, once: all of it is read.
 
-    A number that nobody has is a leaf that holds nothing.
+    A number that nobody has is a leaf that holds nothing; too many of them are no chain.
     """
     peaks: Peaks = ()
-    last = 0
+    last, lacking, read = 0, 0, 0
     async for facts in audit.entries():
+        read += 1
+        if read % AT_ONCE == 0:
+            await asyncio.sleep(0)
         number = facts.get("number")
         if not isinstance(number, int) or not last < number <= size:
             continue
         if is_signed(facts):
             raise ChainBroken(f"entry {number} is signed, and entry {size} is not")
+        lacking += number - 1 - last
+        if lacking > MOST_MISSING:
+            raise ChainBroken(f"{lacking} entries before {number} are missing")
         for missing in range(last, number - 1):
             peaks = grown(peaks, missing, leaf_hash(b""))
         peaks, last = grown(peaks, number - 1, leaf_of(facts)), number

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from egress_manager.domain.calls import Call
@@ -32,16 +32,24 @@ from egress_manager.domain.seal import (
 )
 from egress_manager.domain.sidecars import Sidecar, is_call
 from egress_manager.domain.signing import signed_checkpoint
-from egress_manager.domain.standing import Document, is_older, made_at, may_be_sealed
+from egress_manager.domain.standing import (
+    Document,
+    is_as_sealed,
+    is_older,
+    made_at,
+    may_be_sealed,
+    waits_for_code,
+)
 from egress_manager.errors import (
+    ChainBroken,
     Conflict,
     EgressManagerError,
     ForeignDocument,
     NotFound,
     StoreUnavailable,
 )
-from egress_manager.flows.audit.doors import Sealers
-from egress_manager.flows.audit.extend import end_of, extend
+from egress_manager.flows.audit.doors import BEGINNING, Reached, Sealers
+from egress_manager.flows.audit.extend import check_end, end_of, extend
 
 log = logging.getLogger(__name__)
 
@@ -51,20 +59,45 @@ BATCH: Final = 20
 SETTLED_AFTER: Final = timedelta(seconds=10)
 #: What can't be sealed is tried again after this long.
 RETRY: Final = timedelta(minutes=1)
+#: Documents of older versions that could not be signed are looked for again after this long.
+WALK_AGAIN: Final = timedelta(minutes=10)
+_AT_ONCE: Final = datetime.min.replace(tzinfo=UTC)
 #: Who adds to the chain meets few others: more rounds than this mean that something is wrong.
 ROUNDS: Final = 100
 
 
 @dataclass(slots=True)
 class Sealing:
-    """Seals what waits for it, turn after turn; what can't be sealed does not hold up others."""
+    """Seals what waits for it, turn after turn; what can't be sealed does not hold up others.
+
+    Documents of older versions are walked through: `walks_at` is when, None where all are signed;
+    `is_left` whether some of this walk could not be signed.
+    """
 
     put_off: dict[str, datetime] = field(default_factory=dict)
-    is_all_signed: bool = False
+    walks_at: datetime | None = _AT_ONCE
+    reached: Reached = BEGINNING
+    is_left: bool = False
+    rests_until: datetime | None = None
 
     async def turn(self, doors: Sealers) -> bool:
-        """Seal some of what waits; whether there was anything. Raises `StoreUnavailable`."""
+        """Seal some of what waits; whether there was anything. Raises `StoreUnavailable`.
+
+        Nothing can be added to a chain that is broken, so no file is read for it: it is said, and
+        looked at again after a while. Raises `StorageFailed` where its end can't be held to ours.
+        """
         now = doors.clock.now()
+        if self.rests_until is not None and now < self.rests_until:
+            return False
+        try:
+            await check_end(doors)
+            return await self._turn(now, doors)
+        except ChainBroken as error:
+            log.error("nothing_sealed", extra={"why": error.code, "detail": str(error)})
+            self.rests_until = doors.clock.now() + RETRY
+            return False
+
+    async def _turn(self, now: datetime, doors: Sealers) -> bool:
         self.put_off = {subject: at for subject, at in self.put_off.items() if at > now}
         waiting = [
             *await doors.waiting.recordings(BATCH, self.put_off),
@@ -72,22 +105,31 @@ class Sealing:
         ]
         for subject in waiting:
             await self._try(subject, doors)
-        return bool(waiting) or await self._sign_older(doors)
+        return bool(waiting) or await self._sign_older(now, doors)
 
-    async def _sign_older(self, doors: Sealers) -> bool:
-        """Sign some of what an older version sealed; whether there was any. Once in a process."""
-        if self.is_all_signed or doors.signer is None:
+    async def _sign_older(self, now: datetime, doors: Sealers) -> bool:
+        """Sign some of what an older version sealed; whether there may be more of it at once.
+
+        One walk through everything is enough, unless something could not be signed.
+        """
+        if self.walks_at is None or now < self.walks_at or doors.signer is None:
             return False
-        unsigned = await doors.waiting.unsigned(BATCH, self.put_off)
-        for subject in unsigned:
-            await self._try(subject, doors)
-        self.is_all_signed = not unsigned
-        return bool(unsigned)
+        found = await doors.waiting.unsigned(self.reached)
+        for subject in found.ids:
+            if subject not in self.put_off:
+                is_done = await self._try(subject, doors)
+                self.is_left = self.is_left or not is_done
+        self.reached = found.reached or BEGINNING
+        if found.reached is None:
+            self.walks_at = now + WALK_AGAIN if self.is_left else None
+            self.is_left = False
+        return found.reached is not None
 
-    async def _try(self, subject: str, doors: Sealers) -> None:
+    async def _try(self, subject: str, doors: Sealers) -> bool:
+        """Seal it, or put it off; whether it is done, or never will be."""
         try:
             await seal(subject, doors)
-        except StoreUnavailable:
+        except (StoreUnavailable, ChainBroken):
             raise
         except EgressManagerError as error:
             log.warning(
@@ -95,9 +137,12 @@ class Sealing:
                 extra={"subject": subject, "why": error.code, "pii.detail": str(error)},
             )
             self.put_off[subject] = doors.clock.now() + RETRY
+            return isinstance(error, ForeignDocument)
         except Exception:  # one that can't be read must not hide the others
             log.exception("not_sealed", extra={"subject": subject})
             self.put_off[subject] = doors.clock.now() + RETRY
+            return False
+        return True
 
 
 async def newest(doors: Sealers) -> str:
@@ -135,10 +180,10 @@ async def _seal_call(call_id: str, doors: Sealers) -> None:
         return
     before = await _may_be_sealed(call, doors)
     content = Content(call_id, made_at(call), sha256_of(facts_of(call)))
-    if before is None or not is_older(call):
-        seal, entries = await _sealed(content, call, doors)
-    else:
+    if before is not None and is_older(call) and is_as_sealed(call, before):
         seal, entries = await _resealed(before, call, doors)
+    else:
+        seal, entries = await _sealed(content, call, doors)
     sealed = replace(call, seal=seal, provenance=Provenance.SIGNED)
     kept = replace(sealed, version=seal.version)  # as it is when it is saved
     await doors.sidecars.put(Sidecar(call_id, entries, call=kept), None)
@@ -150,7 +195,7 @@ async def _seal_recording(recording_id: str, doors: Sealers) -> None:
     if not _waits(recording):
         return
     before = await _may_be_sealed(recording, doors)
-    if before is not None and is_older(recording):
+    if before is not None and is_older(recording) and is_as_sealed(recording, before):
         await _sign_recording(recording, before, doors)
         return
     files = await files_of(recording, doors)
@@ -185,7 +230,7 @@ def _waits(document: Document) -> bool:
 
     Somebody else wrote that, and it would be asked for again and again.
     """
-    if document.is_unsealed or is_older(document):
+    if document.is_unsealed or waits_for_code(document):
         return True
     if document.provenance is Provenance.FOREIGN:
         raise ForeignDocument(f"{document.id} says that it waits to be sealed, and does not")

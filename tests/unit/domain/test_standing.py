@@ -21,6 +21,7 @@ from egress_manager.domain.standing import (
     may_be_sealed,
     standing_of,
     standing_of_unsealed,
+    waits_for_code,
 )
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -136,6 +137,21 @@ def test_only_what_is_ours_is_sealed() -> None:
     assert is_older(replace(SEALED, provenance=UNSIGNED))
     assert not is_older(SEALED)
     assert not is_older(unsigned)
+
+
+def test_what_an_older_version_sealed_may_be_made_again() -> None:
+    """It is worked on; what comes of it is sealed if it is older than the key, for a day."""
+    sealed = replace(SEALED, provenance=UNSIGNED)
+    opened = replace(sealed, version=5, state=State.CAPTURED, since=LATER)
+    again = replace(sealed, version=6, since=LATER)
+    late = LATER + ADOPTED_WITHIN
+
+    assert waits_for_code(sealed)
+    assert not any(map(waits_for_code, (opened, again, SEALED)))
+    assert may_be_sealed(again, OLDER, LATER, LATER)
+    assert not may_be_sealed(again, OLDER, LATER, late)
+    assert not may_be_sealed(again, ENTRY, LATER, LATER)
+    assert not may_be_sealed(replace(again, version=4), OLDER, LATER, LATER)
 
 
 def test_a_code_shows_who_wrote_a_document() -> None:
