@@ -7,8 +7,7 @@ from typing import Final
 from egress_manager.adapters import mongo_calls, mongo_recordings
 from egress_manager.adapters import mongo_client as mongo
 from egress_manager.adapters.translating import translating
-from egress_manager.domain.provenance import MAC
-from egress_manager.flows.audit.doors import BEGINNING, Older, Reached
+from egress_manager.domain.provenance import BEGINNING, MAC, Older, Reached
 
 #: So many documents are looked at in one stretch of a walk, for which there is no index.
 STRETCH: Final = 200

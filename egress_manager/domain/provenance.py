@@ -7,6 +7,7 @@ one that was written so stays foreign, whatever flow of ours changes it afterwar
 
 import hmac
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -18,6 +19,21 @@ NOT_STORED: Final[Mapping[str, bool]] = {"stored": False}
 
 #: What separates this use of the signing key from every other one.
 _PURPOSE: Final = b"egress-manager/documents"
+
+#: How far a walk came: in which collection, and the id of the last document there.
+Reached = tuple[int, str]
+BEGINNING: Final[Reached] = (0, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Older:
+    """Documents without a code that one stretch of a walk found, and from where it goes on.
+
+    `reached` is None at the end of it.
+    """
+
+    ids: Sequence[str]
+    reached: Reached | None
 
 
 class Provenance(StrEnum):

@@ -13,12 +13,11 @@ from typing import Final
 from egress_manager.domain.calls import Call
 from egress_manager.domain.downloads import is_download
 from egress_manager.domain.moves import Fingerprint
-from egress_manager.domain.provenance import Provenance
+from egress_manager.domain.provenance import BEGINNING, Older, Provenance, Reached
 from egress_manager.domain.recordings import Recording
 from egress_manager.domain.seal import Facts
 from egress_manager.domain.sidecars import Lying, Sidecar, Unreadable, beside, by_id
 from egress_manager.errors import Conflict
-from egress_manager.flows.audit.doors import BEGINNING, Older, Reached
 from egress_manager.testing.migration import printed
 from egress_manager.testing.stores import MemoryCalls, MemoryRecordings
 

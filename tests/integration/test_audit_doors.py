@@ -17,11 +17,12 @@ from egress_manager.adapters.mongo_client import Database
 from egress_manager.adapters.mongo_recordings import MongoRecordings
 from egress_manager.adapters.mongo_schema import seal_what_is_over
 from egress_manager.adapters.mongo_waiting import MongoWaiting
+from egress_manager.domain.provenance import BEGINNING, Reached
 from egress_manager.domain.recordings import DEADLINE, State
 from egress_manager.domain.seal import Facts, Seal
 from egress_manager.domain.sidecars import Lying, Sidecar, by_id
 from egress_manager.errors import Conflict, StorageFailed
-from egress_manager.flows.audit.doors import BEGINNING, Audit, Reached, Waiting
+from egress_manager.flows.audit.doors import Audit, Waiting
 from egress_manager.ports import Calls, Recordings
 from egress_manager.testing import MemoryAudit, MemoryCalls, MemoryRecordings, MemoryWaiting
 from tests.integration.stored import FULL_CALL, FULL_RECORDING, NOON, call, recording

@@ -6,17 +6,14 @@ An external witness of the chain takes what `Signer.noted` has: a checkpoint as 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 
 from egress_manager.domain.moves import Fingerprint
+from egress_manager.domain.provenance import BEGINNING, Older, Reached
 from egress_manager.domain.seal import Facts
 from egress_manager.domain.sidecars import Lying, Sidecar, Unreadable
 from egress_manager.domain.signing import Trusted
 from egress_manager.ports import Calls, Clock, Files, Recordings
-
-#: How far a walk came: in which collection, and the id of the last document there.
-Reached = tuple[int, str]
-BEGINNING: Final[Reached] = (0, "")
 
 
 class Audit(Protocol):
@@ -68,14 +65,6 @@ class Signer(Trusted, Protocol):
     async def note(self, size: int, note: str) -> None:
         """Keep the note of a checkpoint of that size, unless a further one is kept."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Older:
-    """What one stretch of a walk found, and from where it goes on; None at the end of it."""
-
-    ids: Sequence[str]
-    reached: Reached | None
 
 
 class Waiting(Protocol):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from egress_manager.domain.calls import Call
-from egress_manager.domain.provenance import Provenance
+from egress_manager.domain.provenance import BEGINNING, Provenance, Reached
 from egress_manager.domain.recordings import Recording
 from egress_manager.domain.seal import (
     MIX,
@@ -48,7 +48,7 @@ from egress_manager.errors import (
     NotFound,
     StoreUnavailable,
 )
-from egress_manager.flows.audit.doors import BEGINNING, Reached, Sealers
+from egress_manager.flows.audit.doors import Sealers
 from egress_manager.flows.audit.extend import check_end, end_of, extend
 
 log = logging.getLogger(__name__)

@@ -7,12 +7,11 @@ import pytest
 
 from egress_manager import jobs
 from egress_manager.domain.policy import Policy
-from egress_manager.domain.provenance import Provenance
+from egress_manager.domain.provenance import BEGINNING, Older, Provenance, Reached
 from egress_manager.domain.recordings import Recording, State
 from egress_manager.domain.seal import Kind, Seal
 from egress_manager.domain.sidecars import Sidecar
 from egress_manager.errors import StorageFailed
-from egress_manager.flows.audit.doors import BEGINNING, Older, Reached
 from egress_manager.flows.audit.seal import Sealing
 from egress_manager.testing import MemorySigner
 from tests.story.conftest import in_memory
