@@ -18,7 +18,7 @@ from lab.sounds import PCM, chirp, locate, silence
 from lab.webhooks import Event, Webhooks
 from tests.e2e.egress_sequences import Told, told
 
-ROOM = "call_1"
+ROOM = "palombia-studio"
 CALLER, AGENT = chirp(1, 500, 1800), chirp(1, 3400, 1900)
 #: How alike a word and its place in a file are; a word that is not there scores below 0.3.
 ALIKE = 0.8
