@@ -6,11 +6,11 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 #: The least characters of an API key. One that we make has 47.
-SHORTEST_KEY: Final = 20
-#: The least different characters in it. 32 random hexadecimal digits have 14 on average.
-FEWEST_CHARACTERS: Final = 8
+SHORTEST_KEY: Final = 16
+#: The least different characters in it. 16 random hexadecimal digits have 10 on average.
+FEWEST_CHARACTERS: Final = 6
 #: The least different distances from one character to the next: a row like `123456` has one.
-FEWEST_STEPS: Final = 6
+FEWEST_STEPS: Final = 4
 
 #: The least characters of a secret of LiveKit: livekit-server asks for as many, unless it runs
 #: with `--dev`.

@@ -125,7 +125,7 @@ class HouseSettings(BaseSettings):
     api_key: SecretStr = Field(
         default=SecretStr(""),
         alias=f"{PREFIX}API_KEY",
-        description="The key that opens the API: 20 characters or more, chosen by chance, such as "
+        description="The key that opens the API: 16 characters or more, chosen by chance, such as "
         "`openssl rand -hex 32` prints. Not set: one is made at the first start, and shown once on "
         "the terminal.",
     )
