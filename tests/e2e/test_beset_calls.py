@@ -38,8 +38,8 @@ async def test_hostile_clients_cost_no_call_a_packet(
                 "completed", caller_number=number, which=lambda r: r["verdict"] != "pending"
             )
             faults = {f["name"] for f in recording["findings"] if f["is_fault"]}
-            # How late a recorder comes to a busy machine is judged in the benchmark `hostile`.
-            assert faults <= {"late_start"}, recording["findings"]
+            # What a busy machine does to phones and joining is judged in the benchmark `hostile`.
+            assert faults <= {"late_start", "misplaced"}, recording["findings"]
             assert [track["lost"] for track in recording["tracks"]] == [0, 0]
             assert sounds.locate(heard(recording).left, sounds.chirp(4)).score > 0.6
         connections = (await home.manager.ask("/health")).json()["connections"]

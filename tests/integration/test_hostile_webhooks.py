@@ -238,7 +238,7 @@ class TestSignatures:
             pytest.param(lambda body: token(body + b" "), id="of another body"),
             pytest.param(lambda body: token(body, algorithm="HS512"), id="another algorithm"),
             pytest.param(lambda body: token(body, "", algorithm="none"), id="no algorithm"),
-            pytest.param(lambda body: "." * 30_000, id="dots"),
+            pytest.param(lambda body: "." * 12_000, id="dots"),
         ],
     )
     def test_what_is_not_signed_by_livekit_is_refused(
