@@ -70,6 +70,8 @@ class Manager(Ours):
         self._mongo = {"MONGO_URI": mongo_uri, "MONGO_DB": mongo_db} if mongo_uri else {}
         self._settings = dict(settings or {})
         discretion.secret(API_SECRET, KEY)
+        #: How long its API may take to answer. Seconds.
+        self.ask_timeout = _ASK_TIMEOUT
 
     @property
     def url(self) -> str:
@@ -107,7 +109,7 @@ class Manager(Ours):
         """Ask its API, with the key."""
         headers = {"Authorization": f"Bearer {KEY}"}
         async with httpx2.AsyncClient(
-            base_url=self.url, verify=NO_TLS, timeout=_ASK_TIMEOUT
+            base_url=self.url, verify=NO_TLS, timeout=self.ask_timeout
         ) as client:
             return await client.get(path, params=params, headers=headers)
 
@@ -125,7 +127,7 @@ class Manager(Ours):
         """Have its API do something, with the key."""
         with_key = {"Authorization": f"Bearer {KEY}"} | headers
         async with httpx2.AsyncClient(
-            base_url=self.url, verify=NO_TLS, timeout=_ASK_TIMEOUT
+            base_url=self.url, verify=NO_TLS, timeout=self.ask_timeout
         ) as client:
             return await client.post(path, json=body, headers=with_key)
 

@@ -20,6 +20,7 @@ async def test_hostile_clients_cost_no_call_a_packet(
     """A call goes on through it, another one begins in the midst of it; both are whole."""
     settings = {"EGRESS_MANAGER_STANDING_ROOMS": "none"}
     async with house(mongod_server, mongo_database, tmp_path, settings=settings) as home:
+        home.manager.ask_timeout = 60.0  # it has others to answer, too
         async with (
             Agent(home.livekit, f"{room_name}-1", identity="agent-1"),
             SipParticipant(home.livekit, f"{room_name}-1", number="+15550101") as first,
