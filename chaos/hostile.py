@@ -22,7 +22,7 @@ NUMBER: Final = "+15556660"
 ROOM: Final = "room-hostile"
 GUESTS_ROOM: Final = "room-0"
 #: Packets of sound a second, and how often the other tricks are done. More would be too much for
-#: livekit-server, which has to tell everybody, on the two cores of all.
+#: livekit-server: it forwards each change to every participant, on the same two cores.
 RATE: Final = 100
 OFTEN: Final = 5.0
 #: Longer than any call lasts. Seconds.
