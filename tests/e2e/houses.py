@@ -19,6 +19,9 @@ from lab.servers import LiveKit, Mongod, Redis
 from lab.theatre import Report, Stage
 from tests.e2e.listening import Heard, listen, moment
 
+#: For how long a room of an agent alone waits for its next caller: LiveKit's own setting. Seconds.
+BETWEEN_CALLERS = 20
+
 
 def is_heard(recording: Facts) -> bool:
     """Whether somebody has listened to it."""

@@ -12,7 +12,7 @@ from egress_manager.domain.captures import JOURNAL
 from lab import sounds
 from lab.phones import Agent, Phone
 from lab.servers import API_KEY, API_SECRET, Mongod
-from tests.e2e.houses import House, heard, house
+from tests.e2e.houses import BETWEEN_CALLERS, House, heard, house
 from tests.e2e.listening import sides
 from tests.unit.migration.terminal import Terminal
 
@@ -74,7 +74,7 @@ async def test_a_call_in_a_fixed_room_has_no_track_of_the_caller_before(
 ) -> None:
     """The first call's capture is told again when it is settled, while the second one goes on."""
     async with (
-        house(mongod_server, mongo_database, tmp_path) as home,
+        house(mongod_server, mongo_database, tmp_path, departure_timeout=BETWEEN_CALLERS) as home,
         Agent(home.livekit, FIXED, identity="agent"),
     ):
         async with Phone(home.livekit, FIXED, number="+15550500") as first:
