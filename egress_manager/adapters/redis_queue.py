@@ -80,20 +80,29 @@ end
 return false
 """
 
-#: Make a lease longer, unless somebody else has it by now.
-_RENEW: Final = """
-local held = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if not held or tonumber(held) ~= tonumber(ARGV[2]) then return false end
+#: Whether a lease is still ours. A later one is, too, while ours has not run out: nobody else can
+#: have taken it, so we renewed it ourselves, and the answer was lost.
+_IS_OURS: Final = """
 local clock = redis.call('TIME')
-local until_ms = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[3])
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local function is_ours(held, mine)
+    return held and (held == mine or (held > mine and now < mine))
+end
+"""
+
+#: Make a lease longer, unless somebody else has it by now.
+_RENEW: Final = f"""{_IS_OURS}
+local held = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]))
+if not is_ours(held, tonumber(ARGV[2])) then return false end
+local until_ms = now + tonumber(ARGV[3])
 redis.call('ZADD', KEYS[1], until_ms, ARGV[1])
 return string.format('%.0f', until_ms)
 """
 
 #: End a lease, unless somebody else has it by now; what was not done waits again, first of all.
-_END: Final = """
-local held = redis.call('ZSCORE', KEYS[2], ARGV[1])
-if not held or tonumber(held) ~= tonumber(ARGV[2]) then return end
+_END: Final = f"""{_IS_OURS}
+local held = tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]))
+if not is_ours(held, tonumber(ARGV[2])) then return end
 redis.call('ZREM', KEYS[2], ARGV[1])
 if ARGV[3] == 'again' then redis.call('ZADD', KEYS[1], 0, ARGV[1]) end
 """

@@ -226,6 +226,44 @@ async def test_a_look_at_a_lane_that_fails_in_any_way_is_not_the_last(
     )
 
 
+async def test_a_lease_whose_renewal_was_not_answered_is_still_ours(redis_server: Redis) -> None:
+    """Redis renewed it, the connection broke, and the worker knows only the time before."""
+    queue = RedisQueue(redis_server.url, f"test-{uuid.uuid4().hex}")
+    async with redis_queue._connected(redis_server.url) as client:
+        lane = queue._lane("", client)
+        await lane.add("rec_1")
+        taken = await lane.take()
+        assert taken is not None
+        entry, until_ms = taken
+        renewed = [
+            await lane._renew(keys=[lane._running], args=[entry, until_ms, redis_queue.LEASE_MS])
+            for _ in range(2)
+        ]
+        await lane.end(entry, until_ms, again=True)
+
+        assert None not in renewed
+        again = await lane.take()
+        assert again is not None
+        assert again[0] == b"rec_1"
+
+
+async def test_a_lease_that_somebody_else_took_over_is_not_ours(redis_server: Redis) -> None:
+    """It had run out before: neither renewing nor ending it touches theirs."""
+    queue = RedisQueue(redis_server.url, f"test-{uuid.uuid4().hex}")
+    async with redis_queue._connected(redis_server.url) as client:
+        lane = queue._lane("", client)
+        await client.zadd(lane._running, {"rec_1": 1})
+        theirs = await lane.take()
+        assert theirs is not None
+
+        assert (
+            await lane._renew(keys=[lane._running], args=["rec_1", b"1", redis_queue.LEASE_MS])
+            is None
+        )
+        await lane.end("rec_1", b"1")
+        assert await client.zscore(lane._running, "rec_1") == int(theirs[1])
+
+
 async def test_what_is_not_given_back_to_a_lost_redis_holds_up_no_end() -> None:
     """Its lease runs out."""
 
