@@ -1,4 +1,4 @@
-"""What clients without a key cost: a call that goes on, calls that begin, and the machine."""
+"""What hostile clients and participants cost: calls under way, calls that begin, the machine."""
 
 import asyncio
 import contextlib
@@ -13,6 +13,7 @@ from benchmarks.joining import APART, BEGINS_AT, Heard, heard, rings
 from benchmarks.premises import Document, Premises, premises, say
 from benchmarks.scenes import dialogue
 from lab.hostile_clients import ATTACKS, HostileClients
+from lab.hostile_publishers import HostilePublishers
 from lab.manager import Worker
 from lab.servers import Redis
 from lab.theatre import Stage
@@ -21,15 +22,18 @@ METHOD = (
     "One call goes on while others begin one after another, and a process of hostile clients "
     "(`lab/hostile_clients.py`) does one thing, or all of them: bodies in chunks of one byte, 1100 "
     "connections that say nothing, 800 bodies without an end, headers without an end, 16 clients "
-    "that ask for `/health`, guess keys or forge webhooks as fast as they are answered. Then the "
-    "same with the API as a process of its own (`EGRESS_MANAGER_ROLES=none`). Lost: "
-    "packets of the call that goes on, or 1 if it is not verified. Ready: from a phone's "
-    "being in its room to media in the capture's journal. CPU, memory and descriptors are those of "
-    "the manager's process."
+    "that ask for `/health`, guess keys or forge webhooks as fast as they are answered, 16 that "
+    "ask and hang up. The same with the API as a process of its own "
+    "(`EGRESS_MANAGER_ROLES=none`); and two participants with every trick of `lab/hostile.py`, one "
+    "a guest in the call that goes on. Lost: packets of the call that goes on, or 1 if it is not "
+    "verified. Ready: from a phone's being in its room to media in the capture's journal; later: "
+    "than with nobody. CPU, memory and descriptors are those of the manager's process."
 )
 CALLS, QUICK_CALLS = 5, 2
 #: The number of the call that goes on.
 LONG = 100
+#: A call that begins may be captured so much later because of anybody hostile. Milliseconds.
+LATER_AT_MOST = 50.0
 #: Memory and descriptors are looked at so often. Seconds.
 LOOK_EVERY = 0.25
 
@@ -45,17 +49,27 @@ class Peak:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What clients do, by name; `is_apart`: the API is a process of its own."""
+    """What clients do, by name, and whether participants are hostile.
+
+    `is_apart`: the API is a process of its own.
+    """
 
     what: str
     attacks: Sequence[str] = ()
+    has_publishers: bool = False
     is_apart: bool = False
+
+    @property
+    def is_hostile(self) -> bool:
+        """Whether anybody is."""
+        return bool(self.attacks) or self.has_publishers
 
 
 CASES = (
     Case("nobody"),
     *(Case(name, (name,)) for name in ATTACKS),
     Case("all at once", tuple(ATTACKS)),
+    Case("participants", has_publishers=True),
     Case("nobody, the API apart", is_apart=True),
     Case("all at once, the API apart", tuple(ATTACKS), is_apart=True),
 )
@@ -64,14 +78,25 @@ CASES = (
 async def measure(*, quick: bool) -> AsyncIterator[Figure]:
     """Nobody, each attack by itself, all at once; and with the API as a process of its own."""
     calls = QUICK_CALLS if quick else CALLS
+    usual: dict[bool, float] = {}
     for case in CASES:
         say(f"{calls} calls, {case.what}")
-        for figure in await under(case, calls):
-            yield figure
+        lost, ready = await under(case, calls)
+        yield lost
+        yield ready
+        usual.setdefault(case.is_apart, ready.value)
+        if case.is_hostile:
+            yield _later(case, ready.value - usual[case.is_apart])
 
 
-async def under(case: Case, calls: int) -> list[Figure]:
-    """The figures of one case."""
+def _later(case: Case, milliseconds: float) -> Figure:
+    """How much later captures are ready than with nobody."""
+    name = f"capture ready later (median), {case.what}"
+    return Figure(name=name, value=milliseconds, unit="ms", at_most=LATER_AT_MOST)
+
+
+async def under(case: Case, calls: int) -> tuple[Figure, Figure]:
+    """The figures of one case: packets lost, and when captures are ready."""
     times = {call: BEGINS_AT + APART * (call - 1) for call in range(1, calls + 1)}
     seconds = APART * calls
     parts = [part for call, at in times.items() for part in rings(call, at)]
@@ -87,15 +112,19 @@ async def under(case: Case, calls: int) -> list[Figure]:
             if case.attacks:
                 hostile = HostileClients(here.manager.port, *case.attacks)
                 await stack.enter_async_context(hostile)
+            if case.has_publishers:
+                guests_room = f"call-{LONG}"
+                await stack.enter_async_context(HostilePublishers(here.livekit, guests_room))
             reports = await stage.over(BEGINS_AT + seconds + 60)
             if case.attacks:
                 told = dict(hostile.told)
-        recordings = await here.judged(calls + 1, timeout=300)
+        recordings = await here.judged(calls + 1 + case.has_publishers, timeout=300)
+        recordings = [r for r in recordings if r["room_name"].startswith("call-")]
         joined = {r["who"]: r["at"] for r in reports if r["what"] == "joined"}
         webhooks = {**joined, **await here.joined_webhooks()}
         long = next(r for r in recordings if r["room_name"] == f"call-{LONG}")
         begun = [heard(here, reports, r, webhooks) for r in recordings if r is not long]
-    return list(_figures(case.what, long, begun, peak, told))
+    return _figures(case.what, long, begun, peak, told)
 
 
 async def _built(case: Case, stack: contextlib.AsyncExitStack) -> Premises:
@@ -129,9 +158,9 @@ def _ready(call: Heard) -> float:
 
 def _figures(
     what: str, long: Document, begun: Sequence[Heard], peak: Peak, told: dict[str, int]
-) -> list[Figure]:
+) -> tuple[Figure, Figure]:
     lost = sum(track["lost"] for track in long["tracks"])
-    return [
+    return (
         Figure(
             name=f"packets lost of a call that goes on, {what}",
             value=lost or int(long["verdict"] != "verified"),
@@ -158,4 +187,4 @@ def _figures(
                 ),
             },
         ),
-    ]
+    )

@@ -26,8 +26,8 @@ ONCE: Final = 1.3
 NOTICED: Final = 6.0
 #: What a job of LiveKit Egress needs until it has ended.
 _EGRESSES: Final = ("egress", "redis", "livekit")
-#: The fault of which no other call may have one of these findings.
-HOSTILE: Final = "hostile-publisher"
+#: The faults of which no other call may have one of these findings.
+HOSTILE: Final = frozenset({"hostile-publisher", "hostile-clients"})
 COSTS: Final = frozenset({"over_quota", "not_kept", "packets_missing", "octets_missing"})
 #: A hole and a word that it took need not fit more exactly. Seconds.
 NEAR: Final = 1.0
@@ -97,13 +97,17 @@ def sound_is_there(after: Aftermath) -> Iterator[str]:
 
 
 def nobody_pays(after: Aftermath) -> Iterator[str]:
-    """If all that happened is that a participant was hostile, other calls lost nothing by it."""
-    if {struck.fault for struck in after.struck} != {HOSTILE}:
+    """If all that happened is that somebody was hostile, other calls lost nothing by it."""
+    faults = {struck.fault for struck in after.struck}
+    if not faults or not faults <= HOSTILE:
         return
     for call in after.calls:
         for recording in after.recordings_of(call.identity):
             costs = [f["name"] for f in recording["findings"] if f["name"] in COSTS]
             yield from (f"{call.identity} has the finding {name}" for name in costs)
+            lost = sum(track.get("lost") or 0 for track in recording["tracks"])
+            if lost:
+                yield f"{call.identity} lacks {lost} packets"
 
 
 def nothing_left(after: Aftermath) -> Iterator[str]:

@@ -120,8 +120,18 @@ async def forged(port: int, tally: Tally) -> None:
     await _eagerly(port, tally, "forged", lambda: head + b"{}")
 
 
+async def hangups(port: int, tally: Tally) -> None:
+    """Webhooks and guesses of clients that do not wait for the answer."""
+    head = b" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a.b.c\r\nContent-Length: 2\r\n\r\n{}"
+    async with asyncio.TaskGroup() as group:
+        for _ in range(EAGER // 2):
+            for asked in (b"POST /webhook", b"GET /calls"):
+                group.create_task(_ask_and_go(port, tally, asked + head))
+
+
 ATTACKS: Final[Mapping[str, Attack]] = {
-    attack.__name__: attack for attack in (chunks, idle, endless, headers, health, guesses, forged)
+    attack.__name__: attack
+    for attack in (chunks, idle, endless, headers, health, guesses, forged, hangups)
 }
 
 
@@ -168,6 +178,19 @@ async def _ask_on(port: int, tally: Tally, name: str, ask: Callable[[], bytes]) 
             finally:
                 writer.close()
         await asyncio.sleep(_AGAIN)
+
+
+async def _ask_and_go(port: int, tally: Tally, sent: bytes) -> None:
+    """Ask on a connection of its own each time, and hang up at once."""
+    while True:
+        tally.note("hangups")
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                _, writer = await asyncio.open_connection(LOOPBACK, port)
+                writer.write(sent)
+                writer.close()
+                await writer.wait_closed()
+        await asyncio.sleep(0)
 
 
 async def _answer(reader: asyncio.StreamReader) -> None:

@@ -16,7 +16,7 @@ from egress_manager.api import (
     webhook,
 )
 from egress_manager.api.bodies import BoundedBodies
-from egress_manager.api.visitors import HeldUp
+from egress_manager.api.turns import InTurn
 
 TITLE: Final = "Egress Manager"
 
@@ -47,7 +47,7 @@ def install(app: FastAPI) -> None:
     errors.answer_problems(app)
     errors.describe_problems(app)
     app.add_middleware(BoundedBodies)
-    app.add_middleware(HeldUp)
+    app.add_middleware(InTurn)
     app.state.routes = []
     for router in (*ROUTERS, docs.router):
         _answer_heads(router)

@@ -48,11 +48,29 @@ async def recognise(request: Request) -> Principal:
     """
     if visitors.is_known(request.scope):
         return Principal()
-    services: ApiServices = request.app.state.services
-    bearer = await _bearer(request)
-    given = bearer.credentials if bearer else await _header(request)
+    if (refusal := visitors.refusal_of(request.scope)) is not None:
+        raise refusal
+    given = await gives_key(request)
     if not given:
         raise Unauthenticated("send the API key: Authorization: Bearer <key>, or X-API-Key: <key>")
+    try:
+        await _open(request, given)
+    except (Unauthenticated, TooManyRequests) as error:
+        visitors.refuse(request.scope, error)
+        raise
+    visitors.know(request.scope)
+    return Principal()
+
+
+async def gives_key(request: Request) -> str:
+    """The key that a request brings, right or wrong; empty where there is none."""
+    bearer = await _bearer(request)
+    return (bearer.credentials if bearer else await _header(request)) or ""
+
+
+async def _open(request: Request, given: str) -> None:
+    """Raise unless it is the key; each wrong one is counted."""
+    services: ApiServices = request.app.state.services
     address = visitors.address_of(request.scope.get("client"))
     is_guessing = await services.visitors.is_guessing(address)
     ask = services.keys.fingerprint
@@ -61,8 +79,6 @@ async def recognise(request: Request) -> Principal:
         if await services.visitors.tried(address, given, services.clock.now()):
             raise TooManyRequests("too many wrong keys came from this address; wait a minute")
         raise Unauthenticated("this is not the API key; egress-manager keys new makes another one")
-    visitors.know(request.scope)
-    return Principal()
 
 
 #: May read calls, recordings and their audio.

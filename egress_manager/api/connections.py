@@ -122,6 +122,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._running: RequestResponseCycle | None = None
+        self._gone = asyncio.Event()
         self._in_headers = False
         self._is_over = False
         self._unparsed = self._header_bytes = self._chunks = 0
@@ -133,6 +134,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone, whatever was under way."""
+        self._gone.set()
         self.pipeline.clear()
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
@@ -207,6 +209,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_begin()
         scope: Any = self.scope
         visitors.tell(scope, self._is_shown)
+        visitors.tell_gone(scope, self._gone)
         self._header_bytes = self._chunks = 0
         self._in_headers = True
         if not self._is_answering:

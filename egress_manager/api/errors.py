@@ -186,6 +186,11 @@ def answer_problems(app: FastAPI) -> None:
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, EgressManagerError)
+    return answer_to(error)
+
+
+def answer_to(error: EgressManagerError) -> JSONResponse:
+    """The answer that says what of ours went wrong."""
     detail = str(error) or type(error).__doc__ or error.code
     return problem(
         error.code,

@@ -1,12 +1,13 @@
 """Who asks too often without having shown who it is, and who tries keys.
 
 A visitor that shows the API key, or a webhook's signature, is known and never held up. All others
-are counted by address: one that asks more often than it may waits for each answer, and wrong keys
+are counted by address: one that asks more often than it may waits for its turn, and wrong keys
 are counted and logged. The right key opens all the same: attacker and owner may have one address,
 as behind a proxy.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import ipaddress
 import logging
@@ -18,11 +19,11 @@ from typing import Any, Final
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
-#: A visitor that asks too often waits for an answer as long as this at most. Seconds.
+#: A visitor that asks too often waits for its turn as long as this at most; who would have to wait
+#: longer is refused then. Seconds.
 HELD_UP_AT_MOST: Final = 10.0
 #: So many counts are kept at a time; further addresses share one.
 MOST_COUNTS: Final = 2_000
@@ -36,6 +37,8 @@ ADDRESS_AT_MOST: Final = 64
 _OTHERS: Final = "others"
 _KNOWN: Final = "is_known"
 _TELL: Final = "tell_known"
+_GONE: Final = "gone"
+_REFUSAL: Final = "refusal"
 
 
 @dataclass(slots=True)
@@ -61,9 +64,9 @@ class Visitors:
     _next_answer: dict[str, float] = field(default_factory=dict)
 
     def waits(self, address: str, now: float) -> float:
-        """Count a request; how long its answer has to wait. Seconds, by the clock of the loop.
+        """Count a request; how long it has to wait. Seconds, by the clock of the loop.
 
-        An address may have a second's answers at once, then each comes in its turn.
+        Those of a second may come at once, then each has its turn.
         """
         address = self._counted(address, now)
         every = 1 / self.asks_per_second
@@ -144,9 +147,33 @@ def know(scope: MutableMapping[str, Any]) -> None:
     state.get(_TELL, _nobody)()
 
 
+def refuse(scope: MutableMapping[str, Any], why: Exception) -> None:
+    """Note that this request's key is wrong: it is one try, however often somebody looks at it."""
+    scope.setdefault("state", {})[_REFUSAL] = why
+
+
+def refusal_of(scope: Mapping[str, Any]) -> Exception | None:
+    """Why this request was refused, if it was."""
+    refusal: Exception | None = scope.get("state", {}).get(_REFUSAL)
+    return refusal
+
+
 def tell(scope: MutableMapping[str, Any], who: Callable[[], None]) -> None:
     """Have `who` called as soon as it is known who sends this request."""
     scope.setdefault("state", {})[_TELL] = who
+
+
+def tell_gone(scope: MutableMapping[str, Any], gone: asyncio.Event) -> None:
+    """Have the request know when its client has hung up."""
+    scope.setdefault("state", {})[_GONE] = gone
+
+
+async def is_gone_within(scope: Mapping[str, Any], seconds: float) -> bool:
+    """Wait so long; whether the client has hung up by then, which is noticed at once."""
+    gone = scope.get("state", {}).get(_GONE) or asyncio.Event()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(gone.wait(), seconds)
+    return bool(gone.is_set())
 
 
 def _nobody() -> None:
@@ -157,24 +184,3 @@ def is_known(scope: Mapping[str, object]) -> bool:
     """Whether who sends this request has shown who it is."""
     state = scope.get("state")
     return isinstance(state, dict) and bool(state.get(_KNOWN))
-
-
-class HeldUp:
-    """The app, but visitors that are not known and ask too often wait for each answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        among: Visitors = scope["app"].state.services.visitors
-
-        async def in_turn(message: Message) -> None:
-            if message["type"] == "http.response.start" and not is_known(scope):
-                now = asyncio.get_running_loop().time()
-                await asyncio.sleep(among.waits(address_of(scope.get("client")), now))
-            await send(message)
-
-        await self._app(scope, receive, in_turn)

@@ -23,7 +23,7 @@ class HttpSettings(BaseSettings):
         le=100_000,
         alias=f"{PREFIX}HTTP_ASKS_PER_SECOND",
         description="How many requests without a key or a signature one address may send each "
-        "second; the answers to further ones wait for their turn.",
+        "second; further ones wait for their turn.",
     )
     http_tries_per_minute: int = Field(
         default=30,

@@ -16,6 +16,7 @@ from lab.servers import API_KEY, API_SECRET, LiveKit, Mongod
 from tests.integration.quietly import quietly
 
 CONNECTIONS = 24
+ASKS_PER_SECOND = 20
 HEAD = b"Host: manager\r\n"
 WITH_KEY = HEAD + b"X-API-Key: " + KEY.encode() + b"\r\n"
 START = b"POST /recordings HTTP/1.1\r\n"
@@ -31,7 +32,10 @@ def manager(mongod_server: Mongod) -> Iterator[Manager]:
         livekit_url=livekit.http_url,
         mongo_uri=mongod_server.uri,
         mongo_db="test_hostile_clients",
-        settings={"EGRESS_MANAGER_HTTP_CONNECTIONS": str(CONNECTIONS)},
+        settings={
+            "EGRESS_MANAGER_HTTP_CONNECTIONS": str(CONNECTIONS),
+            "EGRESS_MANAGER_HTTP_ASKS_PER_SECOND": str(ASKS_PER_SECOND),
+        },
     )
     with quietly(livekit, service):
         yield service
@@ -218,3 +222,19 @@ async def test_a_strangers_empty_lines_keep_nothing_open(manager: Manager) -> No
         assert await one.hears() == 200
         await one.sends(b"\r\n")
         await one.ends()
+
+
+async def test_who_asks_and_hangs_up_is_worked_for_in_its_turn(manager: Manager) -> None:
+    """No sooner than who waits for its answers; it leaves nothing behind that waits."""
+    loop = asyncio.get_running_loop()
+    began, before = loop.time(), (await manager.ask("/health")).json()["webhooks"]["refused"]
+    forged = b"POST /webhook HTTP/1.1\r\n" + HEAD + b"Authorization: a.b.c\r\n"
+    for _ in range(1000):
+        async with client(manager) as one:
+            await one.sends(forged + b"Content-Length: 2\r\n\r\n{}")
+    async with asyncio.timeout(60):
+        while (told := (await manager.ask("/health")).json())["connections"]["open"] > 1:
+            await asyncio.sleep(0.05)
+
+    seconds = loop.time() - began
+    assert told["webhooks"]["refused"] - before <= ASKS_PER_SECOND * (seconds + 1) + 1

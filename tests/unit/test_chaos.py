@@ -101,14 +101,20 @@ def test_each_law_names_what_breaks_it(changes: Mapping[str, Any], words: str) -
     assert any(words in each for each in broken(replace(well(), **changes)))
 
 
-def test_who_is_hostile_costs_other_calls_nothing() -> None:
+@pytest.mark.parametrize("fault", ["hostile-publisher", "hostile-clients"])
+def test_who_is_hostile_costs_other_calls_nothing(fault: str) -> None:
     """A fault of another call is the product's, unless something else went wrong, too."""
     lacks = recording(findings=[{"name": "packets_missing", "track_id": "TR_1"}])
-    hostile = Struck("hostile-publisher", NOON, NOON + 10, frozenset())
+    lost = {"track_id": "TR_1", "participant_identity": CALLER, "holes": [], "lost": 3}
+    hostile = Struck(fault, NOON, NOON + 10, frozenset())
     after = replace(well(), recordings=[lacks], struck=(hostile,))
     both = (hostile, Struck("loss-20", NOON, NOON + 10, frozenset()))
 
     assert any("has the finding packets_missing" in each for each in broken(after))
+    assert any(
+        "lacks 3 packets" in each
+        for each in broken(replace(after, recordings=[recording(tracks=[lost])]))
+    )
     assert broken(replace(after, struck=both)) == []
     assert broken(replace(after, recordings=[recording()])) == []
 
