@@ -111,7 +111,7 @@ class VersionedCollection(Generic[Value]):
     def _value(self, document: Document) -> Value:
         """The value, and who wrote it: the code is of the document as MongoDB keeps it."""
         value = self.read(document)
-        if not self.keys:
+        if not self.keys and MAC not in document:
             return value
         rest = bson.encode({name: each for name, each in document.items() if name != MAC})
         provenance = provenance_of(rest, document.get(MAC), self.keys)

@@ -40,12 +40,13 @@ class Provenance(StrEnum):
     """Who wrote a document, as far as its code shows.
 
     SIGNED: a process that has the key. UNSIGNED: it has no code, as those of versions that knew
-    none. FOREIGN: its code does not fit.
+    none. FOREIGN: its code does not fit. UNKNOWN: it has a code, and no key here checks it.
     """
 
     SIGNED = "signed"
     UNSIGNED = "unsigned"
     FOREIGN = "foreign"
+    UNKNOWN = "unknown"
 
 
 def document_key(seed: bytes) -> bytes:
@@ -66,10 +67,10 @@ def mac_for(document: bytes, provenance: Provenance, keys: Sequence[bytes]) -> s
 def provenance_of(document: bytes, told: object, keys: Sequence[bytes]) -> Provenance:
     """Who wrote a document with the code that is told, without it.
 
-    Without a key nobody can tell, and it counts as ours.
+    Without a key nobody can tell; what has no code either counts as ours.
     """
     if not keys:
-        return Provenance.SIGNED
+        return Provenance.SIGNED if told is None else Provenance.UNKNOWN
     if told is None:
         return Provenance.UNSIGNED
     fits = isinstance(told, str) and told.isascii()

@@ -51,6 +51,21 @@ def standing_of(document: Document, newest: Entry) -> Standing:
     return Standing(is_waiting=True, may_differ=remade)
 
 
+def standing_without_key(document: Document, newest: Entry) -> Standing:
+    """The same where the key of the codes is not here: nothing the document says excuses it.
+
+    A document without a code counts as SIGNED there, and is none of a version that signs.
+    """
+    if newest.version is not None and document.version < newest.version:
+        return Standing(Trouble.DOCUMENT_ROLLED_BACK)
+    is_whole = document.seal is None or document.seal.hash == newest.hash
+    is_whole = is_whole and is_as_sealed(document, newest)
+    if not is_whole:
+        return Standing(Trouble.DOCUMENT_CHANGED)
+    is_coded = document.provenance is Provenance.UNKNOWN
+    return Standing(None if is_coded or newest.version is None else Trouble.DOCUMENT_FOREIGN)
+
+
 def standing_of_unsealed(
     document: Document, key_made_at: datetime | None, now: datetime
 ) -> Standing:

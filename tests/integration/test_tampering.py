@@ -265,6 +265,53 @@ def test_every_tamper_is_found(house: House) -> None:
     assert house.finds() == []
 
 
+#: What only the key shows, or the note beside it.
+BY_KEY = {"document_foreign", "entry_forged", "entry_removed"}
+
+
+def test_no_tamper_passes_where_the_key_is_missing(house: House) -> None:
+    """A setting that names another place is enough: that is said, and all else is looked at."""
+    was, copy = house.stored(), house.directory.with_name("copy")
+    shutil.copytree(house.directory, copy)
+    missed = [f"nothing: {without_key(house)}"] if without_key(house) != {"key_missing"} else []
+    for deed in dict.fromkeys(deed for deed, _ in TAMPERS):
+        deed(house)
+        found = without_key(house)
+        wanted = {"key_missing"} | {trouble for each, trouble in TAMPERS if each is deed} - BY_KEY
+        if not wanted <= found:
+            missed.append(f"{deed.__name__}: {sorted(found)}")
+        restore(house, was, copy)
+    assert missed == []
+
+
+def test_a_checkpoint_that_was_noted_needs_no_key(house: House) -> None:
+    """Who has it and only reads the chain holds the one against the other."""
+    note = house.directory.with_name("note")
+    note.write_text(house.terminal.types("audit", "checkpoint").out)
+    assert without_key(house, "--checkpoint", str(note)) == {"key_missing"}
+
+    previous = ""
+    for document in house.stored()["audit"]:
+        entry = {name: value for name, value in document.items() if name != "_id"}
+        entry |= {"number": document["_id"], "previous": previous, "at": "2026-01-01T00:00:00Z"}
+        previous = hash_of(entry)
+        stored = {name: value for name, value in entry.items() if name != "number"}
+        house.does("audit", "replace_one", {"_id": document["_id"]}, stored | {"hash": previous})
+    assert "checkpoint_differs" in without_key(house, "--checkpoint", str(note))
+
+    house.does("audit", "delete_one", {"_id": house.stored()["audit"][-1]["_id"]})
+    assert "entry_removed" in without_key(house, "--checkpoint", str(note))
+
+
+def without_key(house: House, *arguments: str) -> set[str]:
+    """What `audit verify` names where its setting names no key; its exit code fits that."""
+    nowhere = {"EGRESS_MANAGER_SIGNING_KEY": str(house.directory.with_name("nowhere"))}
+    said = house.terminal.types("audit", "verify", "--json", *arguments, **nowhere)
+    found = {each["trouble"] for each in json.loads(said.out)["findings"]}
+    assert said.code == (1 if found else 0), said.error
+    return found
+
+
 def test_an_older_version_of_a_document_is_not_taken_for_the_newest(house: House) -> None:
     """It has a code of ours; but a newer one was sealed, and the service does not seal it again."""
     (old,) = (each for each in house.stored()["recordings"] if each["_id"] == FIRST)

@@ -132,7 +132,7 @@ class Sealers:
     """Everything that sealing takes, and holding things against their seals.
 
     `place` is whose files and sidecars these are, where several hosts have their own. Without a
-    `signer` nothing is signed, and no signature is looked at.
+    `signer` nothing is signed, and `verify` says that the key is missing if anything ever was.
     """
 
     recordings: Recordings

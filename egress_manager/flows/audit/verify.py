@@ -21,7 +21,13 @@ from egress_manager.domain.pages import CallFilter, RecordingFilter
 from egress_manager.domain.provenance import Provenance
 from egress_manager.domain.seal import MIX, Entry, SealedFile, entry_of
 from egress_manager.domain.sidecars import DOWNLOADS, Sidecar, Unreadable, is_call, paths_of
-from egress_manager.domain.standing import Document, Standing, standing_of, standing_of_unsealed
+from egress_manager.domain.standing import (
+    Document,
+    Standing,
+    standing_of,
+    standing_of_unsealed,
+    standing_without_key,
+)
 from egress_manager.errors import NotFound
 from egress_manager.flows.audit.doors import Sealers
 
@@ -74,7 +80,8 @@ async def verify(
     """
     audit = _Audit(doors, tell, with_files)
     noted = [*checkpoints, *await audit.noted()]  # first: the chain may only be longer then
-    chain = Chain(await audit.witnesses(), known, doors.signer, noted)
+    witnesses = await audit.witnesses()
+    chain = Chain(witnesses, known, doors.signer, noted, lacks_key=audit.lacks_key)
     async for facts in doors.audit.entries():
         audit.find(chain.take(facts))
     audit.find(chain.end())
@@ -99,13 +106,18 @@ class _Look:
 
 @dataclass(slots=True)
 class _Audit:
-    """One audit, as far as it is. `places` are the recordings directories that are known."""
+    """One audit, as far as it is. `places` are the recordings directories that are known.
+
+    `lacks_key`: something here was signed, and there is no key to check it with. Nothing that only
+    a code vouches for is believed then.
+    """
 
     doors: Sealers
     tell: Tell
     with_files: bool
     audited: Audited = field(default_factory=Audited)
     places: set[str] = field(default_factory=set)
+    lacks_key: bool = False
 
     def find(self, findings: Iterator[Finding] | list[Finding]) -> None:
         """Tell and keep what was found."""
@@ -121,6 +133,14 @@ class _Audit:
         audited.signed_from, audited.downloads = chain.signed_from, chain.downloads
         audited.changed, audited.adopted = [*chain.changed.items()], [*chain.adopted.items()]
         self.places = chain.places
+        if chain.needs_key:
+            self._needs_key()
+
+    def _needs_key(self) -> None:
+        """Something was signed: say once that the key is missing, where it is."""
+        if self.doors.signer is None and not self.lacks_key:
+            self.lacks_key = True
+            self.find([Finding(Trouble.KEY_MISSING)])
 
     async def noted(self) -> list[Noted]:
         """The checkpoint that lies beside the signing key; none where it was never written."""
@@ -143,6 +163,8 @@ class _Audit:
                 self.find([Finding(Trouble.SIDECAR_UNREADABLE, path=found.path)])
             else:
                 known |= witnesses_of(found.sidecar.entries, found.path)
+                if found.sidecar.provenance is Provenance.UNKNOWN:
+                    self._needs_key()
         return known
 
     async def look_at(self, subject: str) -> None:
@@ -160,6 +182,8 @@ class _Audit:
     async def look_at_unknown(self, document: Document) -> None:
         """A document that no entry is about, or was not when the chain was read."""
         made = self.doors.signer.made_at if self.doors.signer else None
+        if document.provenance is Provenance.UNKNOWN:
+            self._needs_key()
         standing = standing_of_unsealed(document, made, self.doors.clock.now())
         if standing.is_waiting:
             self.audited.waiting.append(document.id)
@@ -179,7 +203,7 @@ class _Audit:
         document = await self._document(subject)
         standing = Standing(Trouble.DOCUMENT_MISSING)
         if document is not None:
-            standing = standing_of(document, newest)
+            standing = self._standing(document, newest)
         is_accused = standing.trouble not in (None, Trouble.DOCUMENT_CHANGED)
         if not is_accused and self._names_seal_of(document):
             return look  # the entry was tampered with: nothing can be held against it
@@ -194,9 +218,16 @@ class _Audit:
         await self._files(newest, look, named)
         return look
 
+    def _standing(self, document: Document, newest: Entry) -> Standing:
+        """How a document stands; strictly where nobody can tell who wrote it."""
+        if document.provenance is Provenance.UNKNOWN:
+            self._needs_key()
+        judge = standing_without_key if self.lacks_key else standing_of
+        return judge(document, newest)
+
     def _is_here(self, document: Document | None, newest: Entry, look: _Look) -> bool:
         """Whether its files are to be on this host; counted, or found to be nowhere, if not."""
-        is_ours = document is not None and document.provenance is Provenance.SIGNED
+        is_ours = document is not None and self._is_ours(document)
         place = newest.place
         if newest.version is None and document is not None and document.seal is not None:
             place = document.seal.place
@@ -212,7 +243,11 @@ class _Audit:
         """Whether the entry that a document of ours says seals it was found to be tampered with."""
         if document is None or document.seal is None:
             return False
-        return document.provenance is Provenance.SIGNED and self._is_named(document.seal.number)
+        return self._is_ours(document) and self._is_named(document.seal.number)
+
+    def _is_ours(self, document: Document) -> bool:
+        """Whether it is known that the service wrote it."""
+        return document.provenance is Provenance.SIGNED and not self.lacks_key
 
     def _is_named(self, number: int) -> bool:
         """Whether the entry of that number was found to be changed or removed."""
@@ -237,10 +272,18 @@ class _Audit:
         trouble = None
         if sidecar is None:
             trouble = Trouble.SIDECAR_MISSING
-        elif not (_is_trusted(sidecar, newest) and sidecar.newest == newest):
+        elif not (self._is_trusted(sidecar, newest) and sidecar.newest == newest):
             trouble = Trouble.SIDECAR_CHANGED
         where = (newest.number, None, subject, mix or "")
         return [Finding(trouble, *where)] if trouble else []
+
+    def _is_trusted(self, sidecar: Sidecar, newest: Entry) -> bool:
+        """Whether a sidecar says what was sealed, and is signed unless an older version did it."""
+        is_signed = sidecar.provenance in (Provenance.SIGNED, Provenance.UNKNOWN)
+        if self.lacks_key:  # then one without a signature counts as SIGNED
+            is_signed = sidecar.provenance is Provenance.UNKNOWN
+        is_older = newest.version is None and sidecar.provenance is not Provenance.FOREIGN
+        return (is_signed or is_older) and sidecar.is_as_sealed
 
     async def _files(self, newest: Entry, look: _Look, named: Collection[str] | None) -> None:
         """The files of the entry; of those that a waiting document still names, where it waits."""
@@ -263,13 +306,6 @@ class _Audit:
 def _mix_of(entry: Entry) -> str | None:
     """Where the mix was when it was sealed."""
     return next((file.path for file in entry.content.files if file.role == MIX), None)
-
-
-def _is_trusted(sidecar: Sidecar, newest: Entry) -> bool:
-    """Whether a sidecar says what was sealed, and is signed unless an older version wrote it."""
-    if sidecar.provenance is Provenance.UNSIGNED and newest.version is not None:
-        return False
-    return sidecar.provenance is not Provenance.FOREIGN and sidecar.is_as_sealed
 
 
 def _trouble(file: SealedFile, sha256: str) -> Trouble | None:
