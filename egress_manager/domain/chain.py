@@ -32,7 +32,9 @@ class Trouble(StrEnum):
     DOCUMENT_MISSING = "document_missing"
     DOCUMENT_INSERTED = "document_inserted"
     DOCUMENT_FOREIGN = "document_foreign"
+    DOCUMENT_UNREADABLE = "document_unreadable"
     DOCUMENT_ROLLED_BACK = "document_rolled_back"
+    ROW_FOREIGN = "row_foreign"
     KEY_MISSING = "key_missing"
     PLACE_UNKNOWN = "place_unknown"
     FILE_CHANGED = "file_changed"
@@ -58,7 +60,9 @@ WORDS: Final[Mapping[Trouble, str]] = {
     Trouble.DOCUMENT_MISSING: "there is no such document any more",
     Trouble.DOCUMENT_INSERTED: "the document says that it is sealed, and no entry is about it",
     Trouble.DOCUMENT_FOREIGN: "the service did not write the document as it is",
+    Trouble.DOCUMENT_UNREADABLE: "the document can't be read: it is none of its kind",
     Trouble.DOCUMENT_ROLLED_BACK: "the document is an older version than the one that was sealed",
+    Trouble.ROW_FOREIGN: "the service did not store it, and does not use it",
     Trouble.KEY_MISSING: "the key that signed is not here: nobody can tell who wrote all this",
     Trouble.PLACE_UNKNOWN: "no recordings directory that is known has the files",
     Trouble.FILE_CHANGED: "the file is not what was sealed",

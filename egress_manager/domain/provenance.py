@@ -54,6 +54,19 @@ def document_key(seed: bytes) -> bytes:
     return hmac.digest(seed, _PURPOSE, "sha256")
 
 
+class Purpose(StrEnum):
+    """What else gets a code: a code of one is none of another."""
+
+    INBOX = "inbox"
+    API_KEY = "api_key"
+    CARRIED = "carried"
+
+
+def key_for(purpose: Purpose, key: bytes) -> bytes:
+    """The key of codes of that purpose, which follows from the key of those of documents."""
+    return hmac.digest(key, purpose.encode(), "sha256")
+
+
 def mac_for(document: bytes, provenance: Provenance, keys: Sequence[bytes]) -> str | None:
     """The code of a document that is about to be stored, by the first of the keys; None for none.
 

@@ -127,6 +127,16 @@ def began_at(document: Document) -> datetime:
     return document.joined_at if isinstance(document, Call) else document.created_at
 
 
+def may_be_older(written_at: datetime, key_made_at: datetime | None, now: datetime) -> bool:
+    """Whether a version that knew no codes may have written something: for a while, at the start.
+
+    It was written before the key was made, which is not longer ago than `ADOPTED_WITHIN`.
+    """
+    if key_made_at is None:
+        return True
+    return written_at < key_made_at and now < key_made_at + ADOPTED_WITHIN
+
+
 def _is_over(document: Document) -> bool:
     return document.is_over if isinstance(document, Call) else document.is_final
 
@@ -139,7 +149,5 @@ def _was_opened_again(document: Document, before: Entry) -> bool:
 
 
 def _is_old(document: Document, key_made_at: datetime | None, now: datetime) -> bool:
-    """Whether a version that signed no documents may have written it: for a while, at the start."""
-    if key_made_at is None:
-        return True
-    return began_at(document) < key_made_at and now < key_made_at + ADOPTED_WITHIN
+    """Whether a version that signed no documents may have written it."""
+    return may_be_older(began_at(document), key_made_at, now)

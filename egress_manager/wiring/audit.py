@@ -14,7 +14,9 @@ from egress_manager.adapters.local_signing_key import LocalSigningKey, passing_s
 from egress_manager.adapters.mongo_audit import MongoAudit
 from egress_manager.adapters.mongo_calls import MongoCalls
 from egress_manager.adapters.mongo_client import Database
+from egress_manager.adapters.mongo_codes import Codes
 from egress_manager.adapters.mongo_recordings import MongoRecordings
+from egress_manager.adapters.mongo_rows import MongoRows
 from egress_manager.adapters.mongo_waiting import MongoWaiting
 from egress_manager.errors import SettingsWrong
 from egress_manager.flows.audit.doors import Sealers, Sidecars
@@ -75,15 +77,17 @@ async def open_rebuilding(
 def _sealers(
     database: Database, files: LocalFiles, clock: Clock, here: str, signer: LocalSigningKey | None
 ) -> Sealers:
-    keys = signer.document_keys if signer else ()
+    codes = Codes(signer.document_keys, signer.made_at) if signer else Codes()
+    coded = (database, codes.keys, codes.refusals)
     return Sealers(
-        recordings=MongoRecordings(database, keys),
-        calls=MongoCalls(database, keys),
+        recordings=MongoRecordings(*coded),
+        calls=MongoCalls(*coded),
         waiting=MongoWaiting(database, here),
         audit=MongoAudit(database),
         sidecars=LocalSidecars(files.directory, signer),
         files=files,
         clock=clock,
         signer=signer,
+        rows=MongoRows(database, codes),
         place=here,
     )

@@ -17,6 +17,7 @@ from egress_manager.adapters.local_place import known_place
 from egress_manager.adapters.local_probe import LocalProbe
 from egress_manager.adapters.local_shelf import LocalShelf
 from egress_manager.adapters.mongo_calls import MongoCalls
+from egress_manager.adapters.mongo_codes import Codes
 from egress_manager.adapters.mongo_kept import MongoKept
 from egress_manager.adapters.mongo_owners import MongoOwners
 from egress_manager.adapters.mongo_probe import MongoProbe
@@ -165,6 +166,13 @@ async def open_checks(
 
 @asynccontextmanager
 async def open_keys(settings: Settings) -> AsyncIterator[Keys]:
-    """The API's key alone."""
+    """The API's key alone. Raises `SettingsWrong` where the signing key is not here, and was.
+
+    Who comes before the first start of the service leaves a record without a code, which it takes.
+    """
     async with open_database(settings) as database:
-        yield keys_of(settings, database)
+        signer = known_signing_key_of(settings)  # the service makes it, as the user that it is
+        if signer is None and await is_any_signed(database):
+            raise SettingsWrong(NO_KEY)
+        codes = Codes(signer.document_keys, signer.made_at) if signer else Codes()
+        yield keys_of(settings, database, codes)

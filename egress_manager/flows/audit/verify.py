@@ -3,9 +3,8 @@
 It only reads, beside a service that runs: who is sealed while it looks is looked at once more.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from egress_manager.domain.chain import (
     Chain,
@@ -17,7 +16,6 @@ from egress_manager.domain.chain import (
     witnesses_of,
 )
 from egress_manager.domain.notes import checkpoint_of
-from egress_manager.domain.pages import CallFilter, RecordingFilter
 from egress_manager.domain.provenance import Provenance
 from egress_manager.domain.seal import MIX, Entry, SealedFile, entry_of
 from egress_manager.domain.sidecars import DOWNLOADS, Sidecar, Unreadable, is_call, paths_of
@@ -28,13 +26,10 @@ from egress_manager.domain.standing import (
     standing_of_unsealed,
     standing_without_key,
 )
-from egress_manager.errors import NotFound
+from egress_manager.errors import DocumentUnreadable, NotFound
 from egress_manager.flows.audit.doors import Sealers
 
 Tell = Callable[[Finding], None]
-
-#: So many documents are read at once.
-PAGE: Final = 200
 
 
 @dataclass(slots=True)
@@ -88,9 +83,11 @@ async def verify(
     audit.take(chain)
     for subject in chain.newest:
         await audit.look_at(subject)
-    async for document in _documents(doors):
-        if document.id not in chain.newest:
-            await audit.look_at_unknown(document)
+    async for is_of_calls, found in doors.waiting.every():
+        await audit.look_at_stored(found, chain.newest, is_of_calls=is_of_calls)
+    if doors.rows is not None:
+        async for name in doors.rows.refused():
+            audit.find([Finding(Trouble.ROW_FOREIGN, subject=name)])
     return audit.audited
 
 
@@ -179,7 +176,26 @@ class _Audit:
         if look.is_waiting:
             self.audited.waiting.append(subject)
 
-    async def look_at_unknown(self, document: Document) -> None:
+    async def look_at_stored(
+        self, found: object, known: Collection[str], *, is_of_calls: bool
+    ) -> None:
+        """Something that is stored, with whatever id; what there are entries about is left out."""
+        subject, trouble, document = str(found), None, None
+        if not isinstance(found, str):
+            trouble = Trouble.DOCUMENT_UNREADABLE
+        elif is_call(found) is not is_of_calls:  # nobody looks for it there
+            trouble = Trouble.DOCUMENT_FOREIGN
+        elif found not in known:
+            try:
+                document = await self._document(found)
+            except DocumentUnreadable:
+                trouble = Trouble.DOCUMENT_UNREADABLE
+        if trouble:
+            self.find([Finding(trouble, subject=subject)])
+        if document is not None:
+            await self._look_at_unknown(document)
+
+    async def _look_at_unknown(self, document: Document) -> None:
         """A document that no entry is about, or was not when the chain was read."""
         made = self.doors.signer.made_at if self.doors.signer else None
         if document.provenance is Provenance.UNKNOWN:
@@ -200,10 +216,7 @@ class _Audit:
         if newest is None:  # somebody made something else of it: that was found already
             return _Look()
         look = _Look(list(replaced_content(filter(None, map(entry_of, about)))))
-        document = await self._document(subject)
-        standing = Standing(Trouble.DOCUMENT_MISSING)
-        if document is not None:
-            standing = self._standing(document, newest)
+        document, standing = await self._held(subject, newest)
         is_accused = standing.trouble not in (None, Trouble.DOCUMENT_CHANGED)
         if not is_accused and self._names_seal_of(document):
             return look  # the entry was tampered with: nothing can be held against it
@@ -217,6 +230,16 @@ class _Audit:
         named = set(paths_of(document)) if document and standing.is_waiting else None
         await self._files(newest, look, named)
         return look
+
+    async def _held(self, subject: str, newest: Entry) -> tuple[Document | None, Standing]:
+        """The document, as far as it can be read, and how it stands."""
+        try:
+            document = await self._document(subject)
+        except DocumentUnreadable:
+            return None, Standing(Trouble.DOCUMENT_UNREADABLE)
+        if document is None:
+            return None, Standing(Trouble.DOCUMENT_MISSING)
+        return document, self._standing(document, newest)
 
     def _standing(self, document: Document, newest: Entry) -> Standing:
         """How a document stands; strictly where nobody can tell who wrote it."""
@@ -315,22 +338,3 @@ def _trouble(file: SealedFile, sha256: str) -> Trouble | None:
     if not file.sha256:
         return Trouble.FILE_INSERTED
     return Trouble.FILE_CHANGED if sha256 else Trouble.FILE_MISSING
-
-
-async def _documents(doors: Sealers) -> AsyncIterator[Document]:
-    """Every recording, and every call."""
-    cursor: str | None = None
-    while True:
-        page = await doors.recordings.page(RecordingFilter(), cursor=cursor, limit=PAGE)
-        for recording in page.items:
-            yield recording
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    while True:
-        calls = await doors.calls.page(CallFilter(), cursor=cursor, limit=PAGE)
-        for call in calls.items:
-            yield call
-        cursor = calls.next_cursor
-        if cursor is None:
-            return
