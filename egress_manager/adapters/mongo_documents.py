@@ -23,10 +23,11 @@ Reader = Callable[[Any], Any]
 #: What a document holds as it is.
 ATOMS: Final = frozenset({str, int, float, bool, datetime, type(None)})
 
-#: What stands for a value of each of these types. A whole number may have lost its point.
+#: What stands for a value of each of these types. Numbers are not told
+#: apart: what takes the place of another one is read, and found to be changed.
 KINDS: Final[Mapping[Any, tuple[type, ...]]] = {
     str: (str,),
-    int: (int,),
+    int: (int, float),
     float: (float, int),
     bool: (bool,),
 }

@@ -14,7 +14,6 @@ from egress_manager.adapters.local_signing_key import LocalSigningKey, passing_s
 from egress_manager.adapters.mongo_audit import MongoAudit
 from egress_manager.adapters.mongo_calls import MongoCalls
 from egress_manager.adapters.mongo_client import Database
-from egress_manager.adapters.mongo_codes import Codes
 from egress_manager.adapters.mongo_recordings import MongoRecordings
 from egress_manager.adapters.mongo_rows import MongoRows
 from egress_manager.adapters.mongo_waiting import MongoWaiting
@@ -23,6 +22,7 @@ from egress_manager.flows.audit.doors import Sealers, Sidecars
 from egress_manager.ports import Clock
 from egress_manager.settings import Settings
 from egress_manager.wiring.parts import (
+    codes_of,
     files_of,
     known_signing_key_of,
     open_database,
@@ -77,7 +77,7 @@ async def open_rebuilding(
 def _sealers(
     database: Database, files: LocalFiles, clock: Clock, here: str, signer: LocalSigningKey | None
 ) -> Sealers:
-    codes = Codes(signer.document_keys, signer.made_at) if signer else Codes()
+    codes = codes_of(signer)
     coded = (database, codes.keys, codes.refusals)
     return Sealers(
         recordings=MongoRecordings(*coded),

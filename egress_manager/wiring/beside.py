@@ -17,7 +17,6 @@ from egress_manager.adapters.local_place import known_place
 from egress_manager.adapters.local_probe import LocalProbe
 from egress_manager.adapters.local_shelf import LocalShelf
 from egress_manager.adapters.mongo_calls import MongoCalls
-from egress_manager.adapters.mongo_codes import Codes
 from egress_manager.adapters.mongo_kept import MongoKept
 from egress_manager.adapters.mongo_owners import MongoOwners
 from egress_manager.adapters.mongo_probe import MongoProbe
@@ -38,6 +37,7 @@ from egress_manager.ports import Calls, Keys, Recordings
 from egress_manager.settings import Settings
 from egress_manager.wiring.parts import (
     bucket_of,
+    codes_of,
     house_of,
     key_of,
     keys_of,
@@ -67,7 +67,7 @@ class Stores:
 async def open_kept(settings: Settings) -> AsyncIterator[Kept]:
     """The webhooks that are kept."""
     async with open_database(settings) as database:
-        yield MongoKept(database)
+        yield MongoKept(database, codes_of(known_signing_key_of(settings)))
 
 
 @asynccontextmanager
@@ -174,5 +174,4 @@ async def open_keys(settings: Settings) -> AsyncIterator[Keys]:
         signer = known_signing_key_of(settings)  # the service makes it, as the user that it is
         if signer is None and await is_any_signed(database):
             raise SettingsWrong(NO_KEY)
-        codes = Codes(signer.document_keys, signer.made_at) if signer else Codes()
-        yield keys_of(settings, database, codes)
+        yield keys_of(settings, database, codes_of(signer))

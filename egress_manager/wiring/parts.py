@@ -111,6 +111,11 @@ def marks_of(settings: Settings, database: Database) -> Marks:
     )
 
 
+def codes_of(signer: LocalSigningKey | None) -> Codes:
+    """The codes that follow from the signing key."""
+    return Codes(signer.document_keys, signer.made_at) if signer else Codes()
+
+
 def keys_of(settings: Settings, database: Database, codes: Codes) -> Keys:
     """The API's key: the one of the settings, else the one that is kept."""
     given = settings.api_key.get_secret_value()

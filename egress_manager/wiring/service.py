@@ -58,6 +58,7 @@ from egress_manager.settings import Settings
 from egress_manager.wiring import cautions
 from egress_manager.wiring.parts import (
     bucket_of,
+    codes_of,
     egress_dir,
     files_of,
     house_of,
@@ -151,7 +152,7 @@ async def open_services(
 def _signing(settings: Settings) -> tuple[LocalSigningKey, Codes]:
     """The signing key, made where there is none, and the codes that follow from it."""
     signer = signing_key_of(settings)
-    return signer, Codes(signer.document_keys, signer.made_at)
+    return signer, codes_of(signer)
 
 
 async def _renderer(

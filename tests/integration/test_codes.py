@@ -11,6 +11,7 @@ from egress_manager.adapters.mongo_carrier import MongoCarrier
 from egress_manager.adapters.mongo_client import Database
 from egress_manager.adapters.mongo_codes import Codes
 from egress_manager.adapters.mongo_inbox import MongoInbox
+from egress_manager.adapters.mongo_kept import MongoKept
 from egress_manager.adapters.mongo_keys import MongoKeys
 from egress_manager.adapters.mongo_rows import MongoRows
 from egress_manager.domain.provenance import MAC, document_key
@@ -63,6 +64,20 @@ class TestInbox:
         assert {f"inbox/{name}" for name in names} == set(await refused(db, codes))
         await inbox.done("EV_1", NOON, {"outcome": "call"})
         assert await inbox.waiting(9) == []
+
+    async def test_what_somebody_put_there_is_not_exported(
+        self, db: Database, codes: Codes
+    ) -> None:
+        """A replay would sign it."""
+        inbox = MongoInbox(db, read_again, codes)
+        await inbox.keep(webhook("EV_1"), NOON)
+        await inbox.done("EV_1", NOON, {"outcome": "call"})
+        forged = {"name": "x", "done_at": NOON, "kept_at": NOON}
+        await db["inbox"].insert_one(forged | {"_id": "EV_2", "body": b"forged"})
+        await db["inbox"].insert_one(forged | {"_id": "EV_3"})
+
+        kept = [each async for each in MongoKept(db, codes).all(None, None)]
+        assert kept == [(NOON, b"EV_1")]
 
     async def test_what_an_older_version_kept_is_taken_for_a_day(self, db: Database) -> None:
         """If it was kept before the key was made."""

@@ -141,7 +141,7 @@ class TestMongoAlone:
         await recordings.add(read)
         await calls.add(call("call_1"))
         stored = await db["recordings"].find_one({"_id": "read"}) or {}
-        broken = ({"room_name": 7}, {"tracks": "none"}, {"since": "never"}, {"version": 1.5})
+        broken = ({"room_name": 7}, {"tracks": "none"}, {"since": "never"}, {"version": "1"})
         for number, fields in enumerate(broken):
             copy = {"_id": f"broken{number}", "egress_id": f"EG_{number}", "due_at": due}
             await db["recordings"].insert_one(stored | copy | fields)
