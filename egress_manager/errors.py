@@ -11,6 +11,7 @@
     ├── SignatureRefused      a webhook that LiveKit did not sign
     ├── ChainBroken           the end of the audit chain is not ours
     ├── ForeignDocument       somebody else wrote a document
+    ├── DocumentUnreadable    a stored document is not of its kind
     ├── SettingsWrong         a setting has a value that can't be used
     ├── StoreUnavailable      MongoDB does not answer                       retryable
     ├── LiveKitUnavailable    livekit-server does not answer                retryable
@@ -94,6 +95,12 @@ class ForeignDocument(EgressManagerError):
     """Somebody else wrote a document, or set it back to what it was: it is not sealed."""
 
     code = "document_foreign"
+
+
+class DocumentUnreadable(EgressManagerError):
+    """A stored document lacks what its kind has, or has something else in its place."""
+
+    code = "document_unreadable"
 
 
 class SettingsWrong(EgressManagerError):

@@ -225,9 +225,9 @@ def sidecar_of(told: Mapping[str, Any]) -> Sidecar:
 
 def _provenance(told: Mapping[str, Any], signer: LocalSigningKey | None) -> Provenance:
     """Who wrote it, as far as its signature shows."""
-    if signer is None:
-        return Provenance.SIGNED
     signature = told.get(_SIGNATURE)
+    if signer is None:
+        return Provenance.SIGNED if signature is None else Provenance.UNKNOWN
     if signature is None:
         return Provenance.UNSIGNED
     is_ours = isinstance(signature, str) and signer.holds(_signed_text(told), signature)

@@ -5,6 +5,7 @@ from typing import Final
 
 from egress_manager.adapters.mongo_client import Database, Document
 from egress_manager.adapters.mongo_documents import document_of, value_of
+from egress_manager.adapters.mongo_refusals import Refusals
 from egress_manager.adapters.mongo_versioned import VersionedCollection, equal, within
 from egress_manager.domain.calls import Call
 from egress_manager.domain.pages import CallFilter, Page
@@ -18,9 +19,17 @@ class MongoCalls:
     `keys` are those of the codes of documents: see `VersionedCollection`.
     """
 
-    def __init__(self, database: Database, keys: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self, database: Database, keys: Sequence[bytes] = (), refusals: Refusals | None = None
+    ) -> None:
         self._calls = VersionedCollection(
-            database[COLLECTION], "call", "joined_at", _document, _call, keys
+            database[COLLECTION],
+            "call",
+            "joined_at",
+            _document,
+            _call,
+            keys,
+            refusals or Refusals(),
         )
 
     async def get(self, call_id: str) -> Call:

@@ -45,6 +45,9 @@ def connect(uri: str) -> Client:
             uri,
             appname="egress-manager",
             tz_aware=True,
+            # one document with a date of the year 10000, or broken text, must not fail its batch
+            datetime_conversion="DATETIME_AUTO",
+            unicode_decode_error_handler="replace",
             connectTimeoutMS=SELECTION_TIMEOUT_MS,
             serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS,
             timeoutMS=OPERATION_TIMEOUT_MS,

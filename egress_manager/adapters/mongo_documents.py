@@ -23,6 +23,15 @@ Reader = Callable[[Any], Any]
 #: What a document holds as it is.
 ATOMS: Final = frozenset({str, int, float, bool, datetime, type(None)})
 
+#: What stands for a value of each of these types. Numbers are not told
+#: apart: what takes the place of another one is read, and found to be changed.
+KINDS: Final[Mapping[Any, tuple[type, ...]]] = {
+    str: (str,),
+    int: (int, float),
+    float: (float, int),
+    bool: (bool,),
+}
+
 #: What a document calls a field, where that differs from the field's own name.
 NAMES: Final[Mapping[type[Any], Mapping[str, str]]] = {
     Call: {"id": "_id"},
@@ -50,7 +59,11 @@ def _plain(value: Any) -> Any:
 
 
 def value_of(kind: type[Value], document: Mapping[str, Any]) -> Value:
-    """The dataclass that a document holds."""
+    """The dataclass that a document holds.
+
+    Raises `TypeError`, `ValueError`, `KeyError` and `AttributeError` for a document of another kind
+    or with values of other types.
+    """
     dataclass: Any = kind
     return kind(
         **{
@@ -77,18 +90,36 @@ def _reader(hint: Any) -> Reader | None:
     """How a value of that type is read from a document; None where it is taken as it is."""
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
-        inner = _reader(next(arg for arg in get_args(hint) if arg is not type(None)))
+        several = [arg for arg in get_args(hint) if arg is not type(None)]
+        inner = _reader(several[0]) if len(several) == 1 else None
         return inner and (lambda value: None if value is None else inner(value))
     if origin is tuple:
         item = _reader(get_args(hint)[0])
-        return tuple if item is None else (lambda value: tuple(map(item, value)))
+        return partial(_items, item)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return partial(value_of, hint)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint
-    return _moment if hint is datetime else None
+    if hint is datetime:
+        return _moment
+    return partial(_atom, KINDS[hint]) if hint in KINDS else None
+
+
+def _items(item: Reader | None, value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{type(value).__name__} in the place of a list")
+    return tuple(value) if item is None else tuple(map(item, value))
+
+
+def _atom(kinds: tuple[type, ...], value: Any) -> Any:
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise TypeError(f"{type(value).__name__} in the place of {kinds[0].__name__}")
+    return value
 
 
 def _moment(value: Any) -> Any:
     """A date; in files it is text, as `isoformat` writes it."""
-    return datetime.fromisoformat(value) if isinstance(value, str) else value
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise ValueError("no moment")
+    return moment

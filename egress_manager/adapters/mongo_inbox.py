@@ -14,11 +14,19 @@ from pymongo.errors import BulkWriteError
 
 from egress_manager.adapters.group_commit import GroupCommit
 from egress_manager.adapters.mongo_client import Database, Document
+from egress_manager.adapters.mongo_codes import Codes
 from egress_manager.adapters.translating import translating
 from egress_manager.domain.incoming import Unrecognised, Webhook
+from egress_manager.domain.moments import to_milliseconds
+from egress_manager.domain.provenance import MAC, Purpose
 from egress_manager.errors import BadRequest
 
 COLLECTION: Final = "inbox"
+
+#: What a webhook's code covers. What came of it is noted later, and changes nothing.
+CODED: Final = ("_id", "name", "body", "kept_at")
+#: What refusals of webhooks are called.
+NOUN: Final = "webhooks that the service did not keep"
 
 #: The server's code for: that id is taken.
 _DUPLICATE: Final = 11000
@@ -28,9 +36,13 @@ Reading = Callable[[bytes, datetime], Webhook]
 
 
 class MongoInbox:
-    """`Inbox`; what is done is forgotten after a week (`mongo_schema.DONE_KEPT_FOR`)."""
+    """`Inbox`; what is done is forgotten after a week (`mongo_schema.DONE_KEPT_FOR`).
 
-    def __init__(self, database: Database, read: Reading) -> None:
+    What nobody checked a signature of is never told: a row that has not our code stays, refused.
+    """
+
+    def __init__(self, database: Database, read: Reading, codes: Codes | None = None) -> None:
+        self._codes = codes or Codes()
         self._inbox = database[COLLECTION]
         self._read = read
         self._keeping = GroupCommit(self._insert)
@@ -41,9 +53,10 @@ class MongoInbox:
             "_id": webhook.event_id,
             "name": webhook.name,
             "body": webhook.body,
-            "kept_at": at,
-            "done_at": None,
+            "kept_at": to_milliseconds(at),
         }
+        code = self._codes.code(Purpose.INBOX, document)
+        document |= {"done_at": None} | ({} if code is None else {MAC: code})
         return await self._keeping.add(document)
 
     async def done(self, event_id: str, at: datetime, outcome: Mapping[str, Any]) -> None:
@@ -69,9 +82,26 @@ class MongoInbox:
         return [None] * len(changes)
 
     async def waiting(self, limit: int) -> Sequence[Webhook]:
+        found: list[Webhook] = []
+        refused = 0
+        while len(found) < limit:
+            wanted = limit - len(found)
+            documents = await self._kept(wanted, skip=len(found) + refused)
+            for document in documents:
+                if is_ours(document, self._codes):
+                    found.append(self._webhook(document))
+                else:
+                    refused += 1
+                    self._codes.refusals.note("webhook_not_ours", NOUN, document["_id"])
+            if len(documents) < wanted:
+                break
+        return found
+
+    async def _kept(self, limit: int, *, skip: int) -> list[Document]:
+        """What is not done, the oldest first, after so many that were seen."""
         with translating():
-            found = self._inbox.find({"done_at": None}, sort=[("kept_at", 1)], limit=limit)
-            return [self._webhook(document) async for document in found]
+            found = self._inbox.find({"done_at": None}, sort=[("kept_at", 1)], skip=skip)
+            return await found.limit(limit).to_list()
 
     async def heard_of(self, event: str, room_name: str, since: datetime) -> bool:
         """Whether a webhook of that name about that room was kept since then. For checks."""
@@ -89,6 +119,15 @@ class MongoInbox:
         except BadRequest:
             return Webhook(event_id, document["name"], Unrecognised(at, document["name"]), body)
         return Webhook(event_id, read.name, read.news, body)
+
+
+def is_ours(document: Document, codes: Codes) -> bool:
+    """Whether a row is a webhook that the service kept, as it kept it."""
+    said = {name: document.get(name) for name in CODED}
+    is_webhook = isinstance(said["_id"], str) and isinstance(said["name"], str)
+    is_webhook = is_webhook and isinstance(said["body"], bytes)
+    is_webhook = is_webhook and isinstance(said["kept_at"], datetime)
+    return is_webhook and codes.is_ours(Purpose.INBOX, said, document.get(MAC), said["kept_at"])
 
 
 def _room_of(body: bytes) -> object:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from egress_manager.adapters import mongo_keys
 from egress_manager.adapters.mongo_client import Database, Document
 from egress_manager.adapters.mongo_documents import document_of, value_of
+from egress_manager.adapters.mongo_refusals import Refusals
 from egress_manager.adapters.mongo_versioned import VersionedCollection, equal, within
 from egress_manager.adapters.translating import translating
 from egress_manager.domain.pages import Page, RecordingFilter
@@ -43,9 +45,17 @@ class MongoRecordings:
     `keys` are those of the codes of documents: see `VersionedCollection`.
     """
 
-    def __init__(self, database: Database, keys: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self, database: Database, keys: Sequence[bytes] = (), refusals: Refusals | None = None
+    ) -> None:
         self._recordings = VersionedCollection(
-            database[COLLECTION], "recording", "created_at", _document, _recording, keys
+            database[COLLECTION],
+            "recording",
+            "created_at",
+            _document,
+            _recording,
+            keys,
+            refusals or Refusals(),
         )
 
     async def get(self, recording_id: str) -> Recording:
@@ -88,9 +98,12 @@ class MongoRecordings:
 
 
 async def is_any_signed(database: Database) -> bool:
-    """Whether any recording has the code of a service that has a signing key."""
+    """Whether a recording or the API key has the code of a service that has a signing key."""
     with translating():
-        return await database[COLLECTION].find_one({MAC: {"$gt": ""}}, {"_id": 1}) is not None
+        for name in (COLLECTION, mongo_keys.COLLECTION):
+            if await database[name].find_one({MAC: {"$gt": ""}}, {"_id": 1}) is not None:
+                return True
+    return False
 
 
 def _document(recording: Recording) -> Document:

@@ -4,21 +4,32 @@ Every document that is written gets a code that shows that we did (`domain/prove
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import bson
 
 from egress_manager.adapters.mongo_client import Collection, Document
+from egress_manager.adapters.mongo_refusals import Refusals
 from egress_manager.adapters.translating import translating
 from egress_manager.domain.cursors import Place
 from egress_manager.domain.moments import as_stored
 from egress_manager.domain.pages import Page
 from egress_manager.domain.provenance import MAC, Provenance, mac_for, provenance_of
-from egress_manager.errors import Conflict, NotFound
+from egress_manager.errors import Conflict, DocumentUnreadable, NotFound
 
 NEWEST_FIRST: Final = -1
+
+#: What reading a document raises that is none of its kind.
+_UNREADABLE: Final = (
+    TypeError,
+    ValueError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 
 
 class _Versioned(Protocol):
@@ -41,7 +52,8 @@ class VersionedCollection(Generic[Value]):
 
     `moment` is the name of the field that pages are ordered by, in the value and in the document.
     `keys` are those of the documents' codes, the one to write with first; without any there is no
-    code.
+    code. A document that can't be read is passed over wherever several are asked for, and noted in
+    `refusals`: whoever put it there must not hide the others.
     """
 
     collection: Collection
@@ -50,27 +62,36 @@ class VersionedCollection(Generic[Value]):
     write: Callable[[Value], Document]
     read: Callable[[Document], Value]
     keys: Sequence[bytes] = ()
+    refusals: Refusals = field(default_factory=Refusals)
 
     async def get(self, value_id: str) -> Value:
-        """The value of that id. Raises `NotFound`."""
-        found = await self.first({"_id": value_id})
-        if found is None:
+        """The value of that id. Raises `NotFound`, `DocumentUnreadable`."""
+        with translating():
+            document = await self.collection.find_one({"_id": value_id})
+        if document is None:
             raise NotFound(f"there is no {self.noun} {value_id}")
-        return found
+        return self._value(document)
 
     async def first(self, where: Document) -> Value | None:
         """Any one value that the query finds."""
-        with translating():
-            document = await self.collection.find_one(where)
-        return None if document is None else self._value(document)
+        found = await self.all(where, limit=1)
+        return found[0] if found else None
 
     async def all(
         self, where: Document, *, sort: list[tuple[str, int]] | None = None, limit: int = 0
     ) -> list[Value]:
         """Every value that the query finds; no limit is 0."""
-        with translating():
-            found = self.collection.find(where, sort=sort, limit=limit)
-            return [self._value(document) async for document in found]
+        values: list[Value] = []
+        read = 0
+        while True:
+            wanted = limit - len(values) if limit else 0
+            with translating():
+                found = self.collection.find(where, sort=sort, skip=read, limit=wanted)
+                documents = [document async for document in found]
+            values += [value for each in documents if (value := self._readable(each)) is not None]
+            read += len(documents)
+            if len(values) >= limit or len(documents) < wanted:
+                return values
 
     async def add(self, value: Value) -> Value:
         """Store a value that is new. Raises `Conflict` where something unique in it is taken."""
@@ -109,13 +130,28 @@ class VersionedCollection(Generic[Value]):
         return document if mac is None else document | {MAC: mac}
 
     def _value(self, document: Document) -> Value:
-        """The value, and who wrote it: the code is of the document as MongoDB keeps it."""
-        value = self.read(document)
-        if not self.keys:
+        """The value, and who wrote it: the code is of the document as MongoDB keeps it.
+
+        Raises `DocumentUnreadable`.
+        """
+        try:
+            value = self.read(document)
+        except _UNREADABLE as error:
+            told = f"the {self.noun} {document.get('_id')} can't be read: {type(error).__name__}"
+            raise DocumentUnreadable(told) from error
+        if not self.keys and MAC not in document:
             return value
         rest = bson.encode({name: each for name, each in document.items() if name != MAC})
         provenance = provenance_of(rest, document.get(MAC), self.keys)
         return value if provenance is value.provenance else _as_found(value, provenance)
+
+    def _readable(self, document: Document) -> Value | None:
+        """The value; None, and a note of it, where it can't be read."""
+        try:
+            return self._value(document)
+        except DocumentUnreadable as error:
+            self.refusals.note(error.code, f"{self.noun}s that can't be read", document.get("_id"))
+            return None
 
     def _after(self, place: Place) -> Document:
         """What comes after a place. The first condition lets an index lead straight to it."""

@@ -1,6 +1,6 @@
 """What waits to be sealed (port `Waiting`); `mongo_schema.py` has the indexes for it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -43,6 +43,13 @@ class MongoWaiting:
             return Older(ids, (place, str(documents[-1]["_id"])))
         return Older(ids, (place + 1, "") if place + 1 < len(collections) else None)
 
+    async def every(self) -> AsyncIterator[tuple[bool, object]]:
+        with translating():
+            for collection in (self._recordings, self._calls):
+                is_call = collection is self._calls
+                async for document in collection.find({}, {"_id": 1}, sort=[("_id", 1)]):
+                    yield is_call, document["_id"]
+
     def _is_older(self, document: mongo.Document) -> bool:
         """Whether it was sealed here, and has no code."""
         seal = document.get("seal")
@@ -53,7 +60,8 @@ class MongoWaiting:
 async def _ids(
     collection: mongo.Collection, where: mongo.Document, limit: int, but: Collection[str]
 ) -> Sequence[str]:
-    wanted = {"unsealed": True, "_id": {"$nin": list(but)}, **where}
+    # what has another kind of id is no document of ours, and could not be asked for
+    wanted = {"unsealed": True, "_id": {"$nin": list(but), "$type": "string"}, **where}
     with translating():
         found = collection.find(wanted, {"_id": 1}, sort=[("_id", 1)], limit=limit)
         return [str(document["_id"]) async for document in found]

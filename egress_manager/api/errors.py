@@ -66,6 +66,7 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "chain_broken": HTTPStatus.SERVICE_UNAVAILABLE,
     "document_foreign": HTTPStatus.CONFLICT,
+    "document_unreadable": HTTPStatus.CONFLICT,
     "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
     "settings_wrong": HTTPStatus.INTERNAL_SERVER_ERROR,
     "render_failed": HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -184,6 +184,7 @@ def _say_of_entries(found: Audited) -> None:
         line(_listed(found.adopted))
     if not found.key:
         line("There is no signing key here: no signature was looked at, nor who wrote a document.")
+        line("EGRESS_MANAGER_SIGNING_KEY has to name the file of the service's key.")
     if found.signed_from is None and found.entries:
         line("No entry is signed: the service signs new ones.")
     elif found.signed_from != 1 and found.entries:

@@ -32,7 +32,10 @@ class Trouble(StrEnum):
     DOCUMENT_MISSING = "document_missing"
     DOCUMENT_INSERTED = "document_inserted"
     DOCUMENT_FOREIGN = "document_foreign"
+    DOCUMENT_UNREADABLE = "document_unreadable"
     DOCUMENT_ROLLED_BACK = "document_rolled_back"
+    ROW_FOREIGN = "row_foreign"
+    KEY_MISSING = "key_missing"
     PLACE_UNKNOWN = "place_unknown"
     FILE_CHANGED = "file_changed"
     FILE_MISSING = "file_missing"
@@ -57,7 +60,10 @@ WORDS: Final[Mapping[Trouble, str]] = {
     Trouble.DOCUMENT_MISSING: "there is no such document any more",
     Trouble.DOCUMENT_INSERTED: "the document says that it is sealed, and no entry is about it",
     Trouble.DOCUMENT_FOREIGN: "the service did not write the document as it is",
+    Trouble.DOCUMENT_UNREADABLE: "the document can't be read: it is none of its kind",
     Trouble.DOCUMENT_ROLLED_BACK: "the document is an older version than the one that was sealed",
+    Trouble.ROW_FOREIGN: "the service did not store it, and does not use it",
+    Trouble.KEY_MISSING: "the key that signed is not here: nobody can tell who wrote all this",
     Trouble.PLACE_UNKNOWN: "no recordings directory that is known has the files",
     Trouble.FILE_CHANGED: "the file is not what was sealed",
     Trouble.FILE_MISSING: "the file is not there any more",
@@ -106,8 +112,9 @@ class Chain:
 
     `newest` has the number of the last entry about each document, `places` where files are by
     entries that are signed, `signed_from` the number of the first entry that has a signature.
+    `needs_key`: some of them are signed, numbered or not.
     `known` is a hash that somebody noted: an entry has to have it. Without `trusted` no signature
-    is looked at.
+    is looked at; whether there is one is, where `lacks_key`: sidecars show that there was a key.
     """
 
     def __init__(
@@ -116,6 +123,8 @@ class Chain:
         known: str = "",
         trusted: Trusted | None = None,
         noted: Iterable[Noted] = (),
+        *,
+        lacks_key: bool = False,
     ) -> None:
         self.last = 0
         self.hash = NOTHING
@@ -124,10 +133,12 @@ class Chain:
         self.changed: dict[int, str] = {}
         self.places: set[str] = set()
         self.signed_from: int | None = None
+        self.needs_key = False
         self.downloads = 0
         self.adopted: dict[int, str] = {}
         self.peaks: Peaks | None = ()
         self._trusted = trusted
+        self._is_for_signed = trusted is not None or lacks_key
         self._noted = tuple(noted)
         self._witnesses = witnesses or {}
         self._known = known
@@ -177,6 +188,7 @@ class Chain:
                 self.peaks = grown(self.peaks, number - 1, leaf_of(facts))
             except (TypeError, ValueError, RecursionError):
                 self.peaks = None
+        self.needs_key = self.needs_key or is_signed(facts)
         if is_download(facts):
             self.downloads += 1
             return
@@ -196,8 +208,7 @@ class Chain:
     def _signature(self, facts: Facts, number: int, subject: str) -> Iterator[Finding]:
         """What is wrong with the signature of an entry that has its hash."""
         if not is_signed(facts):
-            # what notes versions was signed when it was made
-            is_stripped = self._trusted is not None and ("version" in facts or is_download(facts))
+            is_stripped = self._is_for_signed and _is_of_who_signs(facts)
             if is_stripped or self.signed_from is not None:
                 yield Finding(Trouble.ENTRY_UNSIGNED, number, subject=subject)
             return
@@ -263,6 +274,11 @@ def replaced_content(entries: Iterable[Entry]) -> Iterator[Finding]:
                     where = (entry.number, None, content.subject, file.path)
                     yield Finding(Trouble.CONTENT_REPLACED, *where)
         before = content
+
+
+def _is_of_who_signs(facts: Facts) -> bool:
+    """Whether an entry was signed when it was made: no version before notes what it has."""
+    return "version" in facts or is_download(facts)
 
 
 def _is_number(value: Any) -> TypeGuard[int]:

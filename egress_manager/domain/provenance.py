@@ -40,17 +40,31 @@ class Provenance(StrEnum):
     """Who wrote a document, as far as its code shows.
 
     SIGNED: a process that has the key. UNSIGNED: it has no code, as those of versions that knew
-    none. FOREIGN: its code does not fit.
+    none. FOREIGN: its code does not fit. UNKNOWN: it has a code, and no key here checks it.
     """
 
     SIGNED = "signed"
     UNSIGNED = "unsigned"
     FOREIGN = "foreign"
+    UNKNOWN = "unknown"
 
 
 def document_key(seed: bytes) -> bytes:
     """The key of the codes, which follows from the seed of the signing key."""
     return hmac.digest(seed, _PURPOSE, "sha256")
+
+
+class Purpose(StrEnum):
+    """What else gets a code: a code of one is none of another."""
+
+    INBOX = "inbox"
+    API_KEY = "api_key"
+    CARRIED = "carried"
+
+
+def key_for(purpose: Purpose, key: bytes) -> bytes:
+    """The key of codes of that purpose, which follows from the key of those of documents."""
+    return hmac.digest(key, purpose.encode(), "sha256")
 
 
 def mac_for(document: bytes, provenance: Provenance, keys: Sequence[bytes]) -> str | None:
@@ -66,10 +80,10 @@ def mac_for(document: bytes, provenance: Provenance, keys: Sequence[bytes]) -> s
 def provenance_of(document: bytes, told: object, keys: Sequence[bytes]) -> Provenance:
     """Who wrote a document with the code that is told, without it.
 
-    Without a key nobody can tell, and it counts as ours.
+    Without a key nobody can tell; what has no code either counts as ours.
     """
     if not keys:
-        return Provenance.SIGNED
+        return Provenance.SIGNED if told is None else Provenance.UNKNOWN
     if told is None:
         return Provenance.UNSIGNED
     fits = isinstance(told, str) and told.isascii()

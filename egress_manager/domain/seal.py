@@ -31,6 +31,8 @@ AFTER_THE_HASH: Final = frozenset({"hash", "peaks", "signature"})
 
 #: The role of the file of a whole call; the others are called by their tracks.
 MIX: Final = "mix"
+#: That of the mix that was there before it was made again, where it was.
+FIRST_MIX: Final = "first_mix"
 
 
 @dataclass(frozen=True, slots=True)

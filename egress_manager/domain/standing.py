@@ -51,6 +51,21 @@ def standing_of(document: Document, newest: Entry) -> Standing:
     return Standing(is_waiting=True, may_differ=remade)
 
 
+def standing_without_key(document: Document, newest: Entry) -> Standing:
+    """The same where the key of the codes is not here: nothing the document says excuses it.
+
+    A document without a code counts as SIGNED there, and is none of a version that signs.
+    """
+    if newest.version is not None and document.version < newest.version:
+        return Standing(Trouble.DOCUMENT_ROLLED_BACK)
+    is_whole = document.seal is None or document.seal.hash == newest.hash
+    is_whole = is_whole and is_as_sealed(document, newest)
+    if not is_whole:
+        return Standing(Trouble.DOCUMENT_CHANGED)
+    is_coded = document.provenance is Provenance.UNKNOWN
+    return Standing(None if is_coded or newest.version is None else Trouble.DOCUMENT_FOREIGN)
+
+
 def standing_of_unsealed(
     document: Document, key_made_at: datetime | None, now: datetime
 ) -> Standing:
@@ -112,6 +127,16 @@ def began_at(document: Document) -> datetime:
     return document.joined_at if isinstance(document, Call) else document.created_at
 
 
+def may_be_older(written_at: datetime, key_made_at: datetime | None, now: datetime) -> bool:
+    """Whether a version that knew no codes may have written something: for a while, at the start.
+
+    It was written before the key was made, which is not longer ago than `ADOPTED_WITHIN`.
+    """
+    if key_made_at is None:
+        return True
+    return written_at < key_made_at and now < key_made_at + ADOPTED_WITHIN
+
+
 def _is_over(document: Document) -> bool:
     return document.is_over if isinstance(document, Call) else document.is_final
 
@@ -124,7 +149,5 @@ def _was_opened_again(document: Document, before: Entry) -> bool:
 
 
 def _is_old(document: Document, key_made_at: datetime | None, now: datetime) -> bool:
-    """Whether a version that signed no documents may have written it: for a while, at the start."""
-    if key_made_at is None:
-        return True
-    return began_at(document) < key_made_at and now < key_made_at + ADOPTED_WITHIN
+    """Whether a version that signed no documents may have written it."""
+    return may_be_older(began_at(document), key_made_at, now)

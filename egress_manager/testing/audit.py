@@ -68,6 +68,12 @@ class MemoryWaiting:
         found = (each.id for each in calls if each.left_at and each.left_at < left_before)
         return sorted(each for each in found if each not in but)[:limit]
 
+    async def every(self) -> AsyncIterator[tuple[bool, object]]:
+        for each in sorted(self.stored_recordings.kept):
+            yield False, each
+        for each in sorted(self.stored_calls.kept):
+            yield True, each
+
     async def unsigned(self, reached: Reached = BEGINNING) -> Older:
         kept: list[Call | Recording] = [
             *self.stored_recordings.kept.values(),

@@ -15,12 +15,14 @@ from egress_manager.adapters.mongo_audit import MongoAudit
 from egress_manager.adapters.mongo_calls import MongoCalls
 from egress_manager.adapters.mongo_client import Database
 from egress_manager.adapters.mongo_recordings import MongoRecordings
+from egress_manager.adapters.mongo_rows import MongoRows
 from egress_manager.adapters.mongo_waiting import MongoWaiting
 from egress_manager.errors import SettingsWrong
 from egress_manager.flows.audit.doors import Sealers, Sidecars
 from egress_manager.ports import Clock
 from egress_manager.settings import Settings
 from egress_manager.wiring.parts import (
+    codes_of,
     files_of,
     known_signing_key_of,
     open_database,
@@ -75,15 +77,17 @@ async def open_rebuilding(
 def _sealers(
     database: Database, files: LocalFiles, clock: Clock, here: str, signer: LocalSigningKey | None
 ) -> Sealers:
-    keys = signer.document_keys if signer else ()
+    codes = codes_of(signer)
+    coded = (database, codes.keys, codes.refusals)
     return Sealers(
-        recordings=MongoRecordings(database, keys),
-        calls=MongoCalls(database, keys),
+        recordings=MongoRecordings(*coded),
+        calls=MongoCalls(*coded),
         waiting=MongoWaiting(database, here),
         audit=MongoAudit(database),
         sidecars=LocalSidecars(files.directory, signer),
         files=files,
         clock=clock,
         signer=signer,
+        rows=MongoRows(database, codes),
         place=here,
     )

@@ -37,6 +37,7 @@ from egress_manager.ports import Calls, Keys, Recordings
 from egress_manager.settings import Settings
 from egress_manager.wiring.parts import (
     bucket_of,
+    codes_of,
     house_of,
     key_of,
     keys_of,
@@ -66,7 +67,7 @@ class Stores:
 async def open_kept(settings: Settings) -> AsyncIterator[Kept]:
     """The webhooks that are kept."""
     async with open_database(settings) as database:
-        yield MongoKept(database)
+        yield MongoKept(database, codes_of(known_signing_key_of(settings)))
 
 
 @asynccontextmanager
@@ -165,6 +166,12 @@ async def open_checks(
 
 @asynccontextmanager
 async def open_keys(settings: Settings) -> AsyncIterator[Keys]:
-    """The API's key alone."""
+    """The API's key alone. Raises `SettingsWrong` where the signing key is not here, and was.
+
+    Who comes before the first start of the service leaves a record without a code, which it takes.
+    """
     async with open_database(settings) as database:
-        yield keys_of(settings, database)
+        signer = known_signing_key_of(settings)  # the service makes it, as the user that it is
+        if signer is None and await is_any_signed(database):
+            raise SettingsWrong(NO_KEY)
+        yield keys_of(settings, database, codes_of(signer))

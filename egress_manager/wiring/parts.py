@@ -17,6 +17,7 @@ from egress_manager.adapters.local_signing_key import (
     signing_key,
 )
 from egress_manager.adapters.mongo_client import Database
+from egress_manager.adapters.mongo_codes import Codes
 from egress_manager.adapters.mongo_identity import MongoIdentities
 from egress_manager.adapters.mongo_keys import MongoKeys
 from egress_manager.adapters.mongo_process import FOLDER, NOT_FOUND, find_mongod, open_mongo
@@ -110,10 +111,15 @@ def marks_of(settings: Settings, database: Database) -> Marks:
     )
 
 
-def keys_of(settings: Settings, database: Database) -> Keys:
+def codes_of(signer: LocalSigningKey | None) -> Codes:
+    """The codes that follow from the signing key."""
+    return Codes(signer.document_keys, signer.made_at) if signer else Codes()
+
+
+def keys_of(settings: Settings, database: Database, codes: Codes) -> Keys:
     """The API's key: the one of the settings, else the one that is kept."""
     given = settings.api_key.get_secret_value()
-    return GivenKey(given) if given else MongoKeys(database)
+    return GivenKey(given) if given else MongoKeys(database, codes)
 
 
 def recorder_token(settings: Settings, room_name: str, ttl_seconds: int) -> str:

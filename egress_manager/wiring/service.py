@@ -28,6 +28,7 @@ from egress_manager.adapters.mongo_calls import MongoCalls
 from egress_manager.adapters.mongo_carrier import MongoCarrier
 from egress_manager.adapters.mongo_claims import MongoClaims
 from egress_manager.adapters.mongo_client import Client, Database
+from egress_manager.adapters.mongo_codes import Codes
 from egress_manager.adapters.mongo_gate import gated
 from egress_manager.adapters.mongo_inbox import MongoInbox
 from egress_manager.adapters.mongo_process import FOLDER, open_mongo
@@ -57,6 +58,7 @@ from egress_manager.settings import Settings
 from egress_manager.wiring import cautions
 from egress_manager.wiring.parts import (
     bucket_of,
+    codes_of,
     egress_dir,
     files_of,
     house_of,
@@ -105,7 +107,7 @@ async def open_services(
     """
     directory = settings.recordings_dir.absolute()
     cautions.say(settings)
-    signer = await asyncio.to_thread(signing_key_of, settings)
+    signer, codes = await asyncio.to_thread(_signing, settings)
     local_descriptors.raise_limit()
     async with AsyncExitStack() as stack:
         uri = await stack.enter_async_context(open_mongo(settings.mongo_uri, directory / FOLDER))
@@ -121,14 +123,14 @@ async def open_services(
         database = gated(ungated, (guard := Guard(marks_of(settings, ungated))).reason)
         membership = _membership(settings, database, here, roles, stack)
         shared = SharedRecorder(membership, recorder if Role.RECORDER in roles else None, rooms)
-        carrier, (files, objects) = _carrier(ungated, directory), files_of(settings)
+        carrier, (files, objects) = _carrier(ungated, directory, codes), files_of(settings)
         queue = _queue(settings, here, roles)
-        stored, recorders = (database, signer.document_keys), (shared, egress)
+        stored, recorders = (database, codes), (shared, egress)
         doors = _doors(settings, stored, rooms, renderer, recorders, files, queue, carrier)
         recorder.listener = egress.listener = partial(_listen, doors=doors)
         yield Services(
             doors=doors,
-            keys=keys_of(settings, database),
+            keys=keys_of(settings, database, codes),
             database=database,
             guard=guard,
             files=files,
@@ -136,7 +138,7 @@ async def open_services(
             recorder=recorder,
             shared=shared,
             health_checks={
-                "mongodb": partial(_mongodb, client, guard),
+                "mongodb": partial(_mongodb, client, guard, codes),
                 "livekit": partial(_livekit, rooms, doors),
                 "recorder": partial(_recording, recorder, membership),
                 "storage": partial(asyncio.to_thread, files.check),
@@ -145,6 +147,12 @@ async def open_services(
             prepare=partial(prepare, ungated),
             signing_key=signer,
         )
+
+
+def _signing(settings: Settings) -> tuple[LocalSigningKey, Codes]:
+    """The signing key, made where there is none, and the codes that follow from it."""
+    signer = signing_key_of(settings)
+    return signer, codes_of(signer)
 
 
 async def _renderer(
@@ -177,7 +185,7 @@ def _more_checks(
 
 def _doors(
     settings: Settings,
-    stored: tuple[Database, tuple[bytes, ...]],
+    stored: tuple[Database, Codes],
     rooms: LiveKitRooms,
     renderer: ProcessRenderer,
     recorders: tuple[SharedRecorder, EgressRecorder],
@@ -186,15 +194,16 @@ def _doors(
     carrier: MongoCarrier,
 ) -> Doors:
     """Which adapter stands behind which port."""
-    shared, (database, keys) = recorders[0], stored
+    shared, (database, codes) = recorders[0], stored
+    coded = (database, codes.keys, codes.refusals)
     webhooks = _webhooks(settings)
     doors = Doors(
         house=house_of(settings),
         clock=OneClock(lambda: shared.is_busy),
         webhooks=webhooks,
-        inbox=MongoInbox(database, webhooks.read_again),
-        calls=MongoCalls(database, keys),
-        recordings=MongoRecordings(database, keys),
+        inbox=MongoInbox(database, webhooks.read_again, codes),
+        calls=MongoCalls(*coded),
+        recordings=MongoRecordings(*coded),
         reports=MongoReports(database),
         rooms=rooms,
         trunks=rooms,
@@ -230,9 +239,9 @@ def _membership(
     return membership
 
 
-def _carrier(database: Database, directory: Path) -> MongoCarrier:
+def _carrier(database: Database, directory: Path, codes: Codes) -> MongoCarrier:
     """GridFS needs the database itself; what it carries is named by stores that are closed."""
-    return MongoCarrier(database, directory / captures.FOLDER)
+    return MongoCarrier(database, directory / captures.FOLDER, codes)
 
 
 def _recorder(settings: Settings, here: str, stack: AsyncExitStack) -> BuiltinRecorder:
@@ -280,11 +289,11 @@ async def _listen(news: News, *, doors: Doors) -> None:
     await ingest.take(news, doors)
 
 
-async def _mongodb(client: Client, guard: Guard) -> str:
+async def _mongodb(client: Client, guard: Guard, codes: Codes) -> str:
     await mongo_client.ping(client)
     if guard.why:
         raise StoreUnavailable(guard.why)
-    return "ok"
+    return f"ok; not used: {words}" if (words := codes.refusals.words) else "ok"
 
 
 async def _livekit(rooms: LiveKitRooms, doors: Doors) -> str:

@@ -11,12 +11,14 @@ from egress_manager.adapters.mongo_calls import MongoCalls
 from egress_manager.adapters.mongo_client import Database, connect, database, ping
 from egress_manager.adapters.mongo_inbox import MongoInbox
 from egress_manager.adapters.mongo_recordings import MongoRecordings
+from egress_manager.adapters.mongo_refusals import Refusals
 from egress_manager.adapters.mongo_schema import MIGRATIONS, SCHEMA, migrate
 from egress_manager.domain.incoming import Unrecognised, Webhook
-from egress_manager.domain.pages import CallFilter
+from egress_manager.domain.pages import CallFilter, RecordingFilter
 from egress_manager.domain.recordings import State, Verdict
 from egress_manager.domain.seal import facts_of
 from egress_manager.errors import (
+    DocumentUnreadable,
     SettingsWrong,
     StoreUnavailable,
 )
@@ -130,6 +132,31 @@ class TestMongoAlone:
         assert await inbox.waiting(9) == [
             Webhook("EV_1", "x", Unrecognised(NOON, "x"), b"illegible")
         ]
+
+    async def test_a_document_that_cannot_be_read_hides_no_others(self, db: Database) -> None:
+        """It is passed over in every list, counted once, and said to whoever asks for it."""
+        refusals = Refusals()
+        recordings, calls = MongoRecordings(db, (), refusals), MongoCalls(db, (), refusals)
+        read, due = recording("read", due_at=NOON, state=State.CAPTURED), NOON - timedelta(days=1)
+        await recordings.add(read)
+        await calls.add(call("call_1"))
+        stored = await db["recordings"].find_one({"_id": "read"}) or {}
+        broken = ({"room_name": 7}, {"tracks": "none"}, {"since": "never"}, {"version": "1"})
+        for number, fields in enumerate(broken):
+            copy = {"_id": f"broken{number}", "egress_id": f"EG_{number}", "due_at": due}
+            await db["recordings"].insert_one(stored | copy | fields)
+        await db["calls"].insert_one({"_id": "call_2", "left_at": None, "joined_at": NOON})
+
+        for _ in range(2):
+            assert [each.id for each in await recordings.due(NOON, 1)] == ["read"]
+            assert [each.id for each in await recordings.unfinished()] == ["read"]
+            page = await recordings.page(RecordingFilter(), cursor=None, limit=2)
+            assert ([each.id for each in page.items], page.next_cursor) == (["read"], None)
+            assert [each.id for each in await calls.going_on()] == ["call_1"]
+        with pytest.raises(DocumentUnreadable, match="broken0"):
+            await recordings.get("broken0")
+        told = "calls that can't be read: 1, recordings that can't be read: 4"
+        assert refusals.words == told
 
     async def test_migrations_run_once_and_in_order(self, db: Database) -> None:
         """However many processes start at once."""

@@ -7,11 +7,16 @@ within a second, and `audit verify` has to name it.
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from egress_manager.adapters.local_signing_key import signing_key
+from egress_manager.adapters.mongo_client import Database
+from egress_manager.adapters.mongo_recordings import MongoRecordings
 from egress_manager.domain.provenance import MAC
 from egress_manager.domain.seal import hash_of
 from egress_manager.domain.sidecars import by_id
@@ -22,12 +27,17 @@ from tests.unit.migration.memory import paths, recorded
 __all__ = ["sealed_house"]
 
 Deed = Callable[[House], None]
+#: A date that Python does not have.
+YEAR_BEYOND = {"$set": {"created_at": {"$toDate": {"$toLong": "300000000000000"}}}}
 FIRST, SECOND = recorded(1).id, recorded(2).id
 
 
 @pytest.fixture
 def house(sealed_house: House) -> Iterator[House]:
-    """Everything is as it was sealed."""
+    """Everything is as it was sealed, and the first recording was sealed twice."""
+    shutil.copy(f"{mix(sealed_house)}.json", older_sidecar(sealed_house))
+    sealed_house._with_database(partial(changed_by_the_service, sealed_house.directory))
+    sealed_house.seals()
     assert sealed_house.finds() == []
     return sealed_house
 
@@ -35,6 +45,18 @@ def house(sealed_house: House) -> Iterator[House]:
 def mix(house: House) -> Path:
     """The first recording's."""
     return Path(paths(recorded(1, base=str(house.directory)))[0])
+
+
+async def changed_by_the_service(directory: Path, db: Database) -> None:
+    """The first recording, by who has the key."""
+    keys = signing_key(directory / ".signing" / "key").document_keys
+    recordings = MongoRecordings(db, keys)
+    await recordings.save(replace(await recordings.get(FIRST), agent_identity="smurfette"))
+
+
+def older_sidecar(house: House) -> Path:
+    """The first recording's, of before it was sealed again."""
+    return house.directory.with_name("older.json")
 
 
 def overwrite(house: House) -> None:
@@ -157,6 +179,49 @@ def call_goes_on_again(house: House) -> None:
     house.does("calls", "update_one", {"_id": "call_1"}, change)
 
 
+def state_unheard_of(house: House) -> None:
+    sets(house, {"state": "bogus"})
+
+
+def tracks_of_another_kind(house: House) -> None:
+    sets(house, {"tracks": 7, "unsealed": True})
+
+
+def unreadable_among_all(house: House) -> None:
+    """No query for a page finds it: it has text where a date is looked for."""
+    house.does("recordings", "insert_one", {"_id": "rec_forged", "created_at": "2026-11-01"})
+
+
+def hidden_among_all(house: House) -> None:
+    (document,) = (each for each in house.stored()["recordings"] if each["_id"] == FIRST)
+    copy = {"_id": "rec_forged", "egress_id": "EG_X", "created_at": "2026-11-01T00:00:00+00:00"}
+    house.does("recordings", "insert_one", document | copy)
+
+
+def under_an_id_of_another_kind(house: House) -> None:
+    house.does("recordings", "insert_one", {"_id": 7, "egress_id": "EG_X", "unsealed": True})
+
+
+def among_documents_of_another_kind(house: House) -> None:
+    """There are entries about a call of that id."""
+    house.does("recordings", "insert_one", {"_id": "call_1", "egress_id": "EG_X"})
+
+
+def date_beyond_all(house: House) -> None:
+    house.does("recordings", "update_one", {"_id": FIRST}, [YEAR_BEYOND])
+
+
+def webhook_inserted(house: House) -> None:
+    body = b'{"event": "participant_joined"}'
+    row = {"_id": "EV_forged", "name": "participant_joined", "body": body}
+    house.does("inbox", "insert_one", row | {"kept_at": datetime.now(UTC), "done_at": None})
+
+
+def key_replaced(house: House) -> None:
+    theirs = {"fingerprint": "0" * 64, "made_at": datetime.now(UTC)}
+    house.does("keys", "replace_one", {"_id": "api"}, theirs, True)
+
+
 def sidecar_rehashed(house: House) -> None:
     path = Path(f"{mix(house)}.json")
     told = json.loads(path.read_text())
@@ -171,6 +236,41 @@ def sidecar_without_signature(house: House) -> None:
     told = json.loads(path.read_text())
     del told["signature"]
     path.write_text(json.dumps(told))
+
+
+def sidecar_of_before(house: House) -> None:
+    """It is signed; but a newer one was in its place."""
+    shutil.copy(older_sidecar(house), f"{mix(house)}.json")
+
+
+def track_file_changed(house: House) -> None:
+    Path(paths(recorded(1, base=str(house.directory)))[1]).write_text("what was never said")
+
+
+def track_renamed(house: House) -> None:
+    sets(house, {"tracks.0.track_id": "TR_forged", "unsealed": True}, version=1)
+
+
+def track_of_another_file(house: House) -> None:
+    other = paths(recorded(2, base=str(house.directory)))[1]
+    sets(house, {"tracks.0.filepath": other})
+
+
+def entry_without_a_number(house: House) -> None:
+    house.does("audit", "insert_one", house.stored()["audit"][-1] | {"_id": "7"})
+
+
+def all_as_of_an_older_version(house: House) -> None:
+    """Neither signatures nor codes, versions and places, in hashes that fit; the key is there."""
+    gone, previous = {"signature", "peaks", "version", "place"}, ""
+    for document in house.stored()["audit"]:
+        entry = {n: v for n, v in document.items() if n not in gone} | {"previous": previous}
+        told = {name: value for name, value in entry.items() if name != "_id"}
+        entry["hash"] = previous = hash_of(told | {"number": document["_id"]})
+        house.does("audit", "replace_one", {"_id": document["_id"]}, entry)
+        kind = "calls" if entry["subject"].startswith("call_") else "recordings"
+        change = {"$set": {"seal.hash": previous}, "$unset": {MAC: "", "seal.place": ""}}
+        house.does(kind, "update_one", {"_id": entry["subject"]}, change)
 
 
 def entry_made_anew(house: House) -> None:
@@ -238,8 +338,24 @@ TAMPERS: list[tuple[Deed, str]] = [
     (verdict_forged, "document_changed"),
     (call_forged, "document_changed"),
     (call_goes_on_again, "document_changed"),
+    (state_unheard_of, "document_unreadable"),
+    (tracks_of_another_kind, "document_unreadable"),
+    (unreadable_among_all, "document_unreadable"),
+    (hidden_among_all, "document_foreign"),
+    (under_an_id_of_another_kind, "document_unreadable"),
+    (among_documents_of_another_kind, "document_foreign"),
+    (date_beyond_all, "document_unreadable"),
+    (webhook_inserted, "row_foreign"),
+    (key_replaced, "row_foreign"),
     (sidecar_rehashed, "sidecar_changed"),
     (sidecar_without_signature, "sidecar_changed"),
+    (sidecar_of_before, "sidecar_changed"),
+    (track_file_changed, "file_changed"),
+    (track_renamed, "document_changed"),
+    (track_of_another_file, "document_changed"),
+    (entry_without_a_number, "entry_inserted"),
+    (all_as_of_an_older_version, "checkpoint_differs"),
+    (all_as_of_an_older_version, "entry_replaced"),
     (entry_made_anew, "entry_forged"),
     (entry_made_anew, "document_changed"),
     (entries_without_signatures, "entry_unsigned"),
@@ -265,6 +381,53 @@ def test_every_tamper_is_found(house: House) -> None:
     assert house.finds() == []
 
 
+#: What only the key shows, or the note beside it.
+BY_KEY = {"document_foreign", "entry_forged", "entry_removed", "row_foreign", "checkpoint_differs"}
+
+
+def test_no_tamper_passes_where_the_key_is_missing(house: House) -> None:
+    """A setting that names another place is enough: that is said, and all else is looked at."""
+    was, copy = house.stored(), house.directory.with_name("copy")
+    shutil.copytree(house.directory, copy)
+    missed = [f"nothing: {without_key(house)}"] if without_key(house) != {"key_missing"} else []
+    for deed in dict.fromkeys(deed for deed, _ in TAMPERS):
+        deed(house)
+        found = without_key(house)
+        wanted = {"key_missing"} | {trouble for each, trouble in TAMPERS if each is deed} - BY_KEY
+        if not wanted <= found:
+            missed.append(f"{deed.__name__}: {sorted(found)}")
+        restore(house, was, copy)
+    assert missed == []
+
+
+def test_a_checkpoint_that_was_noted_needs_no_key(house: House) -> None:
+    """Who has it and only reads the chain holds the one against the other."""
+    note = house.directory.with_name("note")
+    note.write_text(house.terminal.types("audit", "checkpoint").out)
+    assert without_key(house, "--checkpoint", str(note)) == {"key_missing"}
+
+    previous = ""
+    for document in house.stored()["audit"]:
+        entry = {name: value for name, value in document.items() if name != "_id"}
+        entry |= {"number": document["_id"], "previous": previous, "at": "2026-01-01T00:00:00Z"}
+        previous = hash_of(entry)
+        stored = {name: value for name, value in entry.items() if name != "number"}
+        house.does("audit", "replace_one", {"_id": document["_id"]}, stored | {"hash": previous})
+    assert "checkpoint_differs" in without_key(house, "--checkpoint", str(note))
+
+    house.does("audit", "delete_one", {"_id": house.stored()["audit"][-1]["_id"]})
+    assert "entry_removed" in without_key(house, "--checkpoint", str(note))
+
+
+def without_key(house: House, *arguments: str) -> set[str]:
+    """What `audit verify` names where its setting names no key; its exit code fits that."""
+    nowhere = {"EGRESS_MANAGER_SIGNING_KEY": str(house.directory.with_name("nowhere"))}
+    said = house.terminal.types("audit", "verify", "--json", *arguments, **nowhere)
+    found = {each["trouble"] for each in json.loads(said.out)["findings"]}
+    assert said.code == (1 if found else 0), said.error
+    return found
+
+
 def test_an_older_version_of_a_document_is_not_taken_for_the_newest(house: House) -> None:
     """It has a code of ours; but a newer one was sealed, and the service does not seal it again."""
     (old,) = (each for each in house.stored()["recordings"] if each["_id"] == FIRST)
@@ -283,6 +446,8 @@ def test_an_older_version_of_a_document_is_not_taken_for_the_newest(house: House
 
 def restore(house: House, was: dict[str, list[Facts]], copy: Path) -> None:
     """The database and the disk as they were."""
+    for name in ("inbox", "keys"):
+        house.does(name, "delete_many", {})
     for name, documents in was.items():
         house.does(name, "delete_many", {})
         house.does(name, "insert_many", documents)

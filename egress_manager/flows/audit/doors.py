@@ -83,11 +83,26 @@ class Waiting(Protocol):
         """Calls whose caller left before that."""
         ...
 
+    def every(self) -> AsyncIterator[tuple[bool, object]]:
+        """Every stored document, by its id: whether it lies among the calls, and its id.
+
+        Whatever somebody made of it: the id may be no text, and the document none of its kind.
+        """
+        ...
+
     async def unsigned(self, reached: Reached = BEGINNING) -> Older:
         """Some documents that an older version sealed, and nobody signed since; files are here.
 
         It is a walk through all documents, some hundred at a time, which may have none of them.
         """
+        ...
+
+
+class Rows(Protocol):
+    """What the database has beside documents, with codes of its own."""
+
+    def refused(self) -> AsyncIterator[str]:
+        """The names of those that the service did not write, and does not use."""
         ...
 
 
@@ -132,7 +147,7 @@ class Sealers:
     """Everything that sealing takes, and holding things against their seals.
 
     `place` is whose files and sidecars these are, where several hosts have their own. Without a
-    `signer` nothing is signed, and no signature is looked at.
+    `signer` nothing is signed, and `verify` says that the key is missing if anything ever was.
     """
 
     recordings: Recordings
@@ -143,6 +158,7 @@ class Sealers:
     files: Files
     clock: Clock
     signer: Signer | None = None
+    rows: Rows | None = None
     place: str = ""
 
     def is_here(self, place: str) -> bool:

@@ -114,7 +114,7 @@ class _Run:
 
     def refusal(self, sidecar: Sidecar) -> str:
         """Why nothing of a sidecar is restored; empty where it is."""
-        if sidecar.provenance is Provenance.FOREIGN:
+        if sidecar.provenance in (Provenance.FOREIGN, Provenance.UNKNOWN):
             return FOREIGN
         has_signed = any(map(is_signed, sidecar.entries))
         if sidecar.provenance is Provenance.UNSIGNED and (has_signed or not self.accepts_unsigned):

@@ -16,6 +16,7 @@ from egress_manager.domain.calls import Call
 from egress_manager.domain.provenance import BEGINNING, Provenance, Reached
 from egress_manager.domain.recordings import Recording
 from egress_manager.domain.seal import (
+    FIRST_MIX,
     MIX,
     NOTHING,
     Content,
@@ -262,9 +263,13 @@ async def _call_of(recording: Recording, doors: Sealers) -> Call | None:
 
 
 async def files_of(recording: Recording, doors: Sealers) -> tuple[SealedFile, ...]:
-    """The recording's files, the mix first, and what is in them now. Raises `StorageFailed`."""
+    """The recording's files, the mix first, and what is in them now. Raises `StorageFailed`.
+
+    The mix that a repair replaced is kept, so it is sealed, too.
+    """
     named = [(MIX, recording.filepath)]
     named += [(track.track_sid, track.filepath) for track in recording.tracks]
+    named.append((FIRST_MIX, recording.repaired_from))
     paths = {path: role for role, path in reversed(named) if path}
     async with doors.files.at_hand(tuple(paths)) as here:
         prints = {path: await doors.sidecars.fingerprint(here.get(path, path)) for path in paths}

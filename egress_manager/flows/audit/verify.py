@@ -3,9 +3,8 @@
 It only reads, beside a service that runs: who is sealed while it looks is looked at once more.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from egress_manager.domain.chain import (
     Chain,
@@ -17,18 +16,20 @@ from egress_manager.domain.chain import (
     witnesses_of,
 )
 from egress_manager.domain.notes import checkpoint_of
-from egress_manager.domain.pages import CallFilter, RecordingFilter
 from egress_manager.domain.provenance import Provenance
 from egress_manager.domain.seal import MIX, Entry, SealedFile, entry_of
 from egress_manager.domain.sidecars import DOWNLOADS, Sidecar, Unreadable, is_call, paths_of
-from egress_manager.domain.standing import Document, Standing, standing_of, standing_of_unsealed
-from egress_manager.errors import NotFound
+from egress_manager.domain.standing import (
+    Document,
+    Standing,
+    standing_of,
+    standing_of_unsealed,
+    standing_without_key,
+)
+from egress_manager.errors import DocumentUnreadable, NotFound
 from egress_manager.flows.audit.doors import Sealers
 
 Tell = Callable[[Finding], None]
-
-#: So many documents are read at once.
-PAGE: Final = 200
 
 
 @dataclass(slots=True)
@@ -74,16 +75,19 @@ async def verify(
     """
     audit = _Audit(doors, tell, with_files)
     noted = [*checkpoints, *await audit.noted()]  # first: the chain may only be longer then
-    chain = Chain(await audit.witnesses(), known, doors.signer, noted)
+    witnesses = await audit.witnesses()
+    chain = Chain(witnesses, known, doors.signer, noted, lacks_key=audit.lacks_key)
     async for facts in doors.audit.entries():
         audit.find(chain.take(facts))
     audit.find(chain.end())
     audit.take(chain)
     for subject in chain.newest:
         await audit.look_at(subject)
-    async for document in _documents(doors):
-        if document.id not in chain.newest:
-            await audit.look_at_unknown(document)
+    async for is_of_calls, found in doors.waiting.every():
+        await audit.look_at_stored(found, chain.newest, is_of_calls=is_of_calls)
+    if doors.rows is not None:
+        async for name in doors.rows.refused():
+            audit.find([Finding(Trouble.ROW_FOREIGN, subject=name)])
     return audit.audited
 
 
@@ -99,13 +103,18 @@ class _Look:
 
 @dataclass(slots=True)
 class _Audit:
-    """One audit, as far as it is. `places` are the recordings directories that are known."""
+    """One audit, as far as it is. `places` are the recordings directories that are known.
+
+    `lacks_key`: something here was signed, and there is no key to check it with. Nothing that only
+    a code vouches for is believed then.
+    """
 
     doors: Sealers
     tell: Tell
     with_files: bool
     audited: Audited = field(default_factory=Audited)
     places: set[str] = field(default_factory=set)
+    lacks_key: bool = False
 
     def find(self, findings: Iterator[Finding] | list[Finding]) -> None:
         """Tell and keep what was found."""
@@ -121,6 +130,14 @@ class _Audit:
         audited.signed_from, audited.downloads = chain.signed_from, chain.downloads
         audited.changed, audited.adopted = [*chain.changed.items()], [*chain.adopted.items()]
         self.places = chain.places
+        if chain.needs_key:
+            self._needs_key()
+
+    def _needs_key(self) -> None:
+        """Something was signed: say once that the key is missing, where it is."""
+        if self.doors.signer is None and not self.lacks_key:
+            self.lacks_key = True
+            self.find([Finding(Trouble.KEY_MISSING)])
 
     async def noted(self) -> list[Noted]:
         """The checkpoint that lies beside the signing key; none where it was never written."""
@@ -143,6 +160,8 @@ class _Audit:
                 self.find([Finding(Trouble.SIDECAR_UNREADABLE, path=found.path)])
             else:
                 known |= witnesses_of(found.sidecar.entries, found.path)
+                if found.sidecar.provenance is Provenance.UNKNOWN:
+                    self._needs_key()
         return known
 
     async def look_at(self, subject: str) -> None:
@@ -157,9 +176,30 @@ class _Audit:
         if look.is_waiting:
             self.audited.waiting.append(subject)
 
-    async def look_at_unknown(self, document: Document) -> None:
+    async def look_at_stored(
+        self, found: object, known: Collection[str], *, is_of_calls: bool
+    ) -> None:
+        """Something that is stored, with whatever id; what there are entries about is left out."""
+        subject, trouble, document = str(found), None, None
+        if not isinstance(found, str):
+            trouble = Trouble.DOCUMENT_UNREADABLE
+        elif is_call(found) is not is_of_calls:  # nobody looks for it there
+            trouble = Trouble.DOCUMENT_FOREIGN
+        elif found not in known:
+            try:
+                document = await self._document(found)
+            except DocumentUnreadable:
+                trouble = Trouble.DOCUMENT_UNREADABLE
+        if trouble:
+            self.find([Finding(trouble, subject=subject)])
+        if document is not None:
+            await self._look_at_unknown(document)
+
+    async def _look_at_unknown(self, document: Document) -> None:
         """A document that no entry is about, or was not when the chain was read."""
         made = self.doors.signer.made_at if self.doors.signer else None
+        if document.provenance is Provenance.UNKNOWN:
+            self._needs_key()
         standing = standing_of_unsealed(document, made, self.doors.clock.now())
         if standing.is_waiting:
             self.audited.waiting.append(document.id)
@@ -176,10 +216,7 @@ class _Audit:
         if newest is None:  # somebody made something else of it: that was found already
             return _Look()
         look = _Look(list(replaced_content(filter(None, map(entry_of, about)))))
-        document = await self._document(subject)
-        standing = Standing(Trouble.DOCUMENT_MISSING)
-        if document is not None:
-            standing = standing_of(document, newest)
+        document, standing = await self._held(subject, newest)
         is_accused = standing.trouble not in (None, Trouble.DOCUMENT_CHANGED)
         if not is_accused and self._names_seal_of(document):
             return look  # the entry was tampered with: nothing can be held against it
@@ -194,9 +231,26 @@ class _Audit:
         await self._files(newest, look, named)
         return look
 
+    async def _held(self, subject: str, newest: Entry) -> tuple[Document | None, Standing]:
+        """The document, as far as it can be read, and how it stands."""
+        try:
+            document = await self._document(subject)
+        except DocumentUnreadable:
+            return None, Standing(Trouble.DOCUMENT_UNREADABLE)
+        if document is None:
+            return None, Standing(Trouble.DOCUMENT_MISSING)
+        return document, self._standing(document, newest)
+
+    def _standing(self, document: Document, newest: Entry) -> Standing:
+        """How a document stands; strictly where nobody can tell who wrote it."""
+        if document.provenance is Provenance.UNKNOWN:
+            self._needs_key()
+        judge = standing_without_key if self.lacks_key else standing_of
+        return judge(document, newest)
+
     def _is_here(self, document: Document | None, newest: Entry, look: _Look) -> bool:
         """Whether its files are to be on this host; counted, or found to be nowhere, if not."""
-        is_ours = document is not None and document.provenance is Provenance.SIGNED
+        is_ours = document is not None and self._is_ours(document)
         place = newest.place
         if newest.version is None and document is not None and document.seal is not None:
             place = document.seal.place
@@ -212,7 +266,11 @@ class _Audit:
         """Whether the entry that a document of ours says seals it was found to be tampered with."""
         if document is None or document.seal is None:
             return False
-        return document.provenance is Provenance.SIGNED and self._is_named(document.seal.number)
+        return self._is_ours(document) and self._is_named(document.seal.number)
+
+    def _is_ours(self, document: Document) -> bool:
+        """Whether it is known that the service wrote it."""
+        return document.provenance is Provenance.SIGNED and not self.lacks_key
 
     def _is_named(self, number: int) -> bool:
         """Whether the entry of that number was found to be changed or removed."""
@@ -237,10 +295,18 @@ class _Audit:
         trouble = None
         if sidecar is None:
             trouble = Trouble.SIDECAR_MISSING
-        elif not (_is_trusted(sidecar, newest) and sidecar.newest == newest):
+        elif not (self._is_trusted(sidecar, newest) and sidecar.newest == newest):
             trouble = Trouble.SIDECAR_CHANGED
         where = (newest.number, None, subject, mix or "")
         return [Finding(trouble, *where)] if trouble else []
+
+    def _is_trusted(self, sidecar: Sidecar, newest: Entry) -> bool:
+        """Whether a sidecar says what was sealed, and is signed unless an older version did it."""
+        is_signed = sidecar.provenance in (Provenance.SIGNED, Provenance.UNKNOWN)
+        if self.lacks_key:  # then one without a signature counts as SIGNED
+            is_signed = sidecar.provenance is Provenance.UNKNOWN
+        is_older = newest.version is None and sidecar.provenance is not Provenance.FOREIGN
+        return (is_signed or is_older) and sidecar.is_as_sealed
 
     async def _files(self, newest: Entry, look: _Look, named: Collection[str] | None) -> None:
         """The files of the entry; of those that a waiting document still names, where it waits."""
@@ -265,13 +331,6 @@ def _mix_of(entry: Entry) -> str | None:
     return next((file.path for file in entry.content.files if file.role == MIX), None)
 
 
-def _is_trusted(sidecar: Sidecar, newest: Entry) -> bool:
-    """Whether a sidecar says what was sealed, and is signed unless an older version wrote it."""
-    if sidecar.provenance is Provenance.UNSIGNED and newest.version is not None:
-        return False
-    return sidecar.provenance is not Provenance.FOREIGN and sidecar.is_as_sealed
-
-
 def _trouble(file: SealedFile, sha256: str) -> Trouble | None:
     """What is wrong with a file that holds that now; empty where it is not there."""
     if file.sha256 == sha256:
@@ -279,22 +338,3 @@ def _trouble(file: SealedFile, sha256: str) -> Trouble | None:
     if not file.sha256:
         return Trouble.FILE_INSERTED
     return Trouble.FILE_CHANGED if sha256 else Trouble.FILE_MISSING
-
-
-async def _documents(doors: Sealers) -> AsyncIterator[Document]:
-    """Every recording, and every call."""
-    cursor: str | None = None
-    while True:
-        page = await doors.recordings.page(RecordingFilter(), cursor=cursor, limit=PAGE)
-        for recording in page.items:
-            yield recording
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    while True:
-        calls = await doors.calls.page(CallFilter(), cursor=cursor, limit=PAGE)
-        for call in calls.items:
-            yield call
-        cursor = calls.next_cursor
-        if cursor is None:
-            return

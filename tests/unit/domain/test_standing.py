@@ -167,4 +167,5 @@ def test_a_code_shows_who_wrote_a_document() -> None:
         assert provenance_of(b"said", told, [old]) is Provenance.FOREIGN
     assert mac_for(b"said", UNSIGNED, [old]) is None
     assert mac_for(b"said", Provenance.SIGNED, []) is None
-    assert provenance_of(b"said", "whatever", []) is Provenance.SIGNED
+    assert provenance_of(b"said", "whatever", []) is Provenance.UNKNOWN
+    assert provenance_of(b"said", None, []) is Provenance.SIGNED

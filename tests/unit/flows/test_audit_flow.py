@@ -295,6 +295,19 @@ def mortal(doors: Sealers, steps: int) -> Sealers:
     return replace(doors, **{name: Door(getattr(doors, name)) for name in names})
 
 
+async def test_the_mix_that_a_repair_replaced_is_sealed_too(vault: Vault) -> None:
+    """It is kept as evidence: who changes it is found."""
+    first = "/recordings/first.mp4"
+    vault.sidecars.content[first] = b"with a fault"
+    await vault.changes(repaired_from=first)
+    await vault.seals()
+    assert await vault.finds() == []
+
+    vault.sidecars.content[first] = b"without"
+    ((trouble, _, path),) = await vault.finds()
+    assert (trouble, path) == (Trouble.FILE_CHANGED, first)
+
+
 class TestVerifying:
     """Everything that is done to what is sealed, behind the service's back."""
 
