@@ -20,14 +20,16 @@ from lab.ports import LOOPBACK
 from lab.processes import ServerFailed
 from lab.servers import LiveKit, Mongod, Redis
 from lab.tokens import token
-from tests.e2e.attending import studio
+from tests.e2e.attending import bare_caller, is_in, recorder_alone, studio
 
 METHOD = (
     "A recorder alone, in a room with a phone; livekit-server (with Redis) is killed and started "
     "again after 0.7 s. From the first welcome "
     "that the server gives to anybody who wants into that room (somebody new asks every 0.1 s) to "
     "its welcome to the recorder. The server itself answers HTTP before: with Redis it sends who "
-    "asks to the process that was killed, until that one has been silent for 5 s."
+    "asks to the process that was killed, until that one has been silent for 5 s. Then the same "
+    "with many rooms, whose callers have a signal connection and no more: to the recorder's "
+    "welcome in the last of them."
 )
 ENDING_METHOD = (
     "A process that does everything (`uvicorn egress_manager.app:app`) is asked to end (SIGTERM) "
@@ -35,6 +37,8 @@ ENDING_METHOD = (
     "request; from the signal to the end of the process."
 )
 RUNS, QUICK_RUNS = 10, 3
+#: So many rooms of one recorder, whose server goes away. Rooms.
+MANY = 50
 DOWN_FOR = 0.7
 #: At most this long. Seconds.
 BACK_WITHIN, END_WITHIN = 1.5, 10.0
@@ -50,6 +54,8 @@ async def measure(*, quick: bool) -> AsyncIterator[Figure]:
         with tempfile.TemporaryDirectory(prefix="benchmark-comeback-") as here:
             took = [await _back_after(server, Path(here) / str(n), n) for n in range(runs)]
     yield _figure("recorder back in its room after livekit-server's first answer", took)
+    took = [await _all_back_after() for _ in range(QUICK_RUNS)]
+    yield _figure(f"back in the last of {MANY} rooms after livekit-server's first answer", took)
 
 
 async def _back_after(server: LiveKit, directory: Path, number: int) -> float:
@@ -72,6 +78,36 @@ async def _back_after(server: LiveKit, directory: Path, number: int) -> float:
         await phone.leave()
         await recorder.stopped()
     say(f"run {number + 1}: back after {took:.2f} s")
+    return took
+
+
+async def _all_back_after() -> float:
+    """One restart with many rooms: seconds from the first answer to the last welcome."""
+    rooms = [f"comeback-many-{number}" for number in range(MANY)]
+    async with contextlib.AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(Redis())
+        server = await stack.enter_async_context(LiveKit(redis=redis))
+        here = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-comeback-")))
+        recorder = recorder_alone(server, here)
+        stack.push_async_callback(recorder.aclose)
+        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        await stack.enter_async_context(session)
+        for number, room in enumerate(rooms):
+            await stack.enter_async_context(bare_caller(server, session, room, number))
+            await recorder.attend(room)
+        await _until(lambda: recorder.capturing == MANY)
+        await server.kill()
+        killed_at = time.monotonic()
+        await _until(lambda: not any(is_in(recorder, room) for room in rooms))
+        await asyncio.sleep(max(0.0, killed_at + DOWN_FOR - time.monotonic()))
+        welcome = asyncio.create_task(_first_welcome(server, rooms[0]))
+        await server.start()
+        out = set(rooms)
+        while out:  # a room whose caller comes later is left again
+            out -= {room for room in out if is_in(recorder, room)}
+            await asyncio.sleep(LOOK)
+        took = max(0.0, time.monotonic() - await welcome)
+    say(f"{MANY} rooms: back after {took:.2f} s")
     return took
 
 

@@ -43,6 +43,9 @@ class Server:
         self.directory = Path(tempfile.mkdtemp(prefix=f"lab-{self.name}-"))
         self.log = self.directory / "log.txt"
         self._process: subprocess.Popen[bytes] | None = None
+        #: How many files and connections it may have open from its next start on: the limit that
+        #: it begins with, and the most that it may raise it to. None: as we.
+        self.descriptors: tuple[int, int] | None = None
 
     def command(self) -> list[str]:
         """The program and its arguments; may write configuration into `directory`."""
@@ -156,7 +159,7 @@ class Server:
     def _spawn(self) -> None:
         # setpriv (util-linux) asks the kernel to kill the server when the thread that
         # started it ends, and then becomes the server: same process id, no fork of ours.
-        command = ["setpriv", "--pdeathsig", "KILL", "--", *self.command()]
+        command = ["setpriv", "--pdeathsig", "KILL", "--", *self._limited(), *self.command()]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -166,6 +169,13 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
+
+    def _limited(self) -> list[str]:
+        """What starts the command with other limits than ours (prlimit becomes it, too)."""
+        if self.descriptors is None:
+            return []
+        soft, hard = self.descriptors
+        return ["prlimit", f"--nofile={soft}:{hard}", "--"]
 
     def _environment(self) -> dict[str, str]:
         path = os.environ.get("PATH", os.defpath)

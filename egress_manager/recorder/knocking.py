@@ -7,7 +7,8 @@ LiveKit lets go of whoever was there when somebody of the same name comes, howev
 
 Attempts take turns. Hundreds at once, as after a restart, would all be answered too late: joining
 is work for the server and for us. A turn ends with the media, and after a second in any case, so a
-server that answers nobody holds up no room for long.
+server that answers nobody holds up no room for long. It is not asked more often for all that: what
+it has not answered it tries and times out by itself, and with hundreds of those it answers late.
 """
 
 import asyncio

@@ -1,10 +1,12 @@
 """Attendances on a real livekit-server, and what they kept: for the tests of captures."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,26 @@ import av
 import numpy as np
 from livekit import api
 
+from egress_manager.adapters.builtin_recorder import BuiltinRecorder
+from egress_manager.adapters.livekit_tokens import capture_token
 from egress_manager.audio import ogg, opus
 from egress_manager.domain.captures import Entry, PageKept, Story, Stretch, StretchBegan
+from egress_manager.errors import CaptureFailed
 from egress_manager.recorder.attendance import Attendance
 from egress_manager.recorder.door import Door
 from egress_manager.recorder.journal import read_story
+from egress_manager.recorder.signalling import signal
 from lab.participants import Participant
 from lab.phones import Answer, SipParticipant
 from lab.servers import LiveKit
 from lab.sounds import PCM, RATE, follow, locate
-from lab.tokens import Rooms
+from lab.tokens import Rooms, token
 
 #: How long a condition may take to come true. Long, because the machine may be busy.
 PATIENCE = 30.0
+
+#: A caller without media who was shown out, or finds nobody, tries again after this. Seconds.
+COMES_BACK = 0.2
 
 #: What is said last is on its way for a moment, and waits in a page for half a second. Seconds.
 LAST_WORD = 0.6
@@ -279,3 +288,45 @@ async def attended(
 def lab_api(server: LiveKit) -> api.LiveKitAPI:
     """The server's API, as an operator uses it."""
     return api.LiveKitAPI(server.http_url, server.api_key, server.api_secret)
+
+
+@asynccontextmanager
+async def bare_caller(
+    livekit: LiveKit, session: aiohttp.ClientSession, room_name: str, number: int
+) -> AsyncIterator[None]:
+    """Somebody in a room of their own, as far as signalling goes; there as the block begins.
+
+    They come back whenever they are out: who brings no media is shown out in a minute.
+    """
+    there = asyncio.Event()
+
+    async def stay() -> None:
+        pass_ = token(livekit, room_name, f"sip_+1555{number:07}", kind="sip")
+        while True:
+            with contextlib.suppress(CaptureFailed):
+                async with signal(session, livekit.url, pass_) as signalling:
+                    there.set()
+                    async for _ in signalling.messages():
+                        pass
+            await asyncio.sleep(COMES_BACK)
+
+    staying = asyncio.create_task(stay())
+    try:
+        await there.wait()
+        yield
+    finally:
+        staying.cancel()
+        await asyncio.wait([staying])
+
+
+def recorder_alone(livekit: LiveKit, directory: Path) -> BuiltinRecorder:
+    """A recorder that nobody listens to; whoever made it closes it."""
+    key, secret = livekit.api_key, livekit.api_secret
+    make_token = partial(capture_token, key, secret, ttl_seconds=600)
+    return BuiltinRecorder(livekit.url, make_token, directory, sync_interval=2.0)
+
+
+def is_in(recorder: BuiltinRecorder, room_name: str) -> bool:
+    """Whether the server tells the recorder now who is in a room."""
+    view = recorder.view(room_name)
+    return view is not None and view.is_complete

@@ -260,3 +260,22 @@ async def test_processes_of_their_own_end_without_redis(
         codes = await asyncio.gather(*(each.ended(PATIENCE) for each in all_of_them))
 
     assert set(codes) <= {0, AS_ASKED}
+
+
+async def test_processes_of_their_own_end_while_redis_is_frozen_and_mongodb_away(
+    mongo_database: str, tmp_path: Path
+) -> None:
+    """Redis takes what is sent and answers nothing; none of them has to be killed."""
+    directory = tmp_path / "recordings"
+    async with (
+        Mongod() as mongod,
+        cluster(mongod, mongo_database, [directory]) as processes,
+    ):
+        processes.redis.pause()
+        await mongod.kill()
+        await processes.home.manager.ill("mongodb")
+        all_of_them = (*processes.recorders, *processes.jobs, processes.home.manager)
+        codes = await asyncio.gather(*(each.ended(PATIENCE) for each in all_of_them))
+        processes.redis.resume()
+
+    assert set(codes) <= {0, AS_ASKED}

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from functools import partial
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -11,20 +11,19 @@ import httpx2
 import pytest
 
 from egress_manager.adapters.builtin_recorder import BuiltinRecorder
-from egress_manager.adapters.livekit_tokens import capture_token
 from egress_manager.adapters.local_descriptors import raise_limit
-from egress_manager.errors import CaptureFailed
-from egress_manager.recorder.signalling import signal
 from lab.manager import Facts, Manager
 from lab.phones import Answer, SipParticipant
-from lab.servers import LiveKit, Mongod
-from lab.tokens import token
+from lab.servers import LiveKit, Mongod, Redis
 from lab.wire import Wire
+from tests.e2e.attending import bare_caller, is_in, recorder_alone, until
 
 pytestmark = pytest.mark.builtin_only("LiveKit Egress brings a process for each room")
 
 #: More than any library's default of what may be open at once.
 MANY = 300
+#: More than are joined at once, several times over.
+SOME = 50
 #: Joining takes both servers' time, and the machine may be busy. Seconds.
 PATIENCE = 180.0
 
@@ -33,56 +32,51 @@ async def test_three_hundred_rooms_are_attended_by_one_process(
     livekit_server: LiveKit, tmp_path: Path
 ) -> None:
     """Callers have a signal connection and no more; a capture goes on in every room at once."""
-    raise_limit()
-    recorder = BuiltinRecorder(
-        livekit_server.url,
-        partial(capture_token, livekit_server.api_key, livekit_server.api_secret, ttl_seconds=600),
-        tmp_path,
-        sync_interval=2.0,
-    )
-    rooms = [f"many-{number}" for number in range(MANY)]
-    try:
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
-            contextlib.AsyncExitStack() as callers,
-        ):
-            for number, room in enumerate(rooms):
-                await callers.enter_async_context(caller(livekit_server, session, number))
-                await recorder.attend(room)
-            async with asyncio.timeout(PATIENCE):
-                while missing := [room for room in rooms if not recorder.attends(room)]:
-                    for room in missing:  # as polling does
-                        await recorder.attend(room)
-                    await asyncio.sleep(0.5)
-    finally:
-        await recorder.aclose()
+    async with attending(livekit_server, tmp_path, MANY) as (recorder, rooms):
+        await until_in(recorder, rooms)
+
+
+async def test_all_rooms_are_attended_again_after_a_restart(tmp_path: Path) -> None:
+    """With Redis livekit-server answers nobody for seconds: it believes in the one that died."""
+    async with (
+        Redis() as redis,
+        LiveKit(redis=redis) as livekit,
+        attending(livekit, tmp_path, SOME) as (recorder, rooms),
+    ):
+        await until_in(recorder, rooms)
+        await livekit.kill()
+        await until(lambda: not any(is_in(recorder, room) for room in rooms))
+        await livekit.start()
+        await until_in(recorder, rooms)
 
 
 @contextlib.asynccontextmanager
-async def caller(livekit: LiveKit, session: aiohttp.ClientSession, number: int):
-    """Somebody in a room of their own, as far as signalling goes."""
-    there = asyncio.Event()
-    staying = asyncio.create_task(stay(livekit, session, number, there))
-    try:
-        async with asyncio.timeout(PATIENCE):
-            await there.wait()
-        yield
-    finally:
-        staying.cancel()
-        await asyncio.wait([staying])
+async def attending(
+    livekit: LiveKit, directory: Path, count: int
+) -> AsyncIterator[tuple[BuiltinRecorder, list[str]]]:
+    """A recorder that was sent to so many rooms, with a caller in each; and the rooms' names."""
+    raise_limit()
+    rooms = [f"many-{number}" for number in range(count)]
+    async with contextlib.AsyncExitStack() as stack:
+        recorder = recorder_alone(livekit, directory)
+        stack.push_async_callback(recorder.aclose)
+        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        await stack.enter_async_context(session)
+        for number, room in enumerate(rooms):
+            await stack.enter_async_context(bare_caller(livekit, session, room, number))
+            await recorder.attend(room)
+        yield recorder, rooms
 
 
-async def stay(
-    livekit: LiveKit, session: aiohttp.ClientSession, number: int, there: asyncio.Event
-) -> None:
-    """Be in the room, and come back at once: whoever brings no media is shown out in a minute."""
-    pass_ = token(livekit, f"many-{number}", f"sip_+1555{number:07}", kind="sip")
-    while True:
-        with contextlib.suppress(CaptureFailed):
-            async with signal(session, livekit.url, pass_) as signalling:
-                there.set()
-                async for _ in signalling.messages():
-                    pass
+async def until_in(recorder: BuiltinRecorder, rooms: list[str]) -> None:
+    """Wait until a capture goes on in each of them, and the server tells it who is there."""
+    async with asyncio.timeout(PATIENCE):
+        while missing := [
+            room for room in rooms if not (recorder.attends(room) and is_in(recorder, room))
+        ]:
+            for room in missing:  # as polling does
+                await recorder.attend(room)
+            await asyncio.sleep(0.5)
 
 
 async def test_health_says_how_many_rooms_with_callers_are_not_attended(

@@ -23,6 +23,9 @@ from tests.e2e.houses import House, heard, house
 #: A fraction that says: this sound is there.
 THERE = 0.6
 
+#: In which calls that go on in a LiveKit of before end in the database. Seconds.
+A_MINUTE = 60.0
+
 OTHER_KEY = {"LIVEKIT_API_KEY": "other", "LIVEKIT_API_SECRET": "o" * 40}
 OTHER = {"other": "o" * 40}
 BOTH = {"other": "o" * 40, API_KEY: API_SECRET}
@@ -199,6 +202,46 @@ async def test_a_second_database_for_one_directory_is_refused_until_it_is_meant(
     assert "belongs to the database with the id" in said
     assert "Nothing was changed" in shown
     assert "belongs to the database with the id" in back
+
+
+async def test_a_database_that_is_given_to_another_livekit_goes_on_with_its_calls(
+    home: House, tmp_path: Path, room_name: str
+) -> None:
+    """LiveKit is replaced on purpose, in the middle of a call: that one ends, new ones are kept."""
+    directory = tmp_path / "production"
+    async with (
+        LiveKit() as new,
+        Agent(home.livekit, room_name, identity="agent"),
+        Phone(home.livekit, room_name, number="+15550703") as left_behind,
+    ):
+        await left_behind.answered()
+        await home.capturing(left_behind)
+        await left_behind.say(sounds.chirp(1.5))
+        await home.manager.stop()
+        async with closing(beside(home, new, directory)) as moved:
+            refused = await refusal(moved)
+            said = await egress_manager(moved, "adopt", "livekit", "--yes")
+            await moved.start()
+            async with (
+                Agent(new, f"{room_name}-new", identity="agent"),
+                Phone(new, f"{room_name}-new", number="+15550704") as phone,
+            ):
+                await phone.answered()
+                await House(new, moved).hears(phone)
+                await phone.say(sounds.chirp(1.5))
+                await phone.hang_up()
+            recording = await House(new, moved).finished(phone)
+            ended = await moved.recording(
+                "completed", caller_number=left_behind.number, timeout=2 * A_MINUTE
+            )
+            await moved.stop()
+            back = await refusal(home.manager)
+
+    assert "belongs to another LiveKit" in refused
+    assert str(new.port) in said.split("\n\n")[-1].split("LiveKit of the settings")[0]
+    for each in (recording, ended):
+        assert sounds.locate(heard(each).left, sounds.chirp(1.5)).score > THERE
+    assert "belongs to another LiveKit" in back
 
 
 async def test_the_same_livekit_at_another_address_with_another_key_goes_on(

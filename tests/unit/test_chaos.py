@@ -13,7 +13,8 @@ from chaos.faults import FAULTS, POLLING, WEBHOOKS
 from chaos.invariants import broken
 from chaos.matrix import FAST, matrix
 from chaos.page import PAGE, page_with_faults
-from chaos.schedule import Schedule, Stage, Strike, drawn
+from chaos.rows import LISTS_LOST
+from chaos.schedule import HOUSES, Schedule, Stage, Strike, drawn
 
 NOON = 1_795_348_800.0
 CALLER = "sip_+15550000"
@@ -177,8 +178,16 @@ def test_the_matrix_has_every_fault_and_every_stage() -> None:
 
     assert {strike.fault for strike in strikes} == set(FAULTS)
     assert {strike.stage for strike in strikes} == set(Stage)
-    assert len(set(strikes)) == len(strikes)
+    assert len(set(map(str, matrix()))) == len(strikes)
     assert set(FAST) <= set(strikes)
+
+
+def test_the_matrix_loses_livekits_lists_in_every_house() -> None:
+    """Whose Redis it is and who reads the lists differs; what strikes there is a fault there."""
+    runs = [(schedule.house, FAULTS[s.fault]) for schedule in matrix() for s in schedule.strikes]
+
+    assert {house for house, fault in runs if fault.row is LISTS_LOST} == set(HOUSES)
+    assert all(house in fault.houses for house, fault in runs)
 
 
 def test_the_table_of_the_readme_is_what_the_suite_does() -> None:
