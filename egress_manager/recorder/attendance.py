@@ -219,7 +219,8 @@ class Attendance:
         """One connection, from joining to its end, and why it ended."""
         connection = self._connections.current = Connection(self, use_turn=use_turn)
         door, make_pass = self._door, partial(self._door.make_pass, self.room_name)
-        running = connection.run(door.session, door.url, make_pass, door.turns)
+        turns = door.turns_back if self._room_sid else door.turns
+        running = connection.run(door.session, door.url, make_pass, turns)
         serving = asyncio.create_task(running)
         unneeded = asyncio.create_task(self._unneeded.wait())
         reason = "left"

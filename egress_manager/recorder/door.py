@@ -20,7 +20,8 @@ class Door:
     `hear(capture_id, entry)` is told every entry of every journal. Seconds: `sync_interval`, and
     `rotate_after`, when a capture that goes on and on is followed by another. `place` is part of
     the captures' ids, if it is given. `turns` are those of all rooms of this process, and so is
-    the `shelf` with what is left of participants' quotas.
+    the `shelf` with what is left of participants' quotas. Rooms that are joined again have
+    `turns_back` of their own: a call that begins does not wait behind hundreds of them.
     """
 
     session: aiohttp.ClientSession
@@ -33,6 +34,7 @@ class Door:
     rotate_after: float = 3600.0
     place: str = ""
     turns: Turns = field(default_factory=Turns)
+    turns_back: Turns = field(default_factory=Turns)
     shelf: Shelf = field(default_factory=Shelf)
 
     def make_pass(self, room_name: str) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """Captures over a network that fails: what is cut comes back, what is lost is asked for again."""
 
 import asyncio
+from dataclasses import replace
 
 from attending import LAST_WORD, attended, share_heard, share_in_any, studio, until
 
@@ -11,6 +12,7 @@ from egress_manager.domain.captures import (
     StretchEnded,
     Trouble,
 )
+from egress_manager.recorder.knocking import Turn, Turns
 from lab.phones import Agent, Answer, Manner, SipParticipant
 from lab.servers import LiveKit
 from lab.sounds import RATE, beeps, chirp, find_beeps, follow, locate, silence
@@ -289,3 +291,32 @@ async def test_media_come_through_turn_where_no_other_way_is_open(room_name, tmp
         kept = (await recorder.over())[-1]
 
     assert locate(kept.sound(sid), words).score > 0.9
+
+
+async def test_a_call_that_begins_does_not_wait_behind_rooms_that_come_back(
+    livekit_server, room_name, tmp_path
+):
+    """Hundreds of rooms want to be joined again, and none of them gets its turn."""
+
+    class Crowded(Turns):
+        async def take(self, *, after: float = 0.0) -> Turn:
+            await asyncio.Event().wait()
+            return await super().take(after=after)
+
+    async with (
+        Wire(livekit_server) as wire,
+        attended(livekit_server, room_name, tmp_path, through=wire) as (recorder, _),
+    ):
+        recorder.door = replace(recorder.door, turns_back=Crowded())
+        waiting, _ = recorder.running[0]
+        waiting._door = recorder.door
+        wire.cut_signal()
+        await until(lambda: not waiting.is_in)
+        wire.heal_signal()
+        new = f"{room_name}-new"
+        async with SipParticipant(
+            livekit_server, new, number="+15550102", answer=Answer.AT_ONCE
+        ) as phone:
+            recorder.attend(new)
+            await recorder.until_told(StretchBegan, track_sid=phone.track_sid)
+            assert not waiting.is_in
