@@ -164,6 +164,26 @@ async def test_no_speaker_vanishes_by_its_timestamps(
     assert recording["verdict"] == "verified", recording["reason"]
 
 
+async def test_what_a_track_lacks_that_is_published_in_mid_call_is_told(
+    home: House, room_name: str
+) -> None:
+    """Its publisher is speaking already: all that is missing at its head has a cause."""
+
+    async def is_joined(publisher: RtpPublisher, speaker: Speaker) -> None:
+        async with RtpPublisher(home.livekit, room_name, "agent-1", kind="agent") as agent:
+            await agent.track.play(encoded(sounds.speech(4.0)))
+
+    recording, _ = await called(home, room_name, is_joined)
+
+    [track] = [one for one in recording["tracks"] if one["participant_identity"] == "agent-1"]
+    levels = sounds.levels(listen(track["filepath"]).left, window=WINDOW)
+    heard = float(np.flatnonzero(levels > LOUD)[0]) * WINDOW
+    head = [hole for hole in track["holes"] if hole["end_sec"] < heard + 0.05]
+    assert [hole["cause"] for hole in head][-2:] == ["unpublished", "joining"]
+    assert head[-1]["end_sec"] == pytest.approx(heard, abs=0.05)
+    assert recording["verdict"] == "verified", recording["reason"]
+
+
 async def called(home: House, room_name: str, script: Script) -> tuple[Facts, Speaker]:
     """A call in which a script is played; its recording, and what was said."""
     number = "+15550105"
