@@ -8,12 +8,14 @@ Pure. Times are seconds, granules are ticks of 1/48000 s.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from statistics import fmean, median
 from typing import Final, NamedTuple
 
-#: The most by which a publisher's clock may be off and still be followed: 2 %.
-MOST_DRIFT: Final = 0.02
+#: The most by which a publisher's clock may be off and still be followed: 2 %, and a little more,
+#: because what is measured of a clock that is off by just that scatters around it.
+MOST_DRIFT: Final = 0.021
 
 #: Sound cards are off by at most some hundred parts in a million. More needs more evidence.
 USUAL_DRIFT: Final = 500e-6
@@ -29,6 +31,10 @@ SHORTEST_FOR_LARGE_DRIFT: Final = 4.0
 #: The share of all windows that has to lie along one line for a larger drift to be believed.
 LARGE_AGREEMENT: Final = 0.8
 
+#: What comes later, or earlier, than any clock explains, and by this, is a step: a route that has
+#: changed, a counter that stood still. Seconds.
+STEP: Final = 0.04
+
 #: So near to the line a window's least-delayed arrival has to be to speak for it. Seconds.
 NEAR: Final = 0.006
 
@@ -43,6 +49,7 @@ _MOST_WINDOWS: Final = 120
 _FEWEST_REPORTS: Final = 5
 _FEWEST_WINDOWS: Final = 8
 _MOST_PAIRS: Final = 100
+_MOST_PARTS_TRIED: Final = 3
 
 
 class Point(NamedTuple):
@@ -55,18 +62,50 @@ class Point(NamedTuple):
 def large(points: Sequence[Point]) -> float:
     """The slope of a clock that is off by more than `USUAL_DRIFT`; 0 if there is no such drift.
 
-    It is believed only if nearly all of the stretch lies along one line of that slope. `points` are
-    in order of `x`.
+    It is believed only if nearly all of the stretch lies along one line of that slope, or along
+    several, with steps between them. `points` are in order of `x`.
     """
-    floor = lowest(points) if points else []
-    span = floor[-1].x - floor[0].x if floor else 0.0
-    if span < SHORTEST_FOR_LARGE_DRIFT or len(floor) < _FEWEST_WINDOWS:
+    if not points:
         return 0.0
-    slope = slope_of(floor, NEAR, MOST_DRIFT)
-    if abs(slope) <= USUAL_DRIFT or abs(slope) * span < LEAST_SHIFT:
-        return 0.0
-    agree = len(_cluster(floor, slope, NEAR)) >= LARGE_AGREEMENT * len(floor)
-    return slope if agree else 0.0
+    of_one = _common_slope([lowest(points)])
+    if of_one is not None:
+        return of_one
+    return _common_slope([lowest(part) for part in _unbroken(points)]) or 0.0
+
+
+def _unbroken(points: Sequence[Point]) -> Iterator[Sequence[Point]]:
+    """The points between steps."""
+    steps = [
+        n
+        for n, (one, other) in enumerate(pairwise(points), 1)
+        if abs(other.y - one.y) > MOST_DRIFT * (other.x - one.x) + STEP
+    ]
+    for start, end in pairwise([0, *steps, len(points)]):
+        yield points[start:end]
+
+
+def _common_slope(parts: Sequence[Sequence[Point]]) -> float | None:
+    """The slope that parts of a stretch share; 0 if it is usual, None if there is none."""
+    long = sorted((part for part in parts if _is_long(part)), key=_span, reverse=True)
+    least = LARGE_AGREEMENT * sum(map(len, parts))
+    if sum(map(len, long)) < least:
+        return None
+    for part in long[:_MOST_PARTS_TRIED]:
+        tried = slope_of(part, NEAR, MOST_DRIFT)
+        slope = _fitted([_cluster(one, tried, NEAR) for one in long], tried, MOST_DRIFT)
+        if abs(slope) <= USUAL_DRIFT or abs(slope) * _span(long[0]) < LEAST_SHIFT:
+            slope = 0.0
+        if sum(len(_cluster(one, slope, NEAR)) for one in long) >= least:
+            return slope
+    return None
+
+
+def _span(part: Sequence[Point]) -> float:
+    return part[-1].x - part[0].x
+
+
+def _is_long(part: Sequence[Point]) -> bool:
+    return len(part) >= _FEWEST_WINDOWS and _span(part) >= SHORTEST_FOR_LARGE_DRIFT
 
 
 def pace(floor: Sequence[Point], reports: Sequence[Point]) -> tuple[float, str]:
@@ -110,7 +149,7 @@ def slope_of(points: Sequence[Point], near: float, most: float = USUAL_DRIFT) ->
     """
     best = max(_slopes(points, most), key=lambda slope: _densest(_heights(points, slope), near))
     for _ in range(3):
-        best = _fitted(_cluster(points, best, near), best, most)
+        best = _fitted([_cluster(points, best, near)], best, most)
     return best
 
 
@@ -160,11 +199,14 @@ def _densest(heights: Sequence[float], near: float) -> tuple[int, int]:
     return max([(bisect_right(heights, h + near) - i, -i) for i, h in enumerate(heights)])
 
 
-def _fitted(points: Sequence[Point], otherwise: float, most: float) -> float:
-    """The slope of the least-squares line, if it is believable."""
-    middle, level = fmean(x for x, _ in points), fmean(y for _, y in points)
-    spread = sum((x - middle) ** 2 for x, _ in points)
+def _fitted(parts: Iterable[Sequence[Point]], otherwise: float, most: float) -> float:
+    """The slope of the least-squares lines, which parts have in common, if it is believable."""
+    product = spread = 0.0
+    for points in parts:
+        middle, level = fmean(x for x, _ in points), fmean(y for _, y in points)
+        product += sum((x - middle) * (y - level) for x, y in points)
+        spread += sum((x - middle) ** 2 for x, _ in points)
     if not spread:
         return otherwise
-    slope = sum((x - middle) * (y - level) for x, y in points) / spread
+    slope = product / spread
     return slope if abs(slope) <= most else otherwise

@@ -122,7 +122,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "never_heard": Kind(Weight.NOTES, "sent ahead of time, and the call ended before it", "s"),
     "timestamps": Kind(
         Weight.NOTES,
-        "leapt too often to be believed, so that sound lies where it came",
+        "leapt or stood still and were not believed, so that sound lies where it came",
         "packets",
     ),
     "not_noted": Kind(

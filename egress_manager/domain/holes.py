@@ -55,8 +55,10 @@ DISPROVED: Final = frozenset({DOWN, CONNECTION, JOINING})
 
 #: Why nothing reached the disk although it was sent: what came just before is as good as lost too.
 AWAY: Final = frozenset({DOWN, CONNECTION, "disk"})
-#: A server that was asked for a track takes so long at most to send it. Seconds (measured: 0.13).
+#: A server that was asked for a track takes so long at most to send it (measured: 0.13), and so
+#: long for one that was just published (measured: 0.56 on a busy machine). Seconds.
 SENDS_WITHIN: Final = 0.5
+NEGOTIATED_WITHIN: Final = 0.9
 
 #: Shorter ones are not told, in seconds: lost packets are concealed and counted, people breathe.
 SHORTEST_HOLE: Final = 0.1
@@ -136,8 +138,8 @@ def _strongest(causes: set[str], *, after_loss: bool) -> str:
 def _named(parts: Sequence[Obstacle]) -> list[Obstacle]:
     """The same, where what nothing explains has the cause of its neighbour, or is a pause.
 
-    What a recorder had not written yet when it was cut off is lost with it, and when it is back
-    the server takes a moment to send. What is known to be lost beside that is lost by that.
+    What a recorder had not written when it was cut off is lost with it; when it is back the server
+    takes a moment to send. What is known to be lost beside that is lost by that.
     """
     named = list(parts)
     for n, part in enumerate(parts):
@@ -157,9 +159,11 @@ def _is_away(part: Obstacle) -> bool:
 
 
 def _cause_behind(before: Obstacle | None, seconds: float) -> str:
-    """Why nothing came for so long behind a part of a hole."""
+    """Why nothing came for so long behind a part of a hole: a pause, or it was not sent at once."""
+    is_new = before is not None and before.cause == "unpublished"
     was_late = before is not None and (before.cause == JOINING or _is_away(before))
-    return before.cause if before and was_late and seconds <= SENDS_WITHIN else PAUSE
+    cause = before.cause if before and was_late else JOINING if is_new else PAUSE
+    return cause if seconds <= (NEGOTIATED_WITHIN if is_new else SENDS_WITHIN) else PAUSE
 
 
 def _joined(parts: Sequence[Obstacle]) -> list[Obstacle]:
@@ -215,10 +219,7 @@ def patched(
     ends_at: float,
 ) -> tuple[Hole, ...]:
     """What of the holes is left when finished files are heard in them."""
-    known = [
-        Obstacle(begins_at + hole.start_sec, begins_at + hole.end_sec, hole.cause)
-        for hole in missing
-    ]
+    known = [Obstacle(begins_at + h.start_sec, begins_at + h.end_sec, h.cause) for h in missing]
     kept = _gaps([Covered(o.start, o.end) for o in known], begins_at, ends_at)
     return holes([*kept, *heard], [*unreadable, *known], begins_at, ends_at)
 
@@ -306,8 +307,7 @@ def _out_of_the_room(
 def _stopped_at(story: Story, stories: Sequence[Story], ends_at: float) -> float:
     """When a capture stopped; the call's end or later where it went on.
 
-    A journal without an end goes on, unless another began after it, or it stopped long ago in the
-    middle of a stretch.
+    Without an end it goes on, unless another began after it, or it stopped long ago in a stretch.
     """
     if story.ended:
         return story.ended.at

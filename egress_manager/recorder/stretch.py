@@ -33,7 +33,8 @@ STALL: Final = 0.08
 #: over. A packet is at most this long (RFC 6716, section 3.4). Ticks.
 OVERLAP: Final = opus.LONGEST
 #: Timestamps that leap back in the sound begin a new stretch; not in one that is younger than this,
-#: so that a publisher whose timestamps stand still does not make a file of each packet. Seconds.
+#: so that a publisher whose timestamps stand still does not make a file of each packet: until then
+#: each is placed by when it came. Seconds.
 SHORTEST: Final = 1.0
 #: A packet whose timestamp is not believed stands where the one before it ends, unless the clock
 #: says that it belongs later by this. Ticks.
@@ -77,16 +78,24 @@ class StretchWriter:
         self._arrived = began.at
         self._anchor: tuple[int, float] | None = None
         self._placed: Kept | None = None
+        self._reached_back = False
         self._reported_at = float("-inf")
         self._least: tuple[float, int, float] = (float("inf"), 0, 0.0)
         self._latest = float("-inf")
         self.counts = Counts()
 
     def fits(self, kept: Kept) -> bool:
-        """Whether a packet goes on where this stretch stands, by its timestamp and arrival."""
+        """Whether a packet goes on where this stretch stands, by its timestamp and arrival.
+
+        Where timestamps once reached back nothing is believed behind a gap, so another stretch
+        begins there as soon as this one is old enough.
+        """
         step = kept.timestamp - self._base - self._end
+        is_young = kept.arrived - self.began.at < SHORTEST
         if -OVERLAP <= step < 0:
-            return opus.is_silent(kept.payload) or kept.arrived - self.began.at < SHORTEST
+            return opus.is_silent(kept.payload) or is_young
+        if step > 0 and self._reached_back and not is_young:
+            return False
         return step == 0 or (step > 0 and abs(step - (kept.arrived - self._arrived) * TICKS) < LEAP)
 
     def leaps(self, kept: Kept) -> bool:
@@ -103,14 +112,14 @@ class StretchWriter:
         return False
 
     def add(self, kept: Kept) -> None:
-        """Take the next packet. One that is no Opus, or whose time is taken, is passed over.
+        """Take the next packet. No Opus, and silence whose time is taken, are passed over.
 
-        A voice that is passed over is not counted: the server's counts show that it is missing.
+        A voice whose time is taken lies where it came, behind what is there.
         """
         ticks = opus.duration(kept.payload)
-        granule = kept.timestamp - self._base
-        if not self._has_place(kept, ticks, granule):
+        if not self._has_place(kept, ticks):
             return
+        granule = kept.timestamp - self._base
         if granule != self._end or kept.arrived - self._arrived > STALL:
             granule = self._break(kept, granule)
         segments = ogg.segments(len(kept.payload))
@@ -132,17 +141,23 @@ class StretchWriter:
         if self._end - self._page_start >= PAGE:
             self.flush()
 
-    def _has_place(self, kept: Kept, ticks: int, granule: int) -> bool:
-        """Whether a packet can be kept and may be; if not, it is counted where it belongs."""
-        if not ticks or granule < self._end:
-            if not ticks or opus.is_silent(kept.payload):
-                self.counts.skipped += 1
-                self.counts.skipped_octets += len(kept.payload)
+    def _has_place(self, kept: Kept, ticks: int) -> bool:
+        """Whether a packet can be kept and may be; if not, it is counted where it belongs.
+
+        One whose time is taken is given a place, unless it is silent: LiveKit ends a track so.
+        """
+        is_back = kept.timestamp - self._base < self._end
+        if not ticks or (is_back and opus.is_silent(kept.payload)):
+            self.counts.skipped += 1
+            self.counts.skipped_octets += len(kept.payload)
             return False
-        if self.quotas.may_keep(ticks, len(kept.payload), kept.arrived):
-            return True
-        self._leave_out("packets", kept.arrived, 1)
-        return False
+        if not self.quotas.may_keep(ticks, len(kept.payload), kept.arrived):
+            self._leave_out("packets", kept.arrived, 1)
+            return False
+        if is_back:
+            self._reached_back = True
+            self._place_by_arrival(kept, may_gap=self.quotas.short_pages.has(1, kept.arrived))
+        return True
 
     def _break(self, kept: Kept, granule: int) -> int:
         """End the page before a gap or a stall, if pages may end early still.

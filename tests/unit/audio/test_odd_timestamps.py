@@ -119,7 +119,7 @@ def test_timestamps_that_stand_still_and_are_put_right(tmp_path, jitter):
 
 
 @pytest.mark.parametrize("dtx", [True, False])
-@pytest.mark.parametrize("share", [-0.019, -0.003, 0.001, 0.003, 0.01, 0.019])
+@pytest.mark.parametrize("share", [-0.02, -0.019, -0.003, 0.001, 0.003, 0.01, 0.019, 0.0203])
 def test_a_clock_that_is_far_off(tmp_path, share, dtx):
     """A loop that sleeps too long, a bad sound card: it is followed up to 2 %."""
     length = 70.0

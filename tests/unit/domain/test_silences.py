@@ -24,11 +24,14 @@ OCTETS = 80
 class Journal:
     """What a recorder writes of one track, whose packets come 20 ms apart in pages of 0.5 s."""
 
-    def __init__(self, began: float, media: float, ended: float | None = None) -> None:
+    def __init__(
+        self, began: float, media: float, ended: float | None = None, published: float | None = None
+    ) -> None:
         self.story = Story()
         self.story.tell([Began(AT + began, "c", "r")])
         self.story.tell([ConnectionChanged(AT + media, "media", "a")])
-        self.story.tell([TrackChanged(AT + began, "TR_1", "PA_1")])
+        at = AT + (began if published is None else published)
+        self.story.tell([TrackChanged(at, "TR_1", "PA_1")])
         self.covered: list[Covered] = []
         self.stretch = self.packets = 0
         self.ended = ended
@@ -85,6 +88,20 @@ def test_an_outbound_call_says_all_that_is_missing_at_its_head():
     journal = Journal(0.1, 0.109).hear(0.163, 60.0).end()
 
     assert told(journal) == [(0.0, 0.163, "joining")]
+
+
+def test_a_track_that_is_published_in_mid_call_says_all_that_is_missing_at_its_head():
+    """Its publisher spoke at once, and the server took a moment to send it."""
+    journal = Journal(-1.0, -1.0, published=20.0).hear(20.18, 60.0).end()
+
+    assert told(journal) == [(0.0, 20.0, "unpublished"), (20.0, 20.18, "joining")]
+
+
+def test_an_agent_who_publishes_in_mid_call_and_waits_is_not_late():
+    """The server would have sent it within a moment."""
+    journal = Journal(-1.0, -1.0, published=20.0).hear(21.5, 60.0).end()
+
+    assert told(journal) == [(0.0, 20.0, "unpublished"), (20.0, 21.5, "pause")]
 
 
 def test_what_is_heard_later_than_it_came_is_no_pause():
@@ -155,6 +172,19 @@ def test_packets_that_are_missing_by_their_numbers_are_lost():
     journal = Journal(-1.0, -1.0).hear(-0.5, 10.0).hear(14.0, 60.5, lost=200).end()
 
     assert told(journal) == [(10.0, 14.0, "loss")]
+
+
+def test_packets_that_are_missing_by_their_numbers_are_lost_whatever_the_server_counts():
+    """It sends on what it got, and counts no more: a publisher whose network failed did speak.
+
+    On the wire that is the same as numbers that leapt while nothing was said.
+    """
+    journal = Journal(-1.0, -1.0).hear(-0.5, 10.0).report(9.9)
+    for at in (12.5, 15.5, 18.5):
+        journal.report(at)
+    journal.hear(22.0, 60.5, lost=560).report(24.0)
+
+    assert told(journal.end()) == [(10.0, 22.0, "loss")]
 
 
 @pytest.mark.parametrize(("lost", "cause"), [(0, "pause"), (75, "recorder down")])

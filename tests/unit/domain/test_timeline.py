@@ -123,6 +123,48 @@ def test_a_publisher_that_stops_counting_while_it_is_silent(jitter, clock_error)
         assert placed.at(x * TICKS) == pytest.approx(true, abs=0.02)
 
 
+@pytest.mark.parametrize("ppm", [-20_000.0, -5000.0, 1000.0, 5000.0, 20_300.0])
+@pytest.mark.parametrize("jitter", [0.005, 0.04])
+@pytest.mark.parametrize("clock_error", [3600.0, None])
+def test_a_clock_that_is_far_off_is_followed(ppm, jitter, clock_error):
+    """At 2 %, too: what is measured of it scatters around that."""
+    stretch = made(120.0, ppm=ppm, jitter=jitter, clock_error=clock_error)
+
+    assert max(map(abs, errors(stretch, 120.0, ppm))) < 0.01
+
+
+@pytest.mark.parametrize("ppm", [-20_000.0, -5000.0, 1000.0, 5000.0, 20_300.0])
+@pytest.mark.parametrize("jitter", [0.005, 0.04])
+def test_a_clock_that_is_far_off_is_followed_on_another_route(ppm, jitter):
+    """From the middle on, all takes 80 ms longer."""
+    stretch = made(120.0, ppm=ppm, jitter=jitter, more=(60.0, inf, 0.08))
+
+    assert max(map(abs, errors(stretch, 120.0, ppm))) < 0.01
+
+
+@pytest.mark.parametrize("ppm", [-20_000.0, -5000.0, 1000.0, 5000.0, 20_300.0])
+@pytest.mark.parametrize("stops", [((20.0, 5.0), (50.0, 8.0), (90.0, 3.0)), ((60.0, 0.3),)])
+def test_a_clock_that_is_far_off_is_followed_beside_mutes(ppm, stops):
+    """While it is muted the publisher does not count."""
+    stretch = made(120.0, ppm=ppm, jitter=0.01, first_late=0.0, stops=stops)
+
+    placed = place(stretch)
+
+    for x in range(5, 120, 5):
+        true = AT + x * (1 + ppm * 1e-6) + sum(length for at, length in stops if at <= x)
+        assert placed.at(x * TICKS) == pytest.approx(true, abs=0.01)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("jitter", [0.01, 0.1, 0.2])
+def test_a_clock_that_is_right_is_left_alone_beside_mutes(seed, jitter):
+    """However the network delays packets, and however short the parts between them are."""
+    chance = random.Random(seed)
+    stops = tuple((10.0 + 9 * n, chance.uniform(0.3, 6.0)) for n in range(12))
+
+    assert abs(place(made(125.0, jitter=jitter, stops=stops, seed=seed)).drift_ppm) < 500
+
+
 def spoken(start: float, came: float, packets: int, late=(), *, tells: bool = True) -> PageKept:
     """A page whose first packet of 20 ms is due at a moment; `late` says by how much each came."""
     delays = [*late, *[0.0] * packets][:packets]

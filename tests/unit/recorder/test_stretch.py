@@ -15,8 +15,8 @@ from egress_manager.domain.captures import (
     StretchEnded,
 )
 from egress_manager.domain.quotas import LEAPS, SHORT_PAGES, Quotas
-from egress_manager.recorder.reception import Amount, Counts, Kept
-from egress_manager.recorder.rtp import Report
+from egress_manager.recorder.reception import Amount, Counts, Kept, Reception
+from egress_manager.recorder.rtp import Report, RtpPacket
 from egress_manager.recorder.stretch import LEAP, PAGE, StretchWriter
 
 FRAME = 960
@@ -235,6 +235,61 @@ def test_a_voice_whose_timestamps_leap_back_begins_a_stretch(tmp_path):
     writing.add(*(kept(n * FRAME, voice) for n in range(1, 60)))
     assert not fits(kept(59 * FRAME, voice, late=0.04))
     assert fits(kept(59 * FRAME, late=0.04))
+
+
+@pytest.mark.parametrize("advance", [0, FRAME // 2])
+def test_every_word_is_kept_of_a_voice_whose_timestamps_hardly_advance(tmp_path, advance):
+    """In the first second of a stretch they begin no other one: each lies behind the one before."""
+    writing = Writing(tmp_path)
+    voices = [b"\x78" + bytes([n]) * 60 for n in range(1, 50)]
+    packets = [Kept(FIRST + n * advance, v, 100.0 + n / 50) for n, v in enumerate(voices)]
+
+    for packet in packets:
+        assert not writing.writer.leaps(packet)
+        writing.add(packet)
+
+    assert [packet for page in writing.close() for packet in page.packets] == voices
+    assert {page.until for page in writing.entries(PageKept)} == {PAGE, 49 * FRAME}
+    assert writing.left_out == [("timestamps", p.arrived, 1) for p in packets[1:]]
+
+
+def test_a_packet_that_comes_twice_is_kept_once(tmp_path):
+    """Its number says so: that its time is taken is no reason, and none is needed."""
+    writing, reception = Writing(tmp_path), Reception()
+    numbers = [7, 8, 8, 10, 9, 10, 9, 11]
+    for n, number in enumerate(numbers):
+        payload = b"\x78" + bytes([number]) * 60
+        packet = RtpPacket(number, FIRST + number * FRAME, 42, payload)
+        for one in reception.take(packet, 100.0 + n / 50):
+            writing.add(one)
+    writing.add(*reception.drain())
+
+    [page] = writing.close()
+    assert [packet[1] for packet in page.packets] == [7, 8, 9, 10, 11]
+    assert writing.left_out == []
+
+
+def test_a_pause_of_a_voice_whose_timestamps_stand_still_is_as_long_as_it_was(tmp_path):
+    """What has no place by its timestamp lies where it came."""
+    writing = Writing(tmp_path)
+    writing.add(Kept(FIRST, VOICE, 100.0), Kept(FIRST, VOICE, 100.02), Kept(FIRST, VOICE, 100.6))
+    writing.close()
+
+    assert [(p.start, p.until) for p in writing.entries(PageKept)] == [
+        (0, 2 * FRAME),
+        (30 * FRAME, 31 * FRAME),
+    ]
+
+
+def test_a_voice_that_reached_back_once_is_believed_again_behind_a_gap(tmp_path):
+    """There another stretch begins, whose timestamps are its own."""
+    writing = Writing(tmp_path)
+    fits = writing.writer.fits
+    writing.add(kept(0, VOICE), kept(0, VOICE, late=0.02))
+    writing.add(*(kept(n * FRAME, VOICE, late=0.02) for n in range(1, 60)))
+
+    assert fits(kept(60 * FRAME, VOICE))
+    assert not fits(kept(70 * FRAME, VOICE))
 
 
 @pytest.mark.parametrize("begins_in_stereo", [False, True])
