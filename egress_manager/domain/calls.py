@@ -141,7 +141,12 @@ class Call:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether somebody's sound can't be understood by who has no key."""
+        """Whether all sound of it can't be understood by who has no key, as its tracks say."""
+        return bool(self.tracks) and all(track.is_encrypted for track in self.tracks)
+
+    @property
+    def claims_encryption(self) -> bool:
+        """Whether any track says that it is encrypted: anybody can say so of its own."""
         return any(track.is_encrypted for track in self.tracks)
 
     @property

@@ -196,7 +196,7 @@ def listed(recording: Recording, call: Call, others: Collection[str]) -> tuple[L
         return None
     ends_at = call.left_at or call.seen_at
     return tuple(
-        Listed(track.track_sid, track.participant_identity)
+        Listed(track.track_sid, track.participant_identity, track.is_encrypted)
         for track in call.tracks
         if track.participant_sid not in others
         and call.joined_at - SHORTLY <= track.first_seen_at < ends_at - SHORTLY
