@@ -245,8 +245,12 @@ async def _listed(news: RoomListed, doors: Doors) -> None:
     ):
         hearsay = not call.seen_firsthand and news.at - call.seen_at < HEARSAY
         for stay in call.stays if not hearsay and news.is_complete else ():
-            if _lacks(news, stay) and doors.listed.may_end(call, stay, news.at):
-                await _look_for(call, stay, news, doors)
+            if not _lacks(news, stay):
+                continue
+            is_unknown = not doors.listed.has_met(call)
+            may_end = doors.listed.may_end(call, stay, news.at)
+            if may_end or is_unknown:
+                await _look_for(call, stay, news, doors, may_end=may_end)
 
 
 def _lacks(news: RoomListed, stay: Stay) -> bool:
@@ -256,11 +260,14 @@ def _lacks(news: RoomListed, stay: Stay) -> bool:
     return stay.left_at is None and came_before and stay.participant_sid not in listed
 
 
-async def _look_for(call: Call, stay: Stay, news: RoomListed, doors: Doors) -> None:
+async def _look_for(
+    call: Call, stay: Stay, news: RoomListed, doors: Doors, *, may_end: bool
+) -> None:
     """A caller whom a list lacks has left, if nobody who knows better sees it.
 
     A capture that sees the room decides. Without one, the server that carries the room is asked: a
-    list is empty when LiveKit's Redis lost its keys. An identity is in a room once.
+    list is empty when LiveKit's Redis lost its keys. An identity is in a room once. Not `may_end`:
+    the caller may be in another LiveKit, so that who is not found has not left.
     """
     view = doors.view(call.room.name)
     if view is not None and (not view.is_complete or stay.participant_sid in view.since):
@@ -276,7 +283,7 @@ async def _look_for(call: Call, stay: Stay, news: RoomListed, doors: Doors) -> N
         return
     if is_there:
         await _seen(_unlisted(call, stay, news), doors)
-    else:
+    elif may_end:
         await _lose_stay(call, stay, news, "not_listed", doors)
 
 

@@ -120,7 +120,9 @@ async def open_services(
         ungated = mongo_client.database(client, settings.mongo_db)
         database = gated(ungated, (guard := Guard(marks_of(settings, ungated))).reason)
         membership = _membership(settings, database, here, roles, stack)
-        shared = SharedRecorder(membership, recorder if Role.RECORDER in roles else None, rooms)
+        calls = MongoCalls(database, signer.document_keys)
+        here_too = recorder if Role.RECORDER in roles else None
+        shared = SharedRecorder(membership, here_too, rooms, calls)
         carrier, (files, objects) = _carrier(ungated, directory), files_of(settings)
         queue = _queue(settings, here, roles)
         stored, recorders = (database, signer.document_keys), (shared, egress)
