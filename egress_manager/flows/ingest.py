@@ -34,11 +34,11 @@ from egress_manager.domain.incoming import (
     TrackSeen,
     Unrecognised,
 )
-from egress_manager.domain.pages import CallFilter
 from egress_manager.domain.policy import Engine, decide
 from egress_manager.domain.recordings import MANUAL, Recording
 from egress_manager.errors import LiveKitUnavailable, StoreUnavailable
 from egress_manager.flows import accompany, egress_reports, record, render
+from egress_manager.flows.crowds import newest_calls
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.update import update, upsert
 
@@ -190,8 +190,7 @@ async def _published(news: TrackSeen, doors: Doors) -> None:
     news = replace(news, at=min([news.at, *filter(None, ends)]))
     then: Sequence[Call] = ()
     if doors.clock.now() - news.at > FOUND_LATE:
-        where = CallFilter(room_name=name, until=news.at + TICK)
-        then = (await doors.calls.page(where, cursor=None, limit=MOST_CALLS)).items
+        then = await newest_calls(name, news.at, news.at + TICK, doors, most=MOST_CALLS)
     await _tell_calls(name, doors, lambda call: call.hear(news), also=[*own, *then])
 
 

@@ -120,12 +120,10 @@ async def open_services(
         ungated = mongo_client.database(client, settings.mongo_db)
         database = gated(ungated, (guard := Guard(marks_of(settings, ungated))).reason)
         membership = _membership(settings, database, here, roles, stack)
-        calls = MongoCalls(database, signer.document_keys)
-        here_too = recorder if Role.RECORDER in roles else None
-        shared = SharedRecorder(membership, here_too, rooms, calls)
+        stored = (database, signer.document_keys)
+        shared = SharedRecorder(membership, _local(recorder, roles), rooms, MongoCalls(*stored))
         carrier, (files, objects) = _carrier(ungated, directory), files_of(settings)
-        queue = _queue(settings, here, roles)
-        stored, recorders = (database, signer.document_keys), (shared, egress)
+        queue, recorders = _queue(settings, here, roles), (shared, egress)
         doors = _doors(settings, stored, rooms, renderer, recorders, files, queue, carrier)
         recorder.listener = egress.listener = partial(_listen, doors=doors)
         yield Services(
@@ -147,6 +145,10 @@ async def open_services(
             prepare=partial(prepare, ungated),
             signing_key=signer,
         )
+
+
+def _local(recorder: BuiltinRecorder, roles: Collection[Role]) -> BuiltinRecorder | None:
+    return recorder if Role.RECORDER in roles else None
 
 
 async def _renderer(

@@ -1,9 +1,11 @@
 """Somebody publishes, or comes and goes, without end: no document grows without end."""
 
+import logging
 from dataclasses import replace
 from datetime import timedelta
 
 import bson
+import pytest
 
 from egress_manager.adapters.mongo_documents import document_of
 from egress_manager.domain import quotas
@@ -153,3 +155,40 @@ async def test_what_a_caller_says_of_itself_is_cut(tale: Tale) -> None:
     (call,) = tale.calls.kept.values()
     said = (call.sip_call_id, call.caller_number, call.called_number, call.dispatch_rule_id)
     assert [len(text or "") for text in said] == [quotas.NAME] * 4
+
+
+async def test_that_older_calls_of_a_room_are_not_looked_at_is_said_once(
+    tale: Tale, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More callers at once than are told apart: late news of a track may miss some."""
+    callers = [
+        tale.caller(f"PA_{number}", attributes={"sip.callID": f"SCL_{number}"})
+        for number in range(ingest.MOST_CALLS + 1)
+    ]
+    for caller in callers:
+        await tale.sees(caller)
+    seen = TrackSeen(tale.clock.now(), ROOM, MALLORY, Track("TR_1"), Source.WEBHOOK)
+    tale.clock.pass_(seconds=60)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            await ingest.take(seen, tale.doors)
+
+    said = [record for record in caplog.records if record.msg == "calls_not_looked_at"]
+    assert [record.__dict__["looked_at"] for record in said] == [ingest.MOST_CALLS]
+
+
+async def test_calls_that_were_over_are_not_missed(
+    tale: Tale, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fixed room has many calls, one after the other: there is nothing to say."""
+    for number in range(ingest.MOST_CALLS + 2):
+        caller = tale.caller(f"PA_{number}", attributes={"sip.callID": f"SCL_{number}"})
+        await tale.sees(caller)
+        tale.clock.pass_(seconds=2)
+        await tale.loses(caller)
+    seen = TrackSeen(tale.clock.now(), ROOM, MALLORY, Track("TR_1"), Source.WEBHOOK)
+    tale.clock.pass_(seconds=60)
+    with caplog.at_level(logging.WARNING):
+        await ingest.take(seen, tale.doors)
+
+    assert "calls_not_looked_at" not in {record.msg for record in caplog.records}
