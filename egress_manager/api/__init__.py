@@ -33,8 +33,10 @@ ROUTERS: Final = tuple(
     noun.router for noun in (webhook, calls, recordings, reports, reconciliation, health)
 )
 
-#: What the app is made with: the framework's own pages load scripts from elsewhere.
+#: What the app is made with: the framework's own pages load scripts from elsewhere, and it encodes
+#: the description anew each time.
 WITHOUT_PAGES: Final[dict[str, Any]] = {
+    "openapi_url": None,
     "docs_url": None,
     "redoc_url": None,
     "swagger_ui_oauth2_redirect_url": None,
@@ -48,7 +50,7 @@ def install(app: FastAPI) -> None:
     errors.describe_problems(app)
     app.add_middleware(BoundedBodies)
     app.add_middleware(InTurn)
-    app.state.routes = []
+    app.state.routes, app.state.descriptions = [], {}
     for router in (*ROUTERS, docs.router):
         _answer_heads(router)
         app.include_router(router)

@@ -1,5 +1,6 @@
-"""`GET /docs`: the API described for people, without the Internet."""
+"""The API described, for people (`GET /docs`, without the Internet) and for programs."""
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -16,6 +17,9 @@ router = APIRouter(include_in_schema=False, dependencies=[Depends(no_others)])
 
 #: Where Swagger UI's files are served, which a package brings along.
 ASSETS: Final = "/swagger"
+
+#: Where the description for programs is served.
+DESCRIPTION: Final = "/openapi.json"
 
 #: People type the key on that page: it loads nothing from elsewhere, and nobody frames it.
 _POLICY: Final = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
@@ -43,12 +47,23 @@ def _content(name: str) -> bytes:
     return (resources.files("fastapi_swagger") / "resources" / name).read_bytes()
 
 
+@router.get(DESCRIPTION)
+async def description(request: Request) -> Response:
+    """The API as OpenAPI has it; encoded once, since anybody may ask as often as they like."""
+    root = request.scope.get("root_path", "").rstrip("/")
+    known: dict[str, bytes] = request.app.state.descriptions
+    if root not in known:
+        servers = {"servers": [{"url": root}]} if root else {}
+        known[root] = json.dumps(request.app.openapi() | servers, ensure_ascii=False).encode()
+    return Response(known[root], media_type="application/json")
+
+
 @router.get("/docs")
 async def page(request: Request) -> HTMLResponse:
     """The page, with the paths that a proxy may have put before ours."""
     root = request.scope.get("root_path", "").rstrip("/")
     html = get_swagger_ui_html(
-        openapi_url=f"{root}{request.app.openapi_url}",
+        openapi_url=f"{root}{DESCRIPTION}",
         title=request.app.title,
         swagger_js_url=f"{root}{ASSETS}/swagger-ui-bundle.js",
         swagger_css_url=f"{root}{ASSETS}/swagger-ui.css",

@@ -15,6 +15,7 @@ from egress_manager.audio.pieces import Pieces
 from egress_manager.audio.source import CaptureFiles
 from egress_manager.audio.weave import Piece, Strand, Weave
 from egress_manager.domain.captures import TICKS, Story, TrackChanged
+from egress_manager.domain.codecs import unusable
 from egress_manager.domain.recordings import RenderPlan
 from egress_manager.domain.sides import sides
 
@@ -148,18 +149,6 @@ class Mixing:
 def published(stories: Sequence[Story]) -> Mapping[str, TrackChanged]:
     """The audio tracks that the journals tell of, by sid."""
     return {sid: track for story in stories for sid, track in story.tracks.items()}
-
-
-def unusable(stories: Sequence[Story]) -> dict[str, str]:
-    """Why packets of a track are no sound that we can decode: `encrypted` or `codec`, by sid."""
-    reasons = {
-        trouble.track_sid: trouble.what
-        for story in stories
-        for trouble in story.troubles
-        if trouble.what in ("encrypted", "codec")
-    }
-    reasons |= {sid: "encrypted" for sid, t in published(stories).items() if t.is_encrypted}
-    return reasons
 
 
 def usable(stories: Sequence[Story]) -> list[str]:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from egress_manager.audio.finished import Encrypted, NeverCaptured, NoAudio, Unfinished, spared
-from egress_manager.audio.mixing import Mixing, unusable, usable
+from egress_manager.audio.mixing import Mixing, usable
 from egress_manager.audio.pieces import Pieces
 from egress_manager.audio.source import CaptureFiles
 from egress_manager.audio.tracks import TrackRender, tracks_of
 from egress_manager.domain.captures import Story
+from egress_manager.domain.codecs import unusable
 from egress_manager.domain.holes import NOT_RECORDED, Covered, captured, patched, was_away
 from egress_manager.domain.limits import LATE
 from egress_manager.domain.recordings import Channel, Hole, Rendered, RenderPlan, TrackFile

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from egress_manager.audio import opus
 from egress_manager.audio.finished import Unfinished, spared
-from egress_manager.audio.mixing import published, unusable
+from egress_manager.audio.mixing import published
 from egress_manager.audio.source import CaptureFiles
 from egress_manager.audio.track_file import TrackWriter
 from egress_manager.audio.weave import Piece, Weave
 from egress_manager.domain.captures import ParticipantChanged, Story, TrackChanged
+from egress_manager.domain.codecs import in_other_codecs, unusable
 from egress_manager.domain.holes import OVER_QUOTA, holes, obstacles
 from egress_manager.domain.recordings import RenderPlan, TrackFile
 from egress_manager.domain.sides import Sides
@@ -99,6 +100,7 @@ class TrackRender:
             reason = "" if self.made else _why_nothing(stories, self.track)
         kept = [span for span in weave.covered if span.end > begins_at and span.start < ends_at]
         known = obstacles(stories, track_sid, begins_at, ends_at)
+        known += in_other_codecs(stories, track_sid)
         known += silences(stories, track_sid, known, ends_at)
         first = weave.strands[0].placement if self.made else None
         participant = _participant(stories, self.track.participant_sid)

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from egress_manager.domain.call_tracks import CallTrack as CallTrack
+from egress_manager.domain.call_tracks import counted, has_room
 from egress_manager.domain.incoming import (
     Kind,
     Participant,
@@ -21,7 +23,10 @@ from egress_manager.domain.incoming import (
 )
 from egress_manager.domain.numbers import SIP_IDENTITY_PREFIX, number_of
 from egress_manager.domain.provenance import NOT_STORED, Provenance
+from egress_manager.domain.quotas import NAME
 from egress_manager.domain.seal import Seal
+from egress_manager.domain.stays import Stay as Stay
+from egress_manager.domain.stays import end_of, remembered, seen_again, with_stay
 
 #: Participants that never are a caller, whatever they are called.
 NEVER_CALLERS: Final = frozenset({Kind.EGRESS, Kind.AGENT, Kind.INGRESS})
@@ -52,57 +57,6 @@ class Direction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CallTrack:
-    """An audio track that was published in the room while the call went on."""
-
-    track_sid: str
-    participant_sid: str
-    participant_identity: str
-    first_seen_at: datetime
-    is_encrypted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Stay:
-    """One stay of the caller in the room, by participant sid.
-
-    `since` is when the stay was first seen, in the room of that sid. `left_at` is the first exact
-    word of its end; where only a poll found it gone (`is_presumed`), a later sighting takes the end
-    back. `is_witnessed`: a recorder of ours that was in the room saw the end.
-    """
-
-    participant_sid: str
-    since: datetime | None = None
-    room_sid: str = ""
-    left_at: datetime | None = None
-    is_presumed: bool = False
-    is_witnessed: bool = False
-
-    def covers(self, at: datetime) -> bool:
-        """Whether the caller was there at that moment, as far as is known."""
-        return (self.since is None or self.since <= at) and not (self.left_at and self.left_at < at)
-
-    def merge(self, other: "Stay") -> "Stay":
-        """The same stay with what both know; which of the two was told first does not matter."""
-        known = [at for at in (self.since, other.since) if at]
-        end = min((s for s in (self, other) if s.left_at), key=_certainty, default=self)
-        return Stay(
-            self.participant_sid,
-            min(known, default=None),
-            self.room_sid or other.room_sid,
-            end.left_at,
-            end.is_presumed,
-            self.is_witnessed or other.is_witnessed,
-        )
-
-
-def _certainty(stay: Stay) -> tuple[bool, datetime]:
-    """Exact ends before presumed ones, then the earliest."""
-    assert stay.left_at is not None
-    return stay.is_presumed, stay.left_at
-
-
-@dataclass(frozen=True, slots=True)
 class Call:
     """One SIP call as it is seen in a room; `reason` says why it is not recorded.
 
@@ -113,6 +67,8 @@ class Call:
     `status` is the furthest `sip.callStatus`, empty where there are no SIP attributes. `seen_at`
     is when the caller was last known to be there, and `seen_firsthand` whether the server itself
     (asked, or through a capture) ever showed the caller. `resumed`: how often it ended by mistake.
+    `tracks_left_out` and `stays_left_out`: how many more there were than a call remembers, at
+    least (see `quotas.TRACKS_OF_CALL`).
     """
 
     id: str
@@ -140,6 +96,8 @@ class Call:
     first_seen_at: datetime | None = None
     livekit_joined_at: datetime | None = None
     resumed: int = 0
+    tracks_left_out: int = 0
+    stays_left_out: int = 0
     seal: Seal | None = None
     version: int = 0
     provenance: Provenance = field(default=Provenance.SIGNED, compare=False, metadata=NOT_STORED)
@@ -183,7 +141,12 @@ class Call:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether somebody's sound can't be understood by who has no key."""
+        """Whether all sound of it can't be understood by who has no key, as its tracks say."""
+        return bool(self.tracks) and all(track.is_encrypted for track in self.tracks)
+
+    @property
+    def claims_encryption(self) -> bool:
+        """Whether any track says that it is encrypted: anybody can say so of its own."""
         return any(track.is_encrypted for track in self.tracks)
 
     @property
@@ -198,17 +161,20 @@ class Call:
     @property
     def take(self) -> int:
         """How often the call went on after it was over: the recording's take."""
-        return max(0, len(self.stays) - 1) + self.resumed
+        return max(0, self._stays_in_all - 1) + self.resumed
+
+    @property
+    def _stays_in_all(self) -> int:
+        return len(self.stays) + self.stays_left_out
 
     def see(self, news: ParticipantSeen) -> "Call":
         """Fold in a sighting of the caller, in whatever order sightings arrive."""
         person, attributes = news.participant, news.participant.attributes
+        seen = self._with_stay(Stay(person.sid, news.at, news.room.sid))
         seen = replace(
-            self,
+            seen,
             room=replace(self.room, sid=self.room.sid or news.room.sid),
-            stays=_seen_again(
-                _with_stay(self.stays, Stay(person.sid, news.at, news.room.sid)), news
-            ),
+            stays=seen_again(seen.stays, news),
             first_seen_at=min(self.first_seen_at or news.at, news.at),
             livekit_joined_at=_earlier(self.livekit_joined_at, person.joined_at),
             seen_at=news.at if news.at - self.seen_at >= SEEN_EVERY else self.seen_at,
@@ -220,8 +186,9 @@ class Call:
             seen = replace(seen, answered_at=min(self.answered_at or news.at, news.at))
         if person.is_heard:
             seen = replace(seen, heard_at=min(self.heard_at or news.at, news.at))
-        left_at = _end_of(seen.stays)
-        goes_on = self.is_over and left_at is None and len(seen.stays) == len(self.stays)
+        left_at = end_of(seen.stays)
+        same = seen._stays_in_all == self._stays_in_all
+        goes_on = self.is_over and left_at is None and same
         left_reason, resumed = seen.left_reason if left_at else "", seen.resumed + goes_on
         seen = replace(seen, left_at=left_at, left_reason=left_reason, resumed=resumed)
         return replace(seen, joined_at=_joined_at(seen))
@@ -231,11 +198,10 @@ class Call:
         is_presumed = news.source is Source.POLL
         is_witnessed = news.source is Source.CAPTURE and news.reason not in FOUND_OUT
         end = Stay(news.participant.sid, None, "", news.at, is_presumed, is_witnessed)
-        stays = _with_stay(self.stays, end)
+        known = self._with_stay(end)
         return replace(
-            self,
-            stays=stays,
-            left_at=_end_of(stays),
+            known,
+            left_at=end_of(known.stays),
             status=max(
                 self.status, news.participant.attributes.get("sip.callStatus", ""), key=_rank
             ),
@@ -251,7 +217,7 @@ class Call:
             else replace(stay, left_at=self.seen_at + SEEN_EVERY, is_presumed=True)
             for stay in self.stays
         )
-        return replace(self, stays=stays, left_at=_end_of(stays), left_reason=reason)
+        return replace(self, stays=stays, left_at=end_of(stays), left_reason=reason)
 
     def hear(self, news: TrackSeen) -> "Call":
         """Fold in a track that was in the room at `news.at`, if the caller was there then."""
@@ -259,6 +225,8 @@ class Call:
         if is_known or not self.was_there(news.at):
             return self
         person = news.participant
+        if not has_room(self.tracks, person.identity):
+            return replace(self, tracks_left_out=counted(self.tracks_left_out, news.source))
         track = CallTrack(
             news.track.sid, person.sid, person.identity, news.at, news.track.is_encrypted
         )
@@ -270,6 +238,16 @@ class Call:
         for track in news.participant.tracks if not news.participant.is_recorder else ():
             call = call.hear(TrackSeen(news.at, news.room, news.participant, track, news.source))
         return call
+
+    def _with_stay(self, stay: Stay) -> "Call":
+        """The call with a stay, or with what is new about it, as far as stays are remembered."""
+        wanted = with_stay(self.stays, stay)
+        stays, left_out = remembered(self.stays, wanted), self.stays_left_out
+        if stays is self.stays and wanted != stays:  # all of them go on
+            left_out = max(left_out, 1)
+        elif len(stays) < len(wanted):
+            left_out += 1
+        return replace(self, stays=stays, stays_left_out=left_out)
 
     def because(self, reason: str) -> "Call":
         """With the reason why it is not recorded; empty where it is."""
@@ -293,7 +271,7 @@ def is_caller(participant: Participant) -> bool:
 
 def call_id_of(room: Room, participant: Participant) -> str:
     """`call_…`: the same for all news of the same call, whoever brings them."""
-    sip_call_id = participant.attributes.get("sip.callID")
+    sip_call_id = participant.attributes.get("sip.callID", "")[:NAME]
     stay = sip_call_id or f"{room.sid or room.name}/{participant.sid or participant.identity}"
     return "call_" + _digest(f"{room.name}\n{stay}")
 
@@ -335,34 +313,6 @@ def _earlier(known: datetime | None, told: datetime | None) -> datetime | None:
     return min((at for at in (known, told) if at), default=None)
 
 
-def _with_stay(stays: tuple[Stay, ...], stay: Stay) -> tuple[Stay, ...]:
-    """Add a stay, or what is new about it."""
-    known = {s.participant_sid: s for s in stays}
-    sid = stay.participant_sid
-    known[sid] = known[sid].merge(stay) if sid in known else stay
-    return tuple(sorted(known.values(), key=lambda s: s.participant_sid))
-
-
-def _seen_again(stays: tuple[Stay, ...], news: ParticipantSeen) -> tuple[Stay, ...]:
-    """Take back the presumed end of a stay that is seen, first-hand, after it."""
-    if news.source is Source.WEBHOOK:
-        return stays
-
-    def is_there(stay: Stay) -> bool:
-        same = stay.participant_sid == news.participant.sid
-        return same and stay.is_presumed and bool(stay.left_at and stay.left_at < news.at)
-
-    return tuple(
-        replace(stay, left_at=None, is_presumed=False) if is_there(stay) else stay for stay in stays
-    )
-
-
-def _end_of(stays: tuple[Stay, ...]) -> datetime | None:
-    """The end of the last stay; None while one goes on."""
-    ends = [stay.left_at for stay in stays]
-    return None if None in ends else max(end for end in ends if end)
-
-
 #: How far a call is, by `sip.callStatus` (livekit.md 5.1). What is unknown counts as nothing.
 _STATUS_RANK: Final = {"dialing": 1, "ringing": 2, "automation": 3, "active": 4, "hangup": 5}
 
@@ -372,10 +322,10 @@ def _rank(status: str) -> int:
 
 
 def _with_details(call: Call, person: Participant) -> Call:
-    """Numbers, direction and SIP ids, as far as they are not known yet."""
-    attributes = person.attributes
+    """Numbers, direction and SIP ids, as far as they are not known yet; none is without end."""
+    attributes = {name: value[:NAME] for name, value in person.attributes.items()}
     outbound = "sip.trunkID" in attributes and "sip.ruleID" not in attributes
-    remote = attributes.get("sip.phoneNumber") or number_of(person)
+    remote = attributes.get("sip.phoneNumber") or (number_of(person) or "")[:NAME] or None
     ours = attributes.get("sip.trunkPhoneNumber")
     caller, called = (ours, remote) if outbound else (remote, ours)
     return replace(

@@ -235,10 +235,11 @@ class Excess:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An audio track that the server listed during the call."""
+    """An audio track that the server listed during the call, and whether as encrypted."""
 
     track_sid: str
     participant_identity: str = ""
+    is_encrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "level": Kind(Weight.FLAWS, "louder or quieter than its tracks", "dB"),
     "foreign_sound": Kind(Weight.FLAWS, "sound that no track has", "s"),
     "track_missing": Kind(Weight.FLAWS, "a track was published, and there is no file of it"),
+    "encrypted": Kind(Weight.FLAWS, "a track says it is encrypted, so it may be noise or missing"),
     "packets_missing": Kind(Weight.FLAWS, "the server sent more than was kept", "packets"),
     "octets_missing": Kind(Weight.FLAWS, "the server sent more in its packets", "octets"),
     "misplaced": Kind(Weight.FLAWS, "words are played before they came, or long after", "s"),

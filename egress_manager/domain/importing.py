@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from egress_manager.domain.calls import recording_id_of
 from egress_manager.domain.egresses import Egress, EgressStatus
+from egress_manager.domain.history import with_event
 from egress_manager.domain.incoming import EgressKind, Sides
 from egress_manager.domain.moves import Fingerprint
 from egress_manager.domain.naming import FileNames
@@ -261,7 +262,7 @@ def with_track(recording: Recording, found: Found, *, filepath: str, at: datetim
     changed = replace(
         recording,
         tracks=(*others, _track_of(found, filepath, recording)),
-        history=(*recording.history, Event(IMPORTED, at, found.words)),
+        history=with_event(recording.history, Event(IMPORTED, at, found.words)),
     )
     changed = _made_by_egress(changed, found, filepath, EgressKind.TRACK, at)
     if changed.is_final and State.RENDERED in NEXT[changed.state]:  # there is more to listen to

@@ -49,6 +49,8 @@ SAME_LENGTH_BY_EGRESS: Final = 5.0
 
 #: The reasons of a recording that is not as long as its call.
 SHORTER, LONGER = "shorter_than_call", "longer_than_call"
+#: Nobody says how long it is, so that nothing says that it is as long as its call.
+UNKNOWN: Final = "length_unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,8 @@ def _other_length(call: Call, recording: Recording) -> str:
 def _heard(recording: Recording) -> tuple[Fate, str]:
     """What listening has come to."""
     match recording.verdict:
+        case Verdict.VERIFIED if recording.duration_sec is None:
+            return Fate.COMPLETED, UNKNOWN
         case Verdict.VERIFIED:
             return Fate.VERIFIED, ""
         case Verdict.FLAWED:

@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from egress_manager.domain.call_tracks import counted, has_room
 from egress_manager.domain.calls import Call, recording_id_of
-from egress_manager.domain.incoming import Kind, RoomListed
+from egress_manager.domain.incoming import Kind, RoomListed, Source
 from egress_manager.domain.policy import Engine
 from egress_manager.domain.recordings import MANUAL, Recording, TrackFile
 
@@ -74,18 +75,23 @@ def looked_at(recording: Recording, listed: RoomListed, at: datetime) -> Recordi
     here = [person for person in listed.participants if not person.is_recorder]
     agents = (person.identity for person in here if person.kind is Kind.AGENT)
     known = {track.track_sid for track in recording.tracks}
-    new = (
-        TrackFile(track.sid, person.identity, person.kind or "", "", reason="not_finished")
-        for person in here
-        for track in person.tracks
-        if track.sid not in known
-    )
+    tracks, left_out = list(recording.tracks), recording.tracks_left_out
+    published = [(person, track) for person in here for track in person.tracks]
+    for person, track in published:
+        if track.sid in known:
+            continue
+        if not has_room(tracks, person.identity):
+            left_out = counted(left_out, Source.POLL)
+            continue
+        kind = person.kind or ""
+        tracks.append(TrackFile(track.sid, person.identity, kind, "", reason="not_finished"))
     return replace(
         recording,
         missing_since=None,
         room_sid=listed.room.sid or recording.room_sid,
         agent_identity=recording.agent_identity or next(agents, None),
-        tracks=(*recording.tracks, *new),
+        tracks=tuple(tracks),
+        tracks_left_out=left_out,
     )
 
 

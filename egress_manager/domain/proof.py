@@ -346,17 +346,19 @@ def _of_the_witnesses(evidence: Evidence) -> Iterator[Finding]:
     sides = {claim.track_sid: claim.side for claim in evidence.claim.tracks}
     for sent in evidence.sent:
         side = sides.get(sent.track_sid, "")
-        lost = sent.packets_missing
+        lost, span = sent.packets_missing, (sent.start_sec, sent.end_sec)
         if lost > max(PACKETS, PACKETS_SHARE * sent.packets_sent):
-            yield Finding(
-                "packets_missing", side, sent.track_sid, sent.start_sec, sent.end_sec, lost
-            )
+            yield Finding("packets_missing", side, sent.track_sid, *span, lost)
         elif sent.octets_missing > max(OCTETS, (1 - OCTETS_SHARE) * sent.octets_sent):
             yield Finding("octets_missing", side, sent.track_sid, amount=sent.octets_missing)
     for played in evidence.playouts:
         yield from _of_a_playout(played, sides.get(played.track_sid, ""))
     for track_sid in _strangers(evidence):
         yield Finding("track_missing", track_sid=track_sid, cause="not known to us")
+    without_file = {claim.track_sid for claim in evidence.claim.tracks if not claim.path}
+    for each in evidence.listed or ():
+        if each.is_encrypted and each.track_sid not in without_file:
+            yield Finding("encrypted", sides.get(each.track_sid, ""), each.track_sid)
 
 
 def _of_the_excesses(evidence: Evidence) -> Iterator[Finding]:

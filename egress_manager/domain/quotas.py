@@ -2,7 +2,8 @@
 
 A limit is far above what an honest publisher needs, and bounds what a hostile one can cost: files,
 descriptors, bytes on the disk, and time of the process that captures other rooms as well. What is
-over a limit is counted and named (`captures.LeftOut`), never passed over in silence.
+over a limit is counted and named (`captures.LeftOut`), never passed over in silence. The
+same is true of what the documents of calls and recordings remember of participants.
 
 Pure. Moments are seconds since 1970.
 """
@@ -73,6 +74,17 @@ DEAF: Final = 3
 #: bytes and 256 unless it is told otherwise.
 TEXT: Final = 65_536
 NAME: Final = 256
+
+#: Tracks that the document of a call, or of a recording by hand, remembers: of one participant, and
+#: in all. Each takes 200 bytes of a document that is read and written with all news of the call.
+TRACKS_OF_ONE: Final = 250
+TRACKS_OF_CALL: Final = 1000
+#: Those that it does not remember are counted so far, and then no more: counting is writing.
+COUNTED: Final = 1000
+#: Stays of a caller that a call remembers: of who hangs up and calls again with the same call id.
+STAYS_OF_CALL: Final = 100
+#: Entries of a recording's history: the first and the newest of them are kept.
+EVENTS: Final = 300
 
 #: So many participants' quotas are remembered while they are not whole again.
 REMEMBERED: Final = 4096

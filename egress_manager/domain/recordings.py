@@ -15,6 +15,8 @@ from egress_manager.domain.captures import place_of
 from egress_manager.domain.egresses import Egress, heard
 from egress_manager.domain.findings import Finding
 from egress_manager.domain.findings import Verdict as Verdict
+from egress_manager.domain.history import Event as Event
+from egress_manager.domain.history import with_event
 from egress_manager.domain.provenance import NOT_STORED, Provenance
 from egress_manager.domain.seal import Seal
 from egress_manager.errors import Conflict
@@ -126,15 +128,6 @@ class Observation:
     def reach(self) -> tuple[int, int, datetime, str]:
         """How far this report gets: the total order that makes `observe` safe."""
         return self.take, RANK[self.state], self.at, self.reason
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One entry of a recording's history."""
-
-    name: str
-    at: datetime
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +288,7 @@ class Recording:
     rendered_until: datetime | None = None
     channels: tuple[Channel, ...] = ()
     tracks: tuple[TrackFile, ...] = ()
+    tracks_left_out: int = 0
     holes: tuple[Hole, ...] = ()
     findings: tuple[Finding, ...] = ()
     repaired_from: str = ""
@@ -350,8 +344,12 @@ class Recording:
         """The built-in recorder has taken over, once, and why."""
         if self.fell_back:
             return self
-        history = (*self.history, Event("recording.fell_back", at, reason))
-        return replace(self, engine="builtin", fell_back=reason, history=history, due_at=at)
+        fallen = self.noted(Event("recording.fell_back", at, reason))
+        return replace(fallen, engine="builtin", fell_back=reason, due_at=at)
+
+    def noted(self, event: Event) -> "Recording":
+        """With another entry in its history."""
+        return replace(self, history=with_event(self.history, event))
 
     def captured_in(self, capture_id: str) -> "Recording":
         """Note a capture; the newest one's place is where the files are made."""
@@ -396,5 +394,4 @@ class Recording:
             reason=reason,
             attempts=0,
             due_at=None if wait is None else at + wait,
-            history=(*self.history, Event(f"recording.{state}", at, reason)),
-        )
+        ).noted(Event(f"recording.{state}", at, reason))

@@ -1,5 +1,6 @@
 """How much a secret is worth, and whether a connection keeps it."""
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
@@ -11,6 +12,18 @@ SHORTEST_KEY: Final = 16
 FEWEST_CHARACTERS: Final = 6
 #: The least different distances from one character to the next: a row like `123456` has one.
 FEWEST_STEPS: Final = 4
+
+#: Words that stand in examples and on every list of passwords, and rows of a keyboard: a key of
+#: nothing else, but for digits and signs between them, is among the first that anybody tries. None
+#: is made of others: then there is one way to read a key.
+COMMON: Final = (
+    *("admin", "api", "change", "default", "demo", "dummy", "egress", "example", "hello", "it"),
+    *("key", "lab", "letmein", "livekit", "manager", "master", "me", "my", "pass", "word"),
+    *("please", "private", "recorder", "replace", "root", "sample", "secret", "super", "test"),
+    *("the", "this", "token", "user", "welcome", "your"),
+    *("qwerty", "qwertz", "uiop", "asdf", "ghjkl", "zxcv", "yxcv", "bnm", "abc", "def", "xyz"),
+)
+_COMMON_ONLY: Final = re.compile(rf"(?:\d*(?:{'|'.join(COMMON)}))+\d*")
 
 #: The least characters of a secret of LiveKit: livekit-server asks for as many, unless it runs
 #: with `--dev`.
@@ -30,6 +43,11 @@ def weakness_of(key: str) -> str:
     steps = {ord(after) - ord(before) for before, after in pairwise(key)}
     if len(steps) < FEWEST_STEPS:
         return "it is a row of characters that follow each other"
+    bare = "".join(filter(str.isalnum, key.lower()))
+    if 2 * len(bare) >= len(key) and bare in (bare + bare)[1:-1]:
+        return "it says the same again and again"
+    if _COMMON_ONLY.fullmatch(bare):
+        return "it has nothing but common words and digits"
     return ""
 
 

@@ -3,7 +3,7 @@
 Pure.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from math import inf
@@ -14,7 +14,7 @@ from egress_manager.domain.calls import Call
 from egress_manager.domain.captures import FOLDER, TICKS
 from egress_manager.domain.egress_files import whole_mix
 from egress_manager.domain.egresses import EgressStatus
-from egress_manager.domain.evidence import BOTH, SIDES, Claim, Listed, TrackClaim
+from egress_manager.domain.evidence import BOTH, SIDES, Claim, Excess, Listed, TrackClaim
 from egress_manager.domain.findings import Finding
 from egress_manager.domain.importing import SOURCE as IMPORTED
 from egress_manager.domain.incoming import EgressKind, Sides
@@ -70,7 +70,7 @@ _CAPTURED: Final = f"recording.{State.CAPTURED}"
 #: A track that was published so shortly before the end need not have been kept.
 SHORTLY: Final = timedelta(seconds=1)
 
-#: So many findings are kept, the gravest.
+#: So many findings are kept, the gravest, but some of each kind.
 MOST_FINDINGS: Final = 100
 #: So many are named where there is room for a sentence.
 MOST_WORDS: Final = 3
@@ -196,11 +196,21 @@ def listed(recording: Recording, call: Call, others: Collection[str]) -> tuple[L
         return None
     ends_at = call.left_at or call.seen_at
     return tuple(
-        Listed(track.track_sid, track.participant_identity)
+        Listed(track.track_sid, track.participant_identity, track.is_encrypted)
         for track in call.tracks
         if track.participant_sid not in others
         and call.joined_at - SHORTLY <= track.first_seen_at < ends_at - SHORTLY
     )
+
+
+def forgotten(recording: Recording, call: Call) -> Iterator[Excess]:
+    """What its documents do not remember of the call: there was more than is kept in one."""
+    ends_at = call.left_at or call.seen_at
+    seconds = max(0.0, round((ends_at - call.joined_at).total_seconds(), 3))
+    tracks = max(call.tracks_left_out, recording.tracks_left_out)
+    for what, count in (("listed tracks", tracks), ("stays", call.stays_left_out)):
+        if count:
+            yield Excess(what, "", "", 0.0, seconds, count)
 
 
 def is_first(recording: Recording) -> bool:
@@ -218,9 +228,17 @@ def judged(recording: Recording, judgement: Judgement, at: datetime) -> Recordin
     """
     if recording.state not in (State.RENDERED, State.REPAIRED):
         return recording
-    verdict, findings = judgement.verdict, judgement.findings[:MOST_FINDINGS]
+    verdict, findings = judgement.verdict, most_of(judgement.findings)
     told = replace(recording, verdict=verdict, findings=findings)
     return told.advance(ENDS[verdict], at, in_words(judgement))
+
+
+def most_of(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """As many of the findings as are kept, in their order: of each kind one, then the gravest."""
+    first = {(each.name, each.cause): each for each in reversed(findings)}
+    ones = [n for n, each in enumerate(findings) if first[each.name, each.cause] is each]
+    rest = [n for n in range(len(findings)) if n not in set(ones)]
+    return tuple(findings[n] for n in sorted([*ones, *rest][:MOST_FINDINGS]))
 
 
 def unheard(name: str, why: str) -> Judgement:

@@ -103,7 +103,8 @@ class Doors:
     """Every port that a flow may open, and what was learnt of the world beyond.
 
     `membership` is this process among the others. `named_rooms` are the fixed rooms of the
-    settings, `standing_rooms` those and the ones that dispatch rules name now.
+    settings, `standing_rooms` those and the ones that dispatch rules name now. `crowded` are rooms
+    with more calls at once than are looked at, as far as that was logged.
     """
 
     house: House
@@ -128,6 +129,7 @@ class Doors:
     livekit_clock: LiveKitClock = field(default_factory=LiveKitClock)
     listed: Listed = field(default_factory=Listed)
     room_lists: RoomListTally = field(default_factory=RoomListTally)
+    crowded: set[str] = field(default_factory=set)
 
     @property
     def place(self) -> str:

@@ -13,11 +13,11 @@ from egress_manager.domain import naming, tending
 from egress_manager.domain.calls import Call, recording_id_of
 from egress_manager.domain.egresses import Egress, EgressStatus, egress_of, mixes
 from egress_manager.domain.incoming import EgressKind, EgressReported
-from egress_manager.domain.pages import CallFilter
 from egress_manager.domain.policy import Engine
 from egress_manager.domain.recordings import Observation, Recording, State
 from egress_manager.errors import NotFound, NotYet
 from egress_manager.flows import record, render
+from egress_manager.flows.crowds import newest_calls
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.subject import subject_of
 from egress_manager.flows.update import update, upsert
@@ -130,11 +130,9 @@ async def _recording_of(job: Egress, news: EgressReported, doors: Doors) -> Reco
 async def _calls_at(job: Egress, news: EgressReported, doors: Doors) -> list[Call]:
     """The calls in that room while the job went on."""
     ended = job.ended_at or job.at or job.asked_at
-    page = await doors.calls.page(
-        CallFilter(room_name=news.room.name, until=ended + NEAR), cursor=None, limit=MOST_CALLS
-    )
     began = (job.started_at or job.asked_at) - NEAR
-    return [call for call in page.items if call.left_at is None or call.left_at >= began]
+    found = await newest_calls(news.room.name, began, ended + NEAR, doors, most=MOST_CALLS)
+    return [call for call in found if call.left_at is None or call.left_at >= began]
 
 
 async def _adopting(calls: list[Call], job: Egress, doors: Doors) -> Recording | None:

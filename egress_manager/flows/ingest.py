@@ -34,11 +34,11 @@ from egress_manager.domain.incoming import (
     TrackSeen,
     Unrecognised,
 )
-from egress_manager.domain.pages import CallFilter
 from egress_manager.domain.policy import Engine, decide
 from egress_manager.domain.recordings import MANUAL, Recording
 from egress_manager.errors import LiveKitUnavailable, StoreUnavailable
 from egress_manager.flows import accompany, egress_reports, record, render
+from egress_manager.flows.crowds import newest_calls
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.update import update, upsert
 
@@ -190,8 +190,7 @@ async def _published(news: TrackSeen, doors: Doors) -> None:
     news = replace(news, at=min([news.at, *filter(None, ends)]))
     then: Sequence[Call] = ()
     if doors.clock.now() - news.at > FOUND_LATE:
-        where = CallFilter(room_name=name, until=news.at + TICK)
-        then = (await doors.calls.page(where, cursor=None, limit=MOST_CALLS)).items
+        then = await newest_calls(name, news.at, news.at + TICK, doors, most=MOST_CALLS)
     await _tell_calls(name, doors, lambda call: call.hear(news), also=[*own, *then])
 
 
@@ -245,8 +244,12 @@ async def _listed(news: RoomListed, doors: Doors) -> None:
     ):
         hearsay = not call.seen_firsthand and news.at - call.seen_at < HEARSAY
         for stay in call.stays if not hearsay and news.is_complete else ():
-            if _lacks(news, stay) and doors.listed.may_end(call, stay, news.at):
-                await _look_for(call, stay, news, doors)
+            if not _lacks(news, stay):
+                continue
+            is_unknown = not doors.listed.has_met(call)
+            may_end = doors.listed.may_end(call, stay, news.at)
+            if may_end or is_unknown:
+                await _look_for(call, stay, news, doors, may_end=may_end)
 
 
 def _lacks(news: RoomListed, stay: Stay) -> bool:
@@ -256,11 +259,14 @@ def _lacks(news: RoomListed, stay: Stay) -> bool:
     return stay.left_at is None and came_before and stay.participant_sid not in listed
 
 
-async def _look_for(call: Call, stay: Stay, news: RoomListed, doors: Doors) -> None:
+async def _look_for(
+    call: Call, stay: Stay, news: RoomListed, doors: Doors, *, may_end: bool
+) -> None:
     """A caller whom a list lacks has left, if nobody who knows better sees it.
 
     A capture that sees the room decides. Without one, the server that carries the room is asked: a
-    list is empty when LiveKit's Redis lost its keys. An identity is in a room once.
+    list is empty when LiveKit's Redis lost its keys. An identity is in a room once. Not `may_end`:
+    the caller may be in another LiveKit, so that who is not found has not left.
     """
     view = doors.view(call.room.name)
     if view is not None and (not view.is_complete or stay.participant_sid in view.since):
@@ -276,7 +282,7 @@ async def _look_for(call: Call, stay: Stay, news: RoomListed, doors: Doors) -> N
         return
     if is_there:
         await _seen(_unlisted(call, stay, news), doors)
-    else:
+    elif may_end:
         await _lose_stay(call, stay, news, "not_listed", doors)
 
 

@@ -42,6 +42,10 @@ class Listed:
         while len(self._stays) > MOST_STAYS:
             del self._stays[next(iter(self._stays))]
 
+    def has_met(self, call: Call) -> bool:
+        """Whether a list lacked this call before, and others are known to see it."""
+        return call.id in self._strange or len(self._strange) >= MOST_STRANGE
+
     def may_end(self, call: Call, stay: Stay, at: datetime) -> bool:
         """Whether a list without this stay means that it is over."""
         if stay.participant_sid in self._stays or at - call.seen_at > SEEN_BY_NOBODY:

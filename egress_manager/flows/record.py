@@ -246,7 +246,8 @@ def ending_of(call: Call, recording: Recording) -> Ending:
     is_known = call.was_watched or not (call.had_company or call.was_lost)
     if not call.was_answered and is_known:
         return Ending(State.ABORTED, "not_answered")
-    if recording.engine == Engine.EGRESS and call.is_encrypted:
+    is_unread = call.claims_encryption and not recording.material
+    if recording.engine == Engine.EGRESS and (call.is_encrypted or is_unread):
         return Ending(State.FAILED, "encrypted")
     # Whoever starts one by hand may do so in the moment in which the caller leaves.
     is_void = call.left_at is not None and call.left_at < call.joined_at

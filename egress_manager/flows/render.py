@@ -10,7 +10,6 @@ from egress_manager.domain.captures import FOLDER
 from egress_manager.domain.egress_files import pieces_of, tracks_of, whole_mix, with_mix
 from egress_manager.domain.egresses import Egress
 from egress_manager.domain.manual import as_recorded
-from egress_manager.domain.pages import CallFilter
 from egress_manager.domain.recordings import (
     Recording,
     Rendered,
@@ -26,6 +25,7 @@ from egress_manager.errors import (
     StoreUnavailable,
 )
 from egress_manager.flows import gather
+from egress_manager.flows.crowds import newest_calls
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.record import postpone
 from egress_manager.flows.subject import note_reason, subject_of
@@ -149,12 +149,10 @@ async def _adopt(recording: Recording, call: Call, whole: Egress, doors: Doors) 
 
 async def others(call: Call, doors: Doors) -> tuple[str, ...]:
     """The stays of other callers in the room."""
-    page = await doors.calls.page(
-        CallFilter(room_name=call.room.name, until=call.left_at), cursor=None, limit=MOST_OTHERS
+    found = await newest_calls(
+        call.room.name, call.joined_at, call.left_at, doors, most=MOST_OTHERS
     )
-    return tuple(
-        sid for other in page.items if other.id != call.id for sid in other.participant_sids
-    )
+    return tuple(sid for other in found if other.id != call.id for sid in other.participant_sids)
 
 
 def _made(

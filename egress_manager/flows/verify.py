@@ -15,6 +15,7 @@ from egress_manager.domain.proof import Judgement, judge
 from egress_manager.domain.recordings import Event, Recording, State
 from egress_manager.domain.trial import (
     claim_of,
+    forgotten,
     in_words,
     is_better,
     is_elsewhere,
@@ -73,7 +74,9 @@ async def _judgement(recording: Recording, call: Call, doors: Doors) -> Judgemen
         evidence = await doors.ears.listen(claim)
     has_all = doors.house.include_other_callers or recording.call_id is None
     others = () if has_all else await render.others(call, doors)
-    return judge(replace(evidence, listed=listed(recording, call, others)))
+    excesses = (*evidence.excesses, *forgotten(recording, call))
+    listing = listed(recording, call, others)
+    return judge(replace(evidence, listed=listing, excesses=excesses))
 
 
 async def _ended(recording: Recording, judgement: Judgement, doors: Doors) -> Recording:
@@ -119,11 +122,7 @@ async def _mended(
         return await update(
             doors.recordings,
             recording.id,
-            lambda r: (
-                judged(replace(r, history=(*r.history, noted)), judgement, now)
-                if r.state is State.RENDERED
-                else r
-            ),
+            lambda r: judged(r.noted(noted), judgement, now) if r.state is State.RENDERED else r,
         )
     log.info("repaired", extra={"recording": recording.id, "verdict": better.verdict})
     return await update(

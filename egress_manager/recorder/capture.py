@@ -24,6 +24,7 @@ from egress_manager.domain.captures import (
     TrackGone,
     Trouble,
 )
+from egress_manager.domain.codecs import OPUS
 from egress_manager.domain.quotas import NAME, Shelf
 from egress_manager.recorder.append import AppendFile
 from egress_manager.recorder.clock import now
@@ -33,8 +34,6 @@ from egress_manager.recorder.register import Change, Register
 from egress_manager.recorder.roster import News
 from egress_manager.recorder.stretch import StretchWriter
 
-#: The codecs whose packets are Opus when they reach us (LiveKit unwraps RED for us).
-OPUS: Final = frozenset({"audio/opus", "audio/red", ""})
 #: So many captures are written to the disk at once; each of them waits for its last turn first.
 SYNCS_AT_ONCE: Final = 4
 #: Threads of their own: a disk that stands still holds up nothing else that needs a thread, such as

@@ -122,10 +122,11 @@ async def open_services(
         ungated = mongo_client.database(client, settings.mongo_db)
         database = gated(ungated, (guard := Guard(marks_of(settings, ungated))).reason)
         membership = _membership(settings, database, here, roles, stack)
-        shared = SharedRecorder(membership, recorder if Role.RECORDER in roles else None, rooms)
+        calls = MongoCalls(database, codes.keys, codes.refusals)
+        shared = SharedRecorder(membership, _local(recorder, roles), rooms, calls)
         carrier, (files, objects) = _carrier(ungated, directory, codes), files_of(settings)
-        queue = _queue(settings, here, roles)
-        stored, recorders = (database, codes), (shared, egress)
+        queue, recorders = _queue(settings, here, roles), (shared, egress)
+        stored = (database, codes)
         doors = _doors(settings, stored, rooms, renderer, recorders, files, queue, carrier)
         recorder.listener = egress.listener = partial(_listen, doors=doors)
         yield Services(
@@ -153,6 +154,10 @@ def _signing(settings: Settings) -> tuple[LocalSigningKey, Codes]:
     """The signing key, made where there is none, and the codes that follow from it."""
     signer = signing_key_of(settings)
     return signer, codes_of(signer)
+
+
+def _local(recorder: BuiltinRecorder, roles: Collection[Role]) -> BuiltinRecorder | None:
+    return recorder if Role.RECORDER in roles else None
 
 
 async def _renderer(

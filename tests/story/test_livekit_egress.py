@@ -644,3 +644,39 @@ async def tale_ends(tale: Tale) -> None:
     for _ in range(12):
         tale.clock.pass_(seconds=10)
         await tale.works()
+
+
+async def ends_with_tracks(tale: Tale, *tracks: Track) -> Recording:
+    """The caller, the agent and a guest have published these; the mix is delivered."""
+    caller = tale.caller(tracks=tracks[:1])
+    answers = replace(agent(), tracks=tracks[1:2])
+    guest = Participant("PA_guest", "mallory", kind=Kind.STANDARD, tracks=tracks[2:])
+    tale.rooms.people[ROOM.name] = [caller, answers, guest]
+    for person in tale.rooms.people[ROOM.name]:
+        await tale.sees(person, Source.POLL)
+    await tale.works()
+    for order in tale.egress.ordered:
+        await says(tale, order, "ACTIVE")
+    await leaves(tale)
+    for order in list(tale.egress.ordered):
+        await delivers(tale, order)
+    return await tale.recording()
+
+
+async def test_who_claims_encryption_costs_nobody_the_file(tale: Tale) -> None:
+    """Anybody can say so of a track: the mix is kept, and a finding names the track."""
+    lie = Track("TR_guest", is_encrypted=True)
+    recording = await ends_with_tracks(tale, CALLER_TRACK, AGENT_TRACK, lie)
+
+    assert recording.status == "completed"
+    assert recording.filepath == tale.doors.files.path(mix(tale).path)
+    assert [f.track_sid for f in recording.findings if f.name == "encrypted"] == ["TR_guest"]
+    assert recording.verdict is Verdict.FLAWED
+
+
+async def test_a_room_that_is_encrypted_is_never_called_completed(tale: Tale) -> None:
+    """Where all tracks say so, what LiveKit Egress delivers is not the call."""
+    tracks = [Track(f"TR_{number}", is_encrypted=True) for number in range(2)]
+    recording = await ends_with_tracks(tale, *tracks)
+
+    assert (recording.status, recording.reason) == ("failed", "encrypted")

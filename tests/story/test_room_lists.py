@@ -1,6 +1,7 @@
 """LiveKit's lists are empty, or short, while calls go on: its Redis has lost its keys."""
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from egress_manager.domain.manual import GONE_FOR, Wish
 from egress_manager.domain.presence import RoomView
 from egress_manager.domain.recordings import State
 from egress_manager.flows import ingest, manual, poll
+from egress_manager.flows.listed import Listed
 from tests.story.conftest import NOON, ROOM, Tale
 
 AGENT = Participant("PA_agent", "agent", kind=Kind.AGENT)
@@ -105,6 +107,19 @@ async def test_without_a_capture_the_server_that_carries_the_call_is_asked(tale:
     (call,) = tale.calls.kept.values()
     assert (len(going_on), attended) == (1, {ROOM.name})
     assert call.left_at == NOON + timedelta(seconds=22)
+
+
+async def test_a_process_that_was_just_started_asks_with_the_first_list(tale: Tale) -> None:
+    """It never saw the caller, who is there and on no list; it must not wait to go there."""
+    await tale.sees(tale.caller(), Source.POLL)
+    tale.rooms.unlisted[ROOM.name] = {tale.caller().identity}
+    tale.recorder.attended.clear()
+    started = replace(tale.doors, listed=Listed())
+    tale.clock.pass_(seconds=2)
+    await poll.poll(started)
+
+    assert tale.recorder.attended == [ROOM.name]
+    assert await tale.calls.going_on()
 
 
 async def test_where_nobody_can_tell_a_call_is_not_ended(tale: Tale) -> None:

@@ -4,13 +4,22 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+import pytest
+
+from egress_manager.domain.calls import new_call
 from egress_manager.domain.claims import LAPSE, Presence
-from egress_manager.domain.incoming import Participant, Room
+from egress_manager.domain.incoming import Kind, Participant, ParticipantSeen, Room, Source
 from egress_manager.domain.presence import RoomView
 from egress_manager.errors import StoreUnavailable
 from egress_manager.flows.sharing.membership import ALONE_FOR, Membership
 from egress_manager.flows.sharing.recorder import SharedRecorder
-from egress_manager.testing import MemoryClaims, MemoryRecorder, MemoryRooms, MemorySigns
+from egress_manager.testing import (
+    MemoryCalls,
+    MemoryClaims,
+    MemoryRecorder,
+    MemoryRooms,
+    MemorySigns,
+)
 
 ROOM = "reception"
 
@@ -43,6 +52,7 @@ class Host:
     claims: MemoryClaims = field(default_factory=MemoryClaims)
     moment: float = 100.0
     rooms: MemoryRooms = field(default_factory=MemoryRooms)
+    calls: MemoryCalls = field(default_factory=MemoryCalls)
 
     def __post_init__(self) -> None:
         self.rooms.people = {name: [Participant("PA_1", "sip_1")] for name in (ROOM, "another")}
@@ -52,7 +62,8 @@ class Host:
         me = Presence(name, "place", records=records)
         membership = Membership(me, self.claims, MemorySigns(), lambda: self.moment)
         local = Here()
-        return SharedRecorder(membership, local if records else None, self.rooms), local
+        recorder = SharedRecorder(membership, local if records else None, self.rooms, self.calls)
+        return recorder, local
 
     async def pass_time(self, seconds: float, *living: SharedRecorder) -> None:
         """Time passes; these look around again and again."""
@@ -109,6 +120,27 @@ async def test_a_room_that_was_closed_meanwhile_is_not_opened_again() -> None:
 
     assert in_two.attended == []
     assert host.claims.claims == {}
+
+
+@pytest.mark.parametrize(("carried", "attended"), [({"sip_1"}, [ROOM]), (set(), [])])
+async def test_an_empty_list_does_not_keep_the_other_from_a_call_that_goes_on(
+    carried: set[str], attended: list[str]
+) -> None:
+    """LiveKit's Redis lost its keys: the server knows whether the caller is there."""
+    host = Host()
+    (one, _), (two, in_two) = host.process("P1"), host.process("P2")
+    await host.pass_time(0.2, one, two)
+    await attend(one)
+    caller = Participant("PA_1", "sip_1", kind=Kind.SIP)
+    seen = ParticipantSeen(datetime(2026, 11, 22, tzinfo=UTC), Room(ROOM), caller, Source.POLL)
+    await host.calls.add(new_call(seen))
+    del host.rooms.people[ROOM]
+    host.rooms.unlisted[ROOM] = carried
+
+    await host.pass_time(LAPSE + 1, two)
+    await two.settle()
+
+    assert in_two.attended == attended
 
 
 async def test_who_leaves_stays_until_the_other_hears_all() -> None:

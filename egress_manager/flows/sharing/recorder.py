@@ -23,7 +23,7 @@ from egress_manager.errors import (
     StoreUnavailable,
 )
 from egress_manager.flows.sharing.membership import Membership
-from egress_manager.ports import Order, Recorder, Rooms
+from egress_manager.ports import Calls, Order, Recorder, Rooms
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class SharedRecorder:
     membership: Membership
     local: Capturing | None
     rooms: Rooms
+    calls: Calls
     engine: Engine = Engine.BUILTIN
     _asked: dict[str, int] = field(default_factory=dict)
     _idle: set[str] = field(default_factory=set)
@@ -207,12 +208,25 @@ class SharedRecorder:
             local.leave(room_name, "handed_over")
 
     async def _take_over(self, room_name: str, local: Capturing) -> None:
-        """Go where another one was, or was asked to go; to join a closed room would open it."""
+        """Go where another one was, or was asked to go; to join a closed room would open it.
+
+        A list is empty as well when LiveKit's Redis lost its keys: then the server that carries the
+        room is asked for the callers who were there last. That takes seconds if they are gone.
+        """
         with suppress(LiveKitUnavailable, LiveKitRefused):  # in doubt it is open
             if not await self.rooms.participants(room_name):
+                self._begin(room_name, self._attend_if_carried(room_name))
                 return
         log.info("room_taken_over", extra={"room_name": room_name})
         await local.attend(room_name)
+
+    async def _attend_if_carried(self, room_name: str) -> None:
+        with suppress(LiveKitUnavailable, StoreUnavailable):  # the next list tells
+            for call in await self.calls.going_on(room_name):
+                if await self.rooms.carries(room_name, call.identity):
+                    log.info("room_taken_over", extra={"room_name": room_name})
+                    await self._attend(room_name, "")
+                    return
 
     async def _mind_ours(self, claim: Claim, room_name: str, local: Capturing) -> None:
         if self._asked.get(claim.name, claim.asked) != claim.asked:

@@ -151,6 +151,29 @@ async def test_the_description_needs_no_internet(anybody: httpx2.AsyncClient) ->
         assert (await anybody.get(path)).status_code == 404
 
 
+async def test_the_description_for_programs_is_the_same_bytes_each_time(
+    house: House, anybody: httpx2.AsyncClient
+) -> None:
+    """It is encoded once; and takes no parameters, like every other route."""
+    first = await anybody.get("/openapi.json")
+    house.app.openapi = None  # type: ignore[method-assign, assignment]
+    again = await anybody.get("/openapi.json")
+    more = await anybody.get("/openapi.json?x=1")
+
+    assert first.headers["content-type"] == "application/json"
+    assert (again.status_code, again.content) == (200, first.content)
+    assert (more.status_code, more.json()["code"]) == (400, "bad_request")
+
+
+async def test_the_description_names_the_path_before_ours(house: House) -> None:
+    """A proxy may have put one there."""
+    transport = httpx2.ASGITransport(app=house.app, root_path="/calls-of-ours")
+    async with httpx2.AsyncClient(transport=transport, base_url="http://manager") as client:
+        described = (await client.get("/calls-of-ours/openapi.json")).json()
+
+    assert described["servers"] == [{"url": "/calls-of-ours"}]
+
+
 def test_the_assets_are_in_the_package(house: House) -> None:
     """Nothing is fetched when it is installed, either."""
     import fastapi_swagger

@@ -457,6 +457,25 @@ def test_every_track_has_a_file_or_a_reason(tmp_path):
     assert [bool(track.filepath) for track in made.tracks] == [True, False, False]
 
 
+def test_what_was_kept_of_a_track_that_had_another_codec_is_heard(tmp_path):
+    """First it says that it is no Opus, and nothing of that is kept: a hole says so, no pause."""
+    line = chirping("caller", 10.0, [6.0], published=4.0)
+    first = [
+        TrackChanged(BEGINS_AT + 1, line.track_sid, line.participant_sid, mime="audio/pcmu"),
+        Trouble(BEGINS_AT + 1, "codec", line.track_sid, "audio/pcmu"),
+    ]
+    made_up.capture([line], ends_at=10.0, extra=first).write(tmp_path / "cap_1")
+
+    made = finished(Render(tmp_path, plan(10.0)))
+
+    (track,) = made.tracks
+    assert (bool(track.filepath), track.reason) == (True, "")
+    marks = made_up.decoded(tmp_path / made.filepath)[LEFT]
+    assert off(marks, [6.0]) < 0.005
+    (hole,) = [hole for hole in track.holes if hole.cause == "not_recorded"]
+    assert (hole.start_sec, hole.end_sec) == pytest.approx((1.0, 4.0), abs=0.2)
+
+
 def test_nothing_kept_is_no_file(tmp_path):
     """And the reason can be told from encryption."""
     extra = [TrackChanged(BEGINS_AT, "TR_x", "PA_x")]

@@ -41,7 +41,18 @@ def recording(state: State, **given: object) -> Recording:
 
 FATES = [
     (call(), recording(State.RENDERED), Fate.COMPLETED, ""),
-    (call(), recording(State.VERIFIED, verdict=Verdict.VERIFIED), Fate.VERIFIED, ""),
+    (
+        call(),
+        recording(State.VERIFIED, verdict=Verdict.VERIFIED, duration_sec=30.0),
+        Fate.VERIFIED,
+        "",
+    ),
+    (
+        call(),
+        recording(State.VERIFIED, verdict=Verdict.VERIFIED),
+        Fate.COMPLETED,
+        "length_unknown",
+    ),
     (call(), recording(State.REJECTED, verdict=Verdict.MISSING), Fate.REJECTED, "missing"),
     (call(), recording(State.UNHEARD, verdict=Verdict.UNHEARD), Fate.COMPLETED, "unheard"),
     (
@@ -113,7 +124,6 @@ def verified(seconds: float | None, **given: object) -> Recording:
         (verified(33.0, captures=(), engine="egress"), ""),
         (verified(27.2, captures=(), engine="egress"), ""),
         (verified(16.0, captures=(), engine="egress"), "shorter_than_call"),
-        (verified(None), ""),
         (by_hand(), ""),
         (by_hand(duration_sec=4.0), "shorter_than_call"),
     ],

@@ -31,7 +31,16 @@ def test_keys_of_ours_are_good() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["lab-key-lab-key-lab-key", "9f1c2b7d4e8a6053", "Tr0ub4dor&3-horse"]
+    "key",
+    [
+        "9f1c2b7d4e8a6053",
+        "Tr0ub4dor&3-horse",
+        "lab-key-houba-houba-hop-3141",
+        "31415926535897932384",
+        "password-marsupilami",
+        "a!@#$%^&*()_+a-=[",
+        "password" * 40 + "marsupilami",
+    ],
 )
 def test_keys_that_take_some_guessing_are_let_be(key: str) -> None:
     """What is refused stops the start: only what anybody would try is."""
@@ -64,6 +73,40 @@ def test_keys_of_few_characters_are_weak(key: str) -> None:
 )
 def test_keys_that_are_a_row_or_fit_no_header_are_weak(key: str) -> None:
     """They are the first that anybody tries, or nobody can send them."""
+    assert weakness_of(key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "changemechangeme",
+        "lab-key-lab-key-lab-key",
+        "9f1c2b7d9f1c2b7d",
+        "Houba-Houba-Houba",
+        "&abc-defghi&abc-defghi",
+    ],
+)
+def test_keys_that_say_the_same_again_are_weak(key: str) -> None:
+    """However they are written, and whatever is between."""
+    assert weakness_of(key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "password12345678",
+        "Password-2026!!!",
+        "qwertyuiop123456",
+        "asdfghjkl-zxcvbnm",
+        "change-me-please",
+        "ChangeThisSecretKey1",
+        "my-secret-api-key-123",
+        "egress-manager-api-key",
+        "your_test_api_key",
+    ],
+)
+def test_keys_of_common_words_and_digits_are_weak(key: str) -> None:
+    """What stands in examples, and on lists of passwords."""
     assert weakness_of(key)
 
 

@@ -167,7 +167,7 @@ def test_defects_are_found_in_files_of_livekit_egress_too(name, made, tmp_path):
 
 def test_every_kind_of_finding_about_sound_and_files_has_a_defect():
     """What is told of journals and of the server's counts is tried in `test_trial.py`."""
-    told_by_others = {"track_missing", "late_start"}
+    told_by_others = {"track_missing", "late_start", "encrypted"}
     told_by_others |= {
         "misplaced",
         "not_played",
