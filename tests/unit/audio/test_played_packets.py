@@ -38,6 +38,30 @@ def test_files_of_today_are_where_their_packets_came(tmp_path, how):
     assert not faults(made(tmp_path, **how))
 
 
+#: A publisher without CPU time: so much later it sends what is due in these spans.
+STARVED = {
+    "stalls, and sends all at once": [(n, n + 0.02, 0.5 * n / 4) for n in (4.0, 9.0, 15.0, 19.0)],
+    "stalls again before it caught up": [(9.0, 12.0, 1.0), (12.0, 12.02, 2.0)],
+    "makes up for it bit by bit": [
+        *((9 + n / 10, 9.1 + n / 10, 2 - 0.03 * n) for n in range(66)),
+        (15.7, 15.72, 2.0),
+    ],
+    "is too slow, then catches up": [(5 + n / 10, 5.1 + n / 10, n / 40) for n in range(80)],
+}
+
+
+@pytest.mark.parametrize("late", STARVED.values(), ids=STARVED)
+@pytest.mark.parametrize("dtx", [True, False])
+def test_what_a_starved_publisher_sends_late_was_said_where_its_counter_says(tmp_path, late, dtx):
+    """Its timestamps are honest, and come in time again: who has patience hears it in its place."""
+    sound = made_up.babble(24.0, 1, 120)
+    sound += np.random.default_rng(1).normal(0, 0.003, len(sound)).astype(sound.dtype) * (not dtx)
+
+    line = made_up.Line("caller", sound, dtx=dtx, late=late, reports=False)
+
+    assert not faults(_call(tmp_path, line))
+
+
 @pytest.mark.parametrize("seconds", [0.4, -0.4, 1.5])
 def test_words_that_are_played_when_they_had_not_come_are_found(tmp_path, seconds):
     """The journal says another time of arrival than the one that the files were made by."""
