@@ -194,7 +194,8 @@ def _in_time_again(pages: Sequence[PlayedPage]) -> list[bool]:
     found = [False]
     for page in reversed(pages):
         is_in_time = page.least_sec is not None and page.least_sec >= -EARLY_SEC
-        found.append(page.goes_on and page.waits and (is_in_time or found[-1]))
+        is_played_on = page.goes_on and (page.waits or page.least_sec is None)
+        found.append(is_played_on and (is_in_time or found[-1]))
     return found[::-1]
 
 

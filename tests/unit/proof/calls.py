@@ -52,13 +52,22 @@ class Made:
     rendered: Rendered = field(repr=False)
 
 
-def make(made_of: Scene, directory: Path, *, written: made_up.Script | None = None) -> Made:
-    """Have the renderer make the call's files below a directory; of what was written, if it was."""
+def make(
+    made_of: Scene,
+    directory: Path,
+    *,
+    written: made_up.Script | None = None,
+    more: tuple[str, ...] = (),
+) -> Made:
+    """Have the renderer make the call's files below a directory; of what was written, if it was.
+
+    `more` are captures that are there already.
+    """
     captured = written or made_up.capture(made_of.lines, ends_at=made_of.seconds)
     captured.write(directory / "cap_1")
     plan = RenderPlan(
         recording_id="rec_1",
-        captures=("cap_1",),
+        captures=("cap_1", *more),
         caller_sids=("PA_caller",),
         begins_at=BEGINS_AT,
         ends_at=BEGINS_AT + made_of.seconds,
@@ -72,7 +81,9 @@ def make(made_of: Scene, directory: Path, *, written: made_up.Script | None = No
             next(work)
         except StopIteration as end:
             claim = claim_of(end.value, directory, made_of.mix_format)
-            return Made(made_of, replace(claim, ends_at=plan.ends_at), end.value)
+            captures = tuple(str(directory / name) for name in plan.captures)
+            claim = replace(claim, ends_at=plan.ends_at, captures=captures)
+            return Made(made_of, claim, end.value)
 
 
 def claim_of(rendered: Rendered, directory: Path, mix_format: str) -> Claim:
