@@ -41,14 +41,14 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "ending": Benchmark(comeback.ENDING_METHOD, comeback.ending),
     "soak": Benchmark(soak.METHOD, soak.measure),
     "place": Benchmark(place.METHOD, place.measure),
-    "proof": Benchmark(proof.METHOD, proof.measure),
-    "verdicts": Benchmark(verdicts.METHOD, verdicts.measure),
+    "proof": Benchmark(proof.METHOD, proof.measure, binds=True),
+    "verdicts": Benchmark(verdicts.METHOD, verdicts.measure, binds=True),
     "verification": Benchmark(proof.COST_METHOD, proof.cost),
 }
 
 
 async def run(names: Sequence[str], *, quick: bool) -> bool:
-    """Measure one after another; whether all came to figures."""
+    """Measure one after another; whether all came to figures, and none misses what binds."""
     machine, is_all_well = str(Machine.here()), True
     for name in names:
         say(f"{name}: {BENCHMARKS[name].method}")
@@ -61,12 +61,18 @@ async def run(names: Sequence[str], *, quick: bool) -> bool:
         except (ServerFailed, TimeoutError) as error:
             say(f"{name} came to nothing: {error}")
             is_all_well = False
+        if broken := BENCHMARKS[name].broken(result.figure for result in results):
+            say(f"{name} misses its target: {', '.join(broken)}")
+            is_all_well = False
         keep(results, BENCHMARKS)
     return is_all_well
 
 
 def main() -> int:
-    """The exit code: 1 where something could not be measured; a missed target is a result."""
+    """The exit code: 1 where something could not be measured, or a verdict is wrong.
+
+    How fast and how large things are depends on the machine: there a missed target is a result.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="shorter, to see that it works")

@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,10 +36,18 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """What is measured and how: `method` is a sentence, `measure(quick=…)` yields the figures."""
+    """What is measured and how: `method` is a sentence, `measure(quick=…)` yields the figures.
+
+    `binds`: its targets are about what is right, and no machine excuses that one is missed.
+    """
 
     method: str
     measure: Callable[..., AsyncIterator[Figure]]
+    binds: bool = False
+
+    def broken(self, figures: Iterable[Figure]) -> list[str]:
+        """The names of those figures that miss a target which binds."""
+        return [figure.name for figure in figures if self.binds and figure.is_met is False]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Which packets of a capture a track's file plays, and when: read from the bytes of both."""
 
+from bisect import bisect_right
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from math import inf
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,8 +20,10 @@ SHORTEST: Final = 6
 #: Packets nearer to the call's beginning or end than this may rightly be cut off. Seconds.
 EDGE_SEC: Final = 0.3
 
-#: Stretches that overlap by more than this hold the same packets. Seconds.
+#: Stretches that overlap by more than this hold the same packets: of each some are not played. So
+#: are those that came so shortly before and after that, for no placement is exact. Seconds.
 OVERLAP_SEC: Final = 0.02
+AROUND_SEC: Final = 0.5
 
 #: What begins so near to the end of what was played before it follows that. Seconds.
 SEAM_SEC: Final = 0.05
@@ -43,21 +45,32 @@ class Repeats:
     def __init__(self) -> None:
         self._once: set[int] = set()
         self._again: set[int] = set()
+        self._shared: set[int] = set()
 
     def note(self, packets: Iterable[bytes]) -> None:
         """These were sent, each once more."""
         for each in map(hash, packets):
             (self._again if each in self._once else self._once).add(each)
 
+    def note_shared(self, packets: Iterable[bytes]) -> None:
+        """These of one stretch were sent while another one was kept, which may have them, too."""
+        new = [packet for packet in packets if hash(packet) not in self._shared]
+        self.note(new)
+        self._shared.update(map(hash, new))
+
     def __contains__(self, packet: bytes) -> bool:
         return hash(packet) in self._again
 
 
 class Sample(NamedTuple):
-    """A page of a stretch, and some of its packets that carry sound, with their granules."""
+    """A page of a stretch, and some of its packets that carry sound, with their granules.
+
+    `is_shared`: another stretch has the same packets, perhaps, and the file plays one of each.
+    """
 
     page: PageKept
     packets: Sequence[tuple[int, bytes]]
+    is_shared: bool = False
 
 
 def playouts(
@@ -74,10 +87,12 @@ def playouts(
             for stretch in capture.story.stretches_of(track.track_sid)
             if stretch.pages
         ]
-        if not track.path or not stretches or _overlap([stretch for _, stretch in stretches]):
+        if not track.path or not stretches:
             continue
+        stretches.sort(key=lambda each: each[1].began.at)
+        overlaps = _overlaps([stretch for _, stretch in stretches])
         repeats = Repeats()
-        samples = [_samples(capture, stretch, repeats) for capture, stretch in stretches]
+        samples = [_samples(capture, stretch, overlaps, repeats) for capture, stretch in stretches]
         yield
         try:
             data = (directory / track.path).read_bytes()
@@ -92,26 +107,59 @@ def playouts(
     return tuple(made)
 
 
-def _overlap(stretches: Sequence[Stretch]) -> bool:
-    """Whether the same packets are in two stretches, so that some of each are not played."""
-    spans = sorted((stretch.began.at, stretch.pages[-1].arrived) for stretch in stretches)
-    return any(until > since + OVERLAP_SEC for (_, until), (since, _) in pairwise(spans))
+def _overlaps(stretches: Sequence[Stretch]) -> list[tuple[float, float]]:
+    """When several stretches were kept at once, in order; they come in the order of time."""
+    spans: list[tuple[float, float]] = []
+    kept_until = -inf
+    for stretch in stretches:
+        since, until = stretch.began.at, stretch.pages[-1].at
+        if kept_until > since + OVERLAP_SEC:
+            start, end = since - AROUND_SEC, min(kept_until, until) + AROUND_SEC
+            if spans and start <= spans[-1][1]:
+                start, last = spans.pop()
+                end = max(end, last)
+            spans.append((start, end))
+        kept_until = max(kept_until, until)
+    return spans
 
 
-def _samples(capture: CaptureFiles, stretch: Stretch, repeats: Repeats) -> list[Sample]:
+def _is_shared(page: PageKept, overlaps: Sequence[tuple[float, float]]) -> bool:
+    """Whether some of a page came while several stretches were kept."""
+    n = bisect_right(overlaps, page.at, key=lambda span: span[0])
+    return n > 0 and overlaps[n - 1][1] > (page.came or page.arrived)
+
+
+def _samples(
+    capture: CaptureFiles,
+    stretch: Stretch,
+    overlaps: Sequence[tuple[float, float]],
+    repeats: Repeats,
+) -> list[Sample]:
     """The pages of a stretch, in order; all their packets are noted."""
     kept = {page.until: page for page in stretch.pages}
     file = capture.file_of(stretch)
     found: list[Sample] = []
+    shared: list[bytes] = []
     while pages := file.read():
-        found += [_sample(kept[page.end], page) for page in pages if page.end in kept]
-        repeats.note(packet for page in pages for packet in page.packets)
+        for page in pages:
+            sample = _sample(kept.get(page.end), page, overlaps)
+            if sample:
+                found.append(sample)
+            if sample and sample.is_shared:
+                shared += page.packets
+            else:
+                repeats.note(page.packets)
+    repeats.note_shared(shared)
     return found
 
 
-def _sample(kept: PageKept, page: SoundPage) -> Sample:
-    """LiveKit's own silence is nothing to look for."""
-    return Sample(kept, [] if is_of_livekit(kept) else _chosen(page))
+def _sample(
+    kept: PageKept | None, page: SoundPage, overlaps: Sequence[tuple[float, float]]
+) -> Sample | None:
+    """LiveKit's own silence is nothing to look for; None if the journal does not know the page."""
+    if kept is None:
+        return None
+    return Sample(kept, [] if is_of_livekit(kept) else _chosen(page), _is_shared(kept, overlaps))
 
 
 def _chosen(page: SoundPage) -> list[tuple[int, bytes]]:
@@ -166,20 +214,22 @@ def _pages(
             page = sample.page
             known = _zero_at(sample, played)
             goes_on = chain.take(page, known)
+            waits = known is not None and known + page.begins / TICKS < heard_until + SEAM_SEC
             would_end_at = page.arrived + (page.until - page.granule) / TICKS
             over_sec = chain.ends_at - ends_at
             starts_at = page.came or page.arrived
             is_inside = begins_at + EDGE_SEC < starts_at and would_end_at < ends_at - EDGE_SEC
+            is_inside = is_inside and not sample.is_shared
             packets = sample.packets if is_inside and over_sec < -EDGE_SEC else ()
-            waits = known is not None and known + page.begins / TICKS < heard_until + SEAM_SEC
+            judged = None if sample.is_shared else known
             pages.append(
                 PlayedPage(
                     starts_at=starts_at,
                     ends_at=would_end_at,
                     lasts=(page.until - page.begins) / TICKS,
                     jitter=max(0.0, page.jitter),
-                    first_sec=_after(known, page.first, page.came) if page.first >= 0 else None,
-                    least_sec=_after(known, page.granule, page.arrived),
+                    first_sec=_after(judged, page.first, page.came) if page.first >= 0 else None,
+                    least_sec=_after(judged, page.granule, page.arrived),
                     packets=len(packets),
                     missing=sum(packet not in played for _, packet in packets),
                     over_sec=max(0.0, over_sec) if is_inside and sample.packets else 0.0,
@@ -189,6 +239,8 @@ def _pages(
             )
             if known is not None:
                 heard_until = max(heard_until, known + page.until / TICKS)
+            elif goes_on:
+                heard_until = max(heard_until, chain.ends_at)
         yield pages
 
 

@@ -126,8 +126,9 @@ async def open_services(
         shared = SharedRecorder(membership, _local(recorder, roles), rooms, calls)
         carrier, (files, objects) = _carrier(ungated, directory, codes), files_of(settings)
         queue, recorders = _queue(settings, here, roles), (shared, egress)
-        stored = (database, codes)
-        doors = _doors(settings, stored, rooms, renderer, recorders, files, queue, carrier)
+        doors = _doors(
+            settings, (database, codes), rooms, renderer, recorders, files, queue, carrier
+        )
         recorder.listener = egress.listener = partial(_listen, doors=doors)
         yield Services(
             doors=doors,

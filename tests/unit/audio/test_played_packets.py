@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,25 +33,102 @@ def faults(call: Made) -> set[str]:
     return {finding.name for finding in judge(listen(call.claim)).faults}
 
 
-@pytest.mark.parametrize("how", [{}, {"ahead": 0.4}, {"leaps": [(9.0, 0.5)]}, {"jitter": 0.05}])
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"ahead": 0.4}, {"ahead": 0.4, "dtx": False}, {"leaps": [(9.0, 0.5)]}, {"jitter": 0.05}],
+)
 def test_files_of_today_are_where_their_packets_came(tmp_path, how):
     """Whatever the publisher does with its timestamps."""
     assert not faults(made(tmp_path, **how))
+
+
+#: A publisher without CPU time: so much later it sends what is due in these spans.
+STARVED = {
+    "stalls, and sends all at once": [(n, n + 0.02, 0.5 * n / 4) for n in (4.0, 9.0, 15.0, 19.0)],
+    "stalls again before it caught up": [(9.0, 12.0, 1.0), (12.0, 12.02, 2.0)],
+    "makes up for it bit by bit": [
+        *((9 + n / 10, 9.1 + n / 10, 2 - 0.03 * n) for n in range(66)),
+        (15.7, 15.72, 2.0),
+    ],
+    "is too slow, then catches up": [(5 + n / 10, 5.1 + n / 10, n / 40) for n in range(80)],
+}
+
+
+@pytest.mark.parametrize("late", STARVED.values(), ids=STARVED)
+@pytest.mark.parametrize(("dtx", "noise"), [(True, 0.0), (False, 0.0), (False, 0.003)])
+def test_what_a_starved_publisher_sends_late_was_said_where_its_counter_says(
+    tmp_path, late, dtx, noise
+):
+    """Its timestamps are honest, and come in time again: who has patience hears it in its place."""
+    sound = made_up.babble(24.0, 1, 120)
+    sound += np.random.default_rng(1).normal(0, noise, len(sound)).astype(sound.dtype)
+
+    line = made_up.Line("caller", sound, dtx=dtx, late=late, reports=False)
+
+    assert not faults(_call(tmp_path, line))
 
 
 @pytest.mark.parametrize("seconds", [0.4, -0.4, 1.5])
 def test_words_that_are_played_when_they_had_not_come_are_found(tmp_path, seconds):
     """The journal says another time of arrival than the one that the files were made by."""
     call = made(tmp_path)
-    journal = Path(call.claim.captures[0]) / JOURNAL
+    came_later(call.claim.captures[0], seconds, after=10.0)
+
+    assert faults(call) == {"misplaced"}
+
+
+def came_later(capture: str, seconds: float, *, after: float) -> None:
+    """Have a journal say that the first track's pages came at another time, from a moment on."""
+    journal = Path(capture) / JOURNAL
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     for line in lines:
-        if line["is"] == "page" and line["stretch"] == 1 and line["at"] > BEGINS_AT + 10:
+        if line["is"] == "page" and line["stretch"] == 1 and line["at"] > BEGINS_AT + after:
             line["came"] += seconds
             line["arrived"] += seconds
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
+
+def overlapping(directory: Path, since: float, until: float, **how: Any) -> Made:
+    """A call whose one capture is followed by another before it ends, by another stream."""
+    sound = made_up.babble(24.0, 1, 120)
+    line = made_up.Line("caller", sound, **how)
+    other = replace(line, ssrc=9)
+    made_up.capture([other], starts=since, ends_at=24.0, name="cap_2").write(directory / "cap_2")
+    first = made_up.capture([line], ends_at=until)
+    return calls.make(Scene("two captures", (line,)), directory, written=first, more=("cap_2",))
+
+
+@pytest.mark.parametrize("span", [(9.0, 9.3), (11.3, 13.3)])
+@pytest.mark.parametrize("how", [{}, {"jitter": 0.08}, {"loss": 0.05}])
+def test_where_captures_overlap_either_may_be_played(tmp_path, span, how):
+    """Each packet of it was kept twice, and is played once."""
+    assert not faults(overlapping(tmp_path, *span, dtx=True, **how))
+
+
+def test_what_was_sent_ahead_of_time_is_in_both_captures(tmp_path):
+    """They meet as much of an utterance comes at once: it is played from the first one."""
+    assert not faults(overlapping(tmp_path, 11.3, 13.3, dtx=True, ahead=1.5))
+
+
+@pytest.mark.parametrize(("capture", "after"), [(0, 3.0), (1, 15.0)])
+def test_captures_that_overlap_hide_nothing_elsewhere(tmp_path, capture, after):
+    """A word before they meet is out of its place, or one after that."""
+    call = overlapping(tmp_path, 9.0, 11.0, dtx=True)
+    came_later(call.claim.captures[capture], 0.4, after=after)
+
     assert faults(call) == {"misplaced"}
+
+
+def test_a_packet_of_two_captures_may_be_lacking_elsewhere(tmp_path):
+    """Of what only the second one has some is in no file."""
+    call = overlapping(tmp_path / "lacks", 9.0, 11.0, dtx=True, holes=[(14.0, 20.0)])
+    whole = overlapping(tmp_path / "whole", 9.0, 11.0, dtx=True)
+    for spoilt, intact in zip(call.claim.captures, whole.claim.captures, strict=True):
+        shutil.rmtree(spoilt)
+        shutil.copytree(intact, spoilt)
+    claim = replace(call.claim, tracks=tuple(replace(t, holes=()) for t in call.claim.tracks))
+
+    assert "not_played" in faults(replace(call, claim=claim))
 
 
 @pytest.mark.parametrize("share", [-0.05, 0.03])

@@ -77,6 +77,73 @@ def test_what_a_starved_publisher_goes_on_with_is_no_new_utterance():
     assert misplaced(ahead) == -0.4
 
 
+def answers(*late: float) -> list[PlayedPage]:
+    """Short answers of a voice bot that is ahead by a third of a second, each in a page.
+
+    Most of each came at once; they are played so much after their first packets came.
+    """
+    return [
+        page(3.0 * n, first, first + 0.32, ends_at=AT + 3.0 * n + 0.18, jitter=0.32)
+        for n, first in enumerate(late)
+    ]
+
+
+def test_short_answers_that_come_ahead_of_time_excuse_nothing():
+    """All are played before they came, by as much: no network held each up by the same.
+
+    A starved publisher sends at once what it owes, and owes more or less each time.
+    """
+    assert misplaced(answers(0.0, 0.0, 0.0)) == 0.0
+    assert misplaced(answers(-0.32, -0.32, -0.31, -0.32)) == -0.32
+    assert misplaced(answers(-0.32, -0.9, -0.6, -1.4)) == 0.0
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_comes_ahead_of_time_is_no_jitter(count):
+    """Its first page has the lead in its jitter: the network is told by those that follow."""
+    pages = [
+        part
+        for n in range(count)
+        for part in (
+            page(3.0 * n, -0.7, -0.38, jitter=0.32, ends_at=AT + 3.0 * n + 0.36),
+            page(3.0 * n + 0.36, -0.38, -0.38),
+        )
+    ]
+
+    assert misplaced(pages) == -0.38
+
+
+def owed(at: float, *least: float, waits: bool = True) -> list[PlayedPage]:
+    """Half seconds of a line that never pauses, from a moment on, played before they came."""
+    return [
+        page(at + 0.5 * n, early, early, goes_on=True, waits=waits) for n, early in enumerate(least)
+    ]
+
+
+def test_what_is_held_up_whole_was_said_in_its_place_if_it_is_made_up_for():
+    """A publisher gets no CPU time, is a second behind, stalls once more, and catches up.
+
+    Where the counter itself had stood still, nothing comes in time again, but for a gap in it.
+    """
+    before, behind = owed(0, 0, 0, 0), owed(2.5, -1, -1, -1, -1)
+    caught_up = owed(6.5, -2, -1, 0, 0)
+    set_right = [caught_up[0], caught_up[1]._replace(goes_on=False), *caught_up[2:]]
+    moved = [caught_up[0], caught_up[1]._replace(waits=False, first_sec=0), *caught_up[2:]]
+
+    assert misplaced(before + behind + caught_up) == 0.0
+    for file in (before + behind, before + behind + set_right, before + behind + moved):
+        assert misplaced(file) == -1.0
+
+
+def test_who_catches_up_has_no_clock_that_runs_away():
+    """Two seconds that are made up for evenly, at 1.2 times the pace; a clock gains less."""
+    made_up_for = [page(0.42 * n, -2 + 0.08 * n, -2 + 0.08 * n) for n in range(25)]
+    clock = [page(0.49 * n, -0.5 + 0.01 * n, -0.5 + 0.01 * n) for n in range(50)]
+
+    assert misplaced(made_up_for) == 0.0
+    assert misplaced(clock) == pytest.approx(0.32)
+
+
 def test_what_has_to_wait_for_the_words_before_it_is_not_too_late():
     """Those were sent ahead of time, and are still being heard."""
     words = said((0.0, 0.0), (0.8, 0.8))

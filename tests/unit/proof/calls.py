@@ -52,13 +52,22 @@ class Made:
     rendered: Rendered = field(repr=False)
 
 
-def make(made_of: Scene, directory: Path, *, written: made_up.Script | None = None) -> Made:
-    """Have the renderer make the call's files below a directory; of what was written, if it was."""
+def make(
+    made_of: Scene,
+    directory: Path,
+    *,
+    written: made_up.Script | None = None,
+    more: tuple[str, ...] = (),
+) -> Made:
+    """Have the renderer make the call's files below a directory; of what was written, if it was.
+
+    `more` are captures that are there already.
+    """
     captured = written or made_up.capture(made_of.lines, ends_at=made_of.seconds)
     captured.write(directory / "cap_1")
     plan = RenderPlan(
         recording_id="rec_1",
-        captures=("cap_1",),
+        captures=("cap_1", *more),
         caller_sids=("PA_caller",),
         begins_at=BEGINS_AT,
         ends_at=BEGINS_AT + made_of.seconds,
@@ -72,7 +81,9 @@ def make(made_of: Scene, directory: Path, *, written: made_up.Script | None = No
             next(work)
         except StopIteration as end:
             claim = claim_of(end.value, directory, made_of.mix_format)
-            return Made(made_of, replace(claim, ends_at=plan.ends_at), end.value)
+            captures = tuple(str(directory / name) for name in plan.captures)
+            claim = replace(claim, ends_at=plan.ends_at, captures=captures)
+            return Made(made_of, claim, end.value)
 
 
 def claim_of(rendered: Rendered, directory: Path, mix_format: str) -> Claim:
@@ -596,6 +607,67 @@ def _lively(chance: random.Random, seconds: float) -> Lines:
     return _pair(chance, talk(chance, seconds, pause=(0.1, 0.5), overlap=0.3))
 
 
+def _ahead(chance: random.Random, seconds: float) -> Lines:
+    """The agent's words are made faster than they are spoken, and are sent as they are made."""
+    first, second = _pair(chance, talk(chance, seconds, pause=(0.6, 2.0)))
+    return [first, replace(second, ahead=chance.uniform(0.1, 1.2), dtx=chance.random() < 0.7)]
+
+
+def _leaps(chance: random.Random, seconds: float) -> Lines:
+    """The agent's encoder is begun anew again and again: its timestamps leap, and no time goes by.
+
+    It sends all the time: in a pause in which nothing comes, nobody could tell.
+    """
+    first, second = _pair(chance, talk(chance, seconds))
+    sound = second.sound + noise(chance, seconds, -70)
+    at = sorted(chance.uniform(2, seconds - 2) for _ in range(3))
+    leaps = tuple((moment, chance.uniform(0.1, 1.8)) for moment in at)
+    return [first, replace(second, sound=sound, leaps=leaps)]
+
+
+def _muted_clock(chance: random.Random, seconds: float) -> Lines:
+    """The caller is muted twice, and does not count meanwhile; some of it is made up for later."""
+    caller, agent = talk(chance, seconds)
+    spans = tuple(
+        (seconds * part, seconds * part + chance.uniform(0.5, 3.0)) for part in (0.2, 0.6)
+    )
+    for start, end in spans:
+        caller[round((start - 0.2) * TICKS) : round((end + 0.1) * TICKS)] = 0
+    leaps = tuple((end - 0.05, chance.uniform(0, end - start)) for start, end in spans)
+    first, second = _pair(chance, (caller, agent))
+    return [replace(first, stops=spans, leaps=leaps), second]
+
+
+def _runaway(chance: random.Random, seconds: float) -> Lines:
+    """For a while each of the agent's packets says that more time went by than did."""
+    first, second = _pair(chance, talk(chance, seconds))
+    start, more = chance.uniform(2, seconds / 2), chance.choice((0.005, 0.04, 0.1))
+    leaps = tuple((start + n * FRAME / TICKS, more) for n in range(chance.randint(50, 300)))
+    return [first, replace(second, leaps=leaps)]
+
+
+def _far_off(chance: random.Random, seconds: float) -> Lines:
+    """Somebody's clock is off by one or two parts in a hundred."""
+    lines, n = _pair(chance, talk(chance, seconds)), chance.randint(0, 1)
+    share = chance.choice((-1, 1)) * chance.uniform(0.01, 0.019)
+    lines[n] = replace(lines[n], drift_ppm=share * 1e6)
+    return lines
+
+
+def _handed_over(chance: random.Random, seconds: float) -> Lines:
+    """The recorder connects anew, and hears the caller over both connections for a while."""
+    first, second = _pair(chance, talk(chance, seconds))
+    since = chance.uniform(0.3, 0.6) * seconds
+    until = since + chance.uniform(0.1, 3.0)
+    before = first.sound[: round(until * TICKS)]
+    after = first.sound[round(since * TICKS) :]
+    return [
+        replace(first, sound=before, ssrc=11),
+        replace(first, sound=after, published=since, ssrc=12),
+        second,
+    ]
+
+
 SCENES: Final[dict[str, Callable[[random.Random, float], Lines]]] = {
     "turns": _turns,
     "double talk": _double_talk,
@@ -640,4 +712,10 @@ SCENES: Final[dict[str, Callable[[random.Random, float], Lines]]] = {
     "mutes": _mutes,
     "standing": _standing,
     "lively": _lively,
+    "sent ahead": _ahead,
+    "leaps": _leaps,
+    "muted clock": _muted_clock,
+    "runs away": _runaway,
+    "clock far off": _far_off,
+    "handed over": _handed_over,
 }

@@ -475,7 +475,57 @@ def _octets_lost(part: float) -> Spoil:
     return lambda clean: _journaled(clean, change)
 
 
-def _journaled(clean: Clean, change: Callable[[list[Facts]], list[Facts]]) -> Claim:
+def _came_later(seconds: float, part: float) -> Spoil:
+    """From a part of the call on, the caller's words came later than the files play them."""
+
+    def change(pages: list[Facts]) -> list[Facts]:
+        first = int(len(pages) * part)
+        moved = [
+            page | {"came": page["came"] + seconds, "arrived": page["arrived"] + seconds}
+            for page in pages[first:]
+        ]
+        return [*pages[:first], *moved]
+
+    return lambda clean: _journaled(clean, change, with_sound=True)
+
+
+def _not_played(seconds: float) -> Spoil:
+    """The capture has so much of the caller's words that is in none of the files."""
+
+    def spoil(clean: Clean) -> Claim:
+        scene = clean.call.scene
+        caller, *others = scene.lines
+        at = lively(caller.sound, seconds) / TICKS
+        lacks = replace(caller, holes=((at, at + seconds),))
+        made = calls.make(replace(scene, lines=(lacks, *others)), clean.directory / "lacks")
+        tracks = tuple(replace(track, holes=()) for track in made.claim.tracks)
+        return replace(made.claim, tracks=tracks, captures=clean.call.claim.captures)
+
+    return spoil
+
+
+def _captured(span: tuple[float, float], *, ended: bool = True) -> Spoil:
+    """Recorded is only a span of the call; a recorder that is killed does not end its journal."""
+
+    def spoil(clean: Clean) -> Claim:
+        scene = clean.call.scene
+        starts, ends = span[0], min(span[1], scene.seconds)
+        written = made_up.capture(scene.lines, starts=starts, ends_at=ends, ended=ended)
+        return calls.make(scene, clean.directory / "captured", written=written).claim
+
+    return spoil
+
+
+def _without_track(clean: Clean) -> Claim:
+    """The caller's own file was not made."""
+    claim = clean.call.claim
+    first, *rest = claim.tracks
+    return replace(claim, tracks=(replace(first, path=None, reason="failed"), *rest))
+
+
+def _journaled(
+    clean: Clean, change: Callable[[list[Facts]], list[Facts]], *, with_sound: bool = False
+) -> Claim:
     """The same files, of a capture whose journal has other pages of the caller."""
     claim = clean.call.claim
     lines = (Path(claim.captures[0]) / JOURNAL).read_text().splitlines()
@@ -484,6 +534,8 @@ def _journaled(clean: Clean, change: Callable[[list[Facts]], list[Facts]]) -> Cl
     kept = {page["until"]: page for page in change(pages)}
     spoilt = clean.directory / "cap_spoilt"
     spoilt.mkdir()
+    for file in Path(claim.captures[0]).glob("*.ogg") if with_sound else ():
+        (spoilt / file.name).symlink_to(file)
     with (spoilt / JOURNAL).open("w") as journal:
         for entry in entries:
             entry = kept.get(entry["until"]) if entry in pages else entry
@@ -500,6 +552,11 @@ def _other_size(more: int) -> Spoil:
 
 def _longer(seconds: float) -> Spoil:
     return lambda clean: remixed(clean, np.pad(clean.sound, ((0, 0), (0, samples(seconds)))))
+
+
+def _cut_alone(seconds: float) -> Spoil:
+    """The end is cut off, and there are no tracks that tell which end it was."""
+    return lambda clean: replace(_cut_end(seconds)(clean), tracks=(), captures=())
 
 
 BOTH: Final = (LEFT, RIGHT)
@@ -565,6 +622,8 @@ def _of_time() -> Iterator[Defect]:
         yield Defect("tempo", f"{pace:.3f} times as fast", _tempo(pace))
     yield Defect("too_long", "2 s", _longer(2.0))
     yield Defect("too_long", "0.2 s", _longer(0.2))
+    yield Defect("too_short", "2 s, and no tracks", _cut_alone(2.0))
+    yield Defect("too_short", "0.2 s, and no tracks", _cut_alone(0.2))
 
 
 def _of_the_file() -> Iterator[Defect]:
@@ -602,6 +661,22 @@ def _of_the_counts() -> Iterator[Defect]:
         yield Defect("octets_missing", f"{part} of what was in packets", _octets_lost(part))
 
 
+def _of_the_capture() -> Iterator[Defect]:
+    """What comes of recorders that are late or die, and of words that are put somewhere else."""
+    for seconds in (1.5, 0.4):
+        for part in (0.5, 0.2):
+            degree = f"{seconds} s too early from {part} of the call on"
+            yield Defect("misplaced", degree, _came_later(seconds, part))
+    yield Defect("misplaced", "0.4 s too late", _came_later(-0.4, 0.0))
+    for seconds in (6.0, 3.0):
+        yield Defect("not_played", f"{seconds} s of words", _not_played(seconds))
+    for seconds in (8.0, 3.0):
+        yield Defect("late_start", f"{seconds} s", _captured((seconds, 1e6)))
+    for seconds in (12.0, 20.0):
+        yield Defect("not_kept", f"from {seconds} s on", _captured((0.0, seconds), ended=False))
+    yield Defect("track_missing", "no file of the caller's", _without_track)
+
+
 DEFECTS: Final = (
     *_of_one_side(LEFT, "left"),
     *_of_one_side(RIGHT, "right"),
@@ -609,4 +684,5 @@ DEFECTS: Final = (
     *_of_time(),
     *_of_the_file(),
     *_of_the_counts(),
+    *_of_the_capture(),
 )

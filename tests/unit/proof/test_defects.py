@@ -165,18 +165,13 @@ def test_defects_are_found_in_files_of_livekit_egress_too(name, made, tmp_path):
     assert faults(defect.spoil(replace(clean, call=theirs))) == {defect.name}
 
 
-def test_every_kind_of_finding_about_sound_and_files_has_a_defect():
-    """What is told of journals and of the server's counts is tried in `test_trial.py`."""
-    told_by_others = {"track_missing", "late_start", "encrypted"}
-    told_by_others |= {
-        "misplaced",
-        "not_played",
-        "not_kept",
-        "too_short",
-        "out_of_reach",
-        "not_heard",
-        "over_quota",
-    }
+def test_every_fault_has_a_defect():
+    """But for those that are in no file and no journal.
+
+    Whether files can be listened to at all is tried in `tests/story/`, what a journal says of
+    quotas in `tests/unit/domain/test_quotas.py`, which tracks claim encryption in `tests/story/`.
+    """
+    told_by_others = {"out_of_reach", "not_heard", "over_quota", "encrypted"}
     faults_known = {name for name, kind in KINDS.items() if kind.weight != "notes"}
 
     assert {defect.name for defect in DEFECTS} == faults_known - told_by_others
