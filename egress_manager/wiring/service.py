@@ -113,8 +113,7 @@ async def open_services(
         uri = await stack.enter_async_context(open_mongo(settings.mongo_uri, directory / FOLDER))
         client = mongo_client.connect(uri)
         stack.push_async_callback(mongo_client.close, client)
-        rooms = LiveKitRooms(settings.livekit_http_url, *key_of(settings))
-        stack.push_async_callback(rooms.aclose)
+        rooms = _rooms(settings, stack)
         renderer = await _renderer(directory, roles, stack)
         here = await asyncio.to_thread(place, directory)
         recorder = _recorder(settings, here, stack)
@@ -149,6 +148,12 @@ async def open_services(
             prepare=partial(prepare, ungated),
             signing_key=signer,
         )
+
+
+def _rooms(settings: Settings, stack: AsyncExitStack) -> LiveKitRooms:
+    rooms = LiveKitRooms(settings.livekit_http_url, *key_of(settings))
+    stack.push_async_callback(rooms.aclose)
+    return rooms
 
 
 def _signing(settings: Settings) -> tuple[LocalSigningKey, Codes]:
