@@ -110,9 +110,7 @@ async def open_services(
     signer, codes = await asyncio.to_thread(_signing, settings)
     local_descriptors.raise_limit()
     async with AsyncExitStack() as stack:
-        uri = await stack.enter_async_context(open_mongo(settings.mongo_uri, directory / FOLDER))
-        client = mongo_client.connect(uri)
-        stack.push_async_callback(mongo_client.close, client)
+        client = await _client(settings, directory, stack)
         rooms = _rooms(settings, stack)
         renderer = await _renderer(directory, roles, stack)
         here = await asyncio.to_thread(place, directory)
@@ -148,6 +146,13 @@ async def open_services(
             prepare=partial(prepare, ungated),
             signing_key=signer,
         )
+
+
+async def _client(settings: Settings, directory: Path, stack: AsyncExitStack) -> Client:
+    uri = await stack.enter_async_context(open_mongo(settings.mongo_uri, directory / FOLDER))
+    client = mongo_client.connect(uri)
+    stack.push_async_callback(mongo_client.close, client)
+    return client
 
 
 def _rooms(settings: Settings, stack: AsyncExitStack) -> LiveKitRooms:
