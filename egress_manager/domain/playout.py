@@ -75,13 +75,15 @@ class Utterance:
     """Pages that came without a pause between them, `pause_sec` after those before.
 
     `jitter` is that of the network, of pages that tell it. `catches_up`: what follows without a gap
-    in its timestamps, and is played without one, comes in time.
+    in its timestamps, and is played without one, comes in time. `ahead_sec`: its first packets may
+    have come so long before the first one that is known of.
     """
 
     pages: Sequence[PlayedPage]
     pause_sec: float = inf
     jitter: float = USUAL_JITTER
     catches_up: bool = False
+    ahead_sec: float = 0.0
 
     @property
     def starts_at(self) -> float:
@@ -115,14 +117,15 @@ class Utterance:
     def _late_sec(self) -> float:
         """How long after it came a page is played that has nothing to wait for; else 0.
 
-        What follows a gap in the timestamps is left out: their clock may have leapt.
+        What follows a gap in the timestamps is left out: their clock may have leapt. Packets may
+        have flowed already when the first one came that is known of; then that waits its turn.
         """
         late = (
             page.first_sec
             for n, page in enumerate(self.pages)
             if page.first_sec is not None and not page.waits and (n == 0 or page.goes_on)
         )
-        return next((seconds for seconds in late if seconds > LATE_SEC), 0.0)
+        return next((seconds for seconds in late if seconds > LATE_SEC + self.ahead_sec), 0.0)
 
     @property
     def _drifts_sec(self) -> float:
@@ -175,7 +178,22 @@ def utterances(every: Iterable[PlayedPage]) -> Iterator[Utterance]:
     in_time = _in_time_again(pages)
     for start, each in zip(starts, cut, strict=True):
         jitter = max(usual, median(list(_jitters(each)) or [usual]))
-        yield Utterance(each, pauses[start], jitter, in_time[start + len(each)])
+        ahead_sec = 0.0 if start else _ahead_sec(cut[1:])
+        yield Utterance(each, pauses[start], jitter, in_time[start + len(each)], ahead_sec)
+
+
+def _ahead_sec(others: Iterable[Sequence[PlayedPage]]) -> float:
+    """How much earlier than their first packets others of several utterances come; 0 of a few.
+
+    So much of an utterance of which only the end is known may be there before its turn.
+    """
+    leads: list[float] = []
+    for pages in others:
+        first = pages[0].first_sec
+        least = [page.least_sec for page in pages if page.least_sec is not None]
+        if first is not None and least:
+            leads.append(max(least) - first)
+    return sorted(leads)[-SEVERAL] if len(leads) >= SEVERAL else 0.0
 
 
 def _jitters(pages: Sequence[PlayedPage]) -> Iterator[float]:

@@ -1,4 +1,4 @@
-"""The talkspurts of a stretch, and when a patient receiver would play each.
+"""The talkspurts of a stretch, and at which delays a patient receiver may play each.
 
 A talkspurt is a run of pages whose timestamps have no gap. Within it, samples are counted, so its
 pages keep their distances. Between two of them anything may happen to the timestamps: the publisher
@@ -7,8 +7,7 @@ was silent, its counter stood still, was set, or leapt.
 A receiver with a patient jitter buffer plays a talkspurt at one delay, and begins when its first
 packet has come, not before. So each talkspurt allows an interval of delays: from that of its
 least-delayed packet (the network held the first ones up) to that of its first one (the publisher
-sent the rest ahead of time). The delay changes between talkspurts only, and only if it has to:
-talkspurts whose intervals meet are one group, with the largest delay that all of them allow.
+sent the rest ahead of time). Which of them it is, `delays` decides.
 
 Pure. Granules are ticks of 1/48000 s, moments and delays are seconds since the stretch began.
 """
@@ -22,7 +21,7 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from egress_manager.domain.captures import TICKS, PageKept, Stretch
-from egress_manager.domain.drift import USUAL_DRIFT, Point
+from egress_manager.domain.drift import Point
 
 #: LiveKit's server ends a track with frames of silence of its own, and these come some 20 ms sooner
 #: than their timestamps say. Their size in octets: three that matter, and zeros. They are kept in
@@ -35,9 +34,6 @@ MARGIN: Final = 0.02
 
 #: A talkspurt that is longer is no utterance but a line that is open all the time. Seconds.
 LONG_LINE: Final = 5.0
-
-#: When a publisher sends ahead of time, its first packets tell to this when it does. Seconds.
-LEAD_MARGIN: Final = 0.005
 
 #: A delay that grows by this within a talkspurt, and never shrinks again, is a stop of the counter;
 #: by less (`MARGIN`), only if sender reports show the same. Seconds.
@@ -199,58 +195,6 @@ def talkspurts(stretch: Stretch, pages: Sequence[Arrival], slope: float = 0.0) -
     return found
 
 
-def grouped(spurts: Sequence[Talkspurt]) -> Iterator[list[Talkspurt]]:
-    """Talkspurts that a receiver plays at one delay, which each of them is given.
-
-    The clock of a publisher drifts, so what was learnt of the delay wears out.
-    """
-    group: list[Talkspurt] = []
-    low, high, at = -inf, inf, 0.0
-    for spurt in spurts:
-        wear = USUAL_DRIFT * max(0.0, spurt.pages[0].x - at)
-        low, high = low - wear, high + wear
-        # Packets that come earlier than they are played were sent ahead of time for certain: then
-        # the first one was not held up, and the talkspurt begins where that came.
-        is_ahead = spurt.leads and spurt.low < high - MARGIN < inf
-        least = spurt.high if is_ahead else spurt.low
-        is_late = least - spurt.jitter > high + (LEAD_MARGIN if is_ahead else MARGIN)
-        is_excused = is_late and not is_ahead and least - spurt.slack <= high + MARGIN
-        is_early = spurt.high < low - MARGIN
-        if group and (spurt.is_cut or is_early or (is_late and not is_excused)):
-            yield _played(group, _certain(group, high, is_first=group[0] is spurts[0]))
-            group, low, high = [], -inf, inf
-        if not (group and is_excused):
-            low = max(low, least - spurt.jitter)
-        high = min(high, spurt.high)
-        group.append(spurt)
-        low, high, at = low + spurt.drifts, high + spurt.drifts, spurt.pages[-1].x
-    if group:
-        yield _played(group, _certain(group, high, is_first=group[0] is spurts[0]))
-
-
-def _certain(group: Sequence[Talkspurt], high: float, *, is_first: bool) -> float:
-    """The delay at a group's end, `high` at most.
-
-    A line that begins with much at once, and then goes on and on without ever coming so late again,
-    was held up when it began: what is said in it later lies where it came.
-    """
-    only = group[0]
-    lasts = (only.ends - only.begins) / TICKS
-    if not is_first or len(group) > 1 or lasts < LONG_LINE:
-        return high
-    later = only.pages[_in_time_from(only.pages) + 1 :]
-    is_late_again = any(page.least > only.high - MARGIN for page in later)
-    return high if is_late_again else only.low + only.drifts
-
-
-def _played(group: list[Talkspurt], high: float) -> list[Talkspurt]:
-    """The group, each talkspurt with its delay; `high` is the largest one allowed at the end."""
-    for spurt in reversed(group):
-        high -= spurt.drifts
-        spurt.delay = high
-    return group
-
-
 def points(spurt: Talkspurt) -> list[Point]:
     """The delays of a talkspurt's pages, as if its publisher did not send ahead of time."""
     return [Point(page.x, page.least + spurt.lead) for page in spurt.pages]
@@ -268,13 +212,13 @@ def _jitter(chains: Iterable[Sequence[Arrival]]) -> float:
     known = [
         page.jitter
         for chain in chains
-        for page in chain[_in_time_from(chain) + 1 :]
+        for page in chain[in_time_from(chain) + 1 :]
         if page.jitter >= 0 and page.packets >= FEW_PACKETS
     ]
     return median(known) if known else UNKNOWN_JITTER
 
 
-def _in_time_from(pages: Sequence[Arrival]) -> int:
+def in_time_from(pages: Sequence[Arrival]) -> int:
     """The first page that comes as promptly as any: before it much may come at once."""
     prompt = min(page.least for page in pages) + LEAST_LEAD
     return next(n for n, page in enumerate(pages) if page.least <= prompt)
@@ -286,7 +230,7 @@ def _talkspurt(pages: Sequence[Arrival], jitter: float) -> Talkspurt:
     end = min(page.least for page in pages if last.x - page.x < VIEW)
     leads = first.first - low > max(LEAST_LEAD, JITTERS * jitter)
     packets = max(1, sum(page.packets for page in pages))
-    in_time = pages[_in_time_from(pages) + 1 :]
+    in_time = pages[in_time_from(pages) + 1 :]
     usual = _lateness(packets, max([jitter, *(page.jitter for page in in_time)]))
     return Talkspurt(
         pages=pages,

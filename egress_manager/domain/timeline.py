@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final, NamedTuple
 
-from egress_manager.domain import drift, talkspurts
+from egress_manager.domain import delays, drift, talkspurts
 from egress_manager.domain.captures import TICKS, SenderReport, Stretch
 from egress_manager.domain.drift import Point
 from egress_manager.domain.talkspurts import LONG_STOP, SETTLED, Talkspurt
@@ -66,7 +66,7 @@ def place(stretch: Stretch, now: float = inf, not_before: float = -inf) -> Place
     large = drift.large([Point(page.x, page.least) for page in raw])
     pages = talkspurts.arrivals(stretch, large) if large else raw
     spurts = talkspurts.talkspurts(stretch, pages, large)
-    groups = list(talkspurts.grouped(spurts))
+    groups = list(delays.grouped(spurts))
     rises = _rises(groups)
     slope, basis = _pace(groups, rises, stretch.reports, large)
     heights = [drift.height(_points(group), slope) for group in groups]

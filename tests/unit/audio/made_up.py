@@ -96,6 +96,7 @@ class Line:
     stops: Sequence[tuple[float, float]] = ()
     leaps: Sequence[tuple[float, float]] = ()
     ahead: float = 0.0
+    heard_from: float = 0.0
     stereo: bool = False
     right: np.ndarray | None = None
     mono: Sequence[tuple[float, float]] = ()
@@ -179,7 +180,8 @@ def capture(
                 there_at, line.track_sid, line.participant_sid, is_encrypted=line.encrypted
             ),
         ]
-        packets = [p for p in arrivals(line) if starts <= p.arrived - BEGINS_AT < ends_at]
+        since = max(starts, line.heard_from)
+        packets = [p for p in arrivals(line) if since <= p.arrived - BEGINS_AT < ends_at]
         if packets:
             kept, pages = _stretch(line, number, packets)
             entries += kept if ended else kept[:-1]

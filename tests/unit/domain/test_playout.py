@@ -152,6 +152,21 @@ def test_what_has_to_wait_for_the_words_before_it_is_not_too_late():
     assert misplaced([*words[:2], *(each._replace(waits=True) for each in words[2:])]) == 0.0
 
 
+def test_a_word_of_which_only_the_end_was_kept_may_wait_its_turn():
+    """Packets of it came before the first that is known, as long as others come ahead of time.
+
+    That is known of three others, and of no word but the first; nor may it wait for longer.
+    """
+    ahead = [(0.0, 0.5)] * 3
+
+    assert misplaced(said((0.5, 0.5), *ahead)) == 0.0
+    assert misplaced(said((0.5, 0.5), *ahead[:2])) == 0.5
+    assert misplaced(said((0.5, 0.5), (0.0, 0.01), *ahead[:2])) == 0.5
+    assert misplaced(said((0.8, 0.8), *ahead)) == 0.8
+    assert misplaced(said((0.0, 0.5), (0.5, 0.5), *ahead)) == 0.5
+    assert misplaced(said((0.5, 0.5), *[(0.5, 1.0)] * 3)) == 0.5
+
+
 def test_jitter_excuses_what_it_explains():
     """A network whose packets take up to a fifth of a second longer."""
     assert misplaced(said((-0.3, -0.3), jitter=0.2)) == 0.0

@@ -613,6 +613,22 @@ def _ahead(chance: random.Random, seconds: float) -> Lines:
     return [first, replace(second, ahead=chance.uniform(0.1, 1.2), dtx=chance.random() < 0.7)]
 
 
+def _joined(chance: random.Random, seconds: float) -> Lines:
+    """The recorder gets the agent's track in the middle of a word that was sent ahead of time.
+
+    Enough is said after that to show it.
+    """
+    caller, agent = talk(chance, seconds)[0], made_up.silence(seconds)
+    at = 0.4
+    while at < seconds - 1:
+        said = _said(chance, "agent")
+        put(agent, at, said)
+        at += len(said) / TICKS + chance.uniform(0.6, 1.0)
+    first, second = _pair(chance, (caller, agent))
+    since = chance.uniform(0.5, 1.2)
+    return [first, replace(second, ahead=chance.uniform(0.1, 1.2), dtx=True, heard_from=since)]
+
+
 def _leaps(chance: random.Random, seconds: float) -> Lines:
     """The agent's encoder is begun anew again and again: its timestamps leap, and no time goes by.
 
@@ -718,4 +734,5 @@ SCENES: Final[dict[str, Callable[[random.Random, float], Lines]]] = {
     "runs away": _runaway,
     "clock far off": _far_off,
     "handed over": _handed_over,
+    "joined in mid-word": _joined,
 }
