@@ -17,7 +17,7 @@ from egress_manager.api.connections import ConnectionTally, bound, most_connecti
 from egress_manager.api.services import ApiServices
 from egress_manager.api.visitors import Visitors
 from egress_manager.ending import heeded
-from egress_manager.errors import SettingsWrong
+from egress_manager.errors import EgressManagerError, SettingsWrong
 from egress_manager.flows import manual, reconcile, report
 from egress_manager.flows.audit import seal
 from egress_manager.flows.audit.download import Downloads
@@ -73,7 +73,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             async with running(settings, settings.all_roles, ending) as process:
                 app.state.services = _api_services(process, settings, connections)
                 yield
-        except SettingsWrong as error:
+        except EgressManagerError as error:
             app.state.refusal = str(error)
             raise
 

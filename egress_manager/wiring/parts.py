@@ -25,7 +25,7 @@ from egress_manager.adapters.obstore_bucket import ObstoreBucket
 from egress_manager.adapters.obstore_files import ObstoreFiles
 from egress_manager.domain.buckets import Bucket
 from egress_manager.domain.policy import Policy
-from egress_manager.errors import SettingsWrong
+from egress_manager.errors import SettingsWrong, StoreUnavailable
 from egress_manager.flows.doors import House
 from egress_manager.flows.sharing.adoption import Marks
 from egress_manager.ports import Keys
@@ -135,10 +135,17 @@ def webhook_signature(settings: Settings) -> Callable[[bytes], str]:
 
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """The database, for the command line; shares the mongod of a service that runs."""
+    """The database, for the command line; shares the mongod of a service that runs.
+
+    An error of it says where it was looked for.
+    """
     async with open_mongo(settings.mongo_uri, settings.recordings_dir.absolute() / FOLDER) as uri:
         client = mongo_client.connect(uri)
         try:
             yield mongo_client.database(client, settings.mongo_db)
+        except StoreUnavailable as error:
+            hosts = mongo_client.hosts_of(uri)
+            where = f"MONGO_URI names {hosts}" if settings.mongo_uri else "it is one of our own"
+            raise StoreUnavailable(f"{error}; {where}") from error
         finally:
             await mongo_client.close(client)
