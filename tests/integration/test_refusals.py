@@ -45,7 +45,7 @@ def run(tmp_path: Path, arguments: list[str], **settings: str) -> subprocess.Com
         "mongodb://h:99999/",
         "mongodb://me:p@ss@h/",
         "mongodb://h/?tls=true&tlsCAFile=/nowhere/ca.pem",
-        "mongodb://h/?authMechanism=NONSENSE",
+        "mongodb://h/?tlsInsecure=true&tlsAllowInvalidCertificates=true",
         "mongodb://",
         "mongodb+srv://a:1/",
     ],
