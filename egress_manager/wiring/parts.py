@@ -122,9 +122,9 @@ def keys_of(settings: Settings, database: Database, codes: Codes) -> Keys:
     return GivenKey(given) if given else MongoKeys(database, codes)
 
 
-def recorder_token(settings: Settings, room_name: str, ttl_seconds: int) -> str:
-    """The token of the user's document, for the Egress API."""
-    return livekit_tokens.recorder_token(*key_of(settings), room_name, ttl_seconds)
+def recorder_token(key: str, secret: str, room_name: str, ttl_seconds: int) -> str:
+    """The token of the user's document, for the Egress API, of an API key and its secret."""
+    return livekit_tokens.recorder_token(key, secret, room_name, ttl_seconds)
 
 
 def webhook_signature(settings: Settings) -> Callable[[bytes], str]:
