@@ -17,12 +17,12 @@ from egress_manager.api.connections import ConnectionTally, bound, most_connecti
 from egress_manager.api.services import ApiServices
 from egress_manager.api.visitors import Visitors
 from egress_manager.ending import heeded
-from egress_manager.errors import SettingsWrong
+from egress_manager.errors import EgressManagerError, SettingsWrong
 from egress_manager.flows import manual, reconcile, report
 from egress_manager.flows.audit import seal
 from egress_manager.flows.audit.download import Downloads
 from egress_manager.process import Process, running
-from egress_manager.settings import Settings, load_settings
+from egress_manager.settings import Settings, load_settings, words
 from egress_manager.wiring.parts import check_settings, recorder_token
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,10 @@ def generate_recorder_token(room_name: str, ttl_seconds: int = 3600) -> str:
     not look at `room` there, so it is good for every room; keep it short-lived and to yourself.
     Raises `SettingsWrong` where the key or the secret is not set.
     """
-    return recorder_token(load_settings(), room_name, ttl_seconds)
+    key, secret = map(words.value_of, ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"))
+    if not key or not secret:
+        raise SettingsWrong("a token needs LIVEKIT_API_KEY and LIVEKIT_API_SECRET: one is missing")
+    return recorder_token(key, secret, room_name, ttl_seconds)
 
 
 class EgressManager(FastAPI):
@@ -73,7 +76,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             async with running(settings, settings.all_roles, ending) as process:
                 app.state.services = _api_services(process, settings, connections)
                 yield
-        except SettingsWrong as error:
+        except EgressManagerError as error:
             app.state.refusal = str(error)
             raise
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -22,6 +22,11 @@ _REFUSALS: Final = frozenset({"unauthenticated", "permission_denied", "bad_route
 _PASSING: Final = frozenset({"unavailable", "deadline_exceeded", "internal", "unknown"})
 
 
+#: A token is refused if the server's clock and ours differ by more than a moment: then that is said
+#: and not the key blamed. LiveKit tells full seconds, and an answer takes time. Seconds.
+CLOCKS_DIFFER: Final = 5.0
+
+
 class LiveKitApi:
     """Asks livekit-server; open it in the event loop it is used in.
 
@@ -33,6 +38,7 @@ class LiveKitApi:
         self, url: str, api_key: str, api_secret: str, *, timeout: float = TIMEOUT
     ) -> None:
         self.on_time: Callable[[datetime], None] | None = None
+        self._clock_ahead = 0.0
         self._where = (url, api_key, api_secret)
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
@@ -56,7 +62,7 @@ class LiveKitApi:
             async with asyncio.timeout(self._timeout):
                 yield self._open
         except api.TwirpError as error:
-            raise ours(error) from error
+            raise ours(error, self._clock_ahead) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise LiveKitUnavailable("livekit-server does not answer") from error
 
@@ -70,13 +76,23 @@ class LiveKitApi:
     async def _hear_time(self, *heard: Any) -> None:
         """Called with the session, a context of its own, and the request that was answered."""
         said = heard[2].response.headers.get("Date")
-        if self.on_time is not None and said is not None:
-            with contextlib.suppress(ValueError):
-                self.on_time(parsedate_to_datetime(said))
+        if said is not None:
+            with contextlib.suppress(ValueError, TypeError):
+                theirs = parsedate_to_datetime(said)
+                self._clock_ahead = (datetime.now(UTC) - theirs).total_seconds()
+                if self.on_time is not None:
+                    self.on_time(theirs)
 
 
-def ours(error: api.TwirpError) -> EgressManagerError:
+def ours(error: api.TwirpError, clock_ahead: float = 0.0) -> EgressManagerError:
+    """The error in our words; our clock is `clock_ahead` of the server's, in seconds."""
     if error.code in _REFUSALS or error.status in (401, 403):
+        if abs(clock_ahead) > CLOCKS_DIFFER:
+            way = "ahead of" if clock_ahead > 0 else "behind"
+            return LiveKitRefused(
+                f"LiveKit refused our token: the clock of this host is {abs(clock_ahead):.0f} s "
+                f"{way} that of livekit-server's; set the clocks right (NTP)"
+            )
         return LiveKitRefused("LiveKit refused the API key: check LIVEKIT_API_KEY and _SECRET")
     if error.code in _PASSING:
         return LiveKitUnavailable(f"livekit-server answered {error.code}")

@@ -6,6 +6,7 @@ from typing import Final
 from livekit.protocol import egress
 
 from egress_manager.domain.incoming import EgressKind, EgressReported, Room, Sides
+from egress_manager.domain.moments import to_milliseconds
 
 #: Where a request has its output's path, by the kind of the request.
 _MIX_SIDES: Final = {
@@ -87,4 +88,7 @@ def _asked_path(info: egress.EgressInfo) -> str:
 
 
 def _moment(nanoseconds: int) -> datetime | None:
-    return datetime.fromtimestamp(nanoseconds / 1e9, UTC) if nanoseconds else None
+    """As documents keep it, to the millisecond: else what is told twice would seem to be news."""
+    if not nanoseconds:
+        return None
+    return to_milliseconds(datetime.fromtimestamp(nanoseconds / 1e9, UTC))

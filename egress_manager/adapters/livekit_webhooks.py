@@ -119,7 +119,11 @@ class LiveKitWebhooks:
             expires, begins = float(claims["exp"]), float(claims.get("nbf", 0))
             signed = str(claims["sha256"]).encode("utf-8", "replace")
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise SignatureRefused("the webhook is not signed by a key that we know") from error
+            raise SignatureRefused(
+                "the webhook is not signed by a key that we know: WEBHOOK_SECRET, or "
+                "LIVEKIT_API_SECRET where that is not set, has to be the secret of the key that "
+                "livekit-server's webhook.api_key names"
+            ) from error
         if (
             not begins - LEEWAY.total_seconds()
             <= at.timestamp()

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pymongo import AsyncMongoClient, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConfigurationError, InvalidURI
+from pymongo.errors import PyMongoError
 
 from egress_manager.adapters.pymongo_lock import cancellable
 from egress_manager.adapters.translating import MONGO, translating
@@ -29,6 +29,9 @@ OPERATION_TIMEOUT_MS: Final = 5_000
 
 #: How long closing a client may take: with no server it looks for one, to say goodbye. Seconds.
 CLOSE_TIMEOUT: Final = 1.0
+
+#: What the driver raises of a URI: options without sense, files that are not there, large numbers.
+_UNUSABLE: Final = (PyMongoError, ValueError, TypeError, OSError, OverflowError)
 
 #: An acknowledged write survives a killed mongod only when it is in the journal.
 DURABLE: Final = WriteConcern("majority", j=True)
@@ -52,10 +55,16 @@ def connect(uri: str) -> Client:
             serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS,
             timeoutMS=OPERATION_TIMEOUT_MS,
         )
-    except (InvalidURI, ConfigurationError, ValueError) as error:
+    except _UNUSABLE as error:
         raise SettingsWrong(
-            "MONGO_URI can't be used; write it like mongodb://user:password@host:27017/"
+            "MONGO_URI can't be used; write it like mongodb://user:password@host:27017/, with what "
+            "is special in the user or password percent-encoded"
         ) from error
+
+
+def hosts_of(uri: str) -> str:
+    """Where a URI leads, without the user and the password."""
+    return uri.partition("://")[2].rpartition("@")[2].partition("?")[0].rstrip("/")
 
 
 async def close(client: Client) -> None:

@@ -123,6 +123,7 @@ async def open_mongo(
     )
     try:
         await server.start()
+        log.info("mongodb_reached", extra={"uri": server.uri})
         yield server.uri
     finally:
         await server.close()

@@ -28,6 +28,11 @@ class ObstoreFiles(LocalFiles):
         self._bucket = objects.bucket
         self._objects = objects
 
+    def path(self, relative: str) -> str:
+        """An object's address is one by which it can be asked for, whatever LiveKit makes of it."""
+        key = self._bucket.key(relative)
+        return super().path(relative) if key is None else self._bucket.address(key)
+
     async def exists(self, path: str) -> bool | None:
         if self._bucket.key(path) is None:
             return await super().exists(path)

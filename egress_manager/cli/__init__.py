@@ -2,16 +2,18 @@
 
 `calls` and `recordings` ask the running service over HTTP. Tables are for people; `--json` prints
 what the API says, for scripts. What goes wrong is one sentence on stderr and an exit code: 1, or 2
-for settings that can't be used.
+for settings that can't be used; with `--json` it is `{"error": {"code", "detail"}}` on stdout, too.
 
 What runs the service is imported where it is needed only: a list should not wait for it.
 """
 
+import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 from egress_manager.cli.adopt import adopt
 from egress_manager.cli.audit import audit
@@ -29,7 +31,12 @@ from egress_manager.cli.sip import sip
 from egress_manager.errors import EgressManagerError, SettingsWrong
 from egress_manager.settings import words
 
-app = App("egress-manager", help="The call recorder for self-hosted LiveKit.", version_flags=[])
+app = App(
+    "egress-manager",
+    help="The call recorder for self-hosted LiveKit.",
+    version=lambda: f"egress-manager {version('egress-manager')}",
+    version_flags=["--version"],
+)
 for command in (
     serve,
     jobs,
@@ -55,15 +62,22 @@ app.command(import_files, name="import")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line says, and exit."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    as_json = "--json" in given
     try:
         os.umask(words.umask())
-        app(arguments)
+        app(given, exit_on_error=not as_json, print_error=not as_json)
     except SettingsWrong as error:
-        sys.exit(_complaint(error, 2))
+        sys.exit(_complaint(error.code, str(error), 2, as_json=as_json))
     except EgressManagerError as error:
-        sys.exit(_complaint(error, 1))
+        sys.exit(_complaint(error.code, str(error), 1, as_json=as_json))
+    except CycloptsError as error:
+        sys.exit(_complaint("bad_command", str(error), 1, as_json=as_json))
 
 
-def _complaint(error: EgressManagerError, code: int) -> int:
-    print(f"egress-manager: {error}", file=sys.stderr)
-    return code
+def _complaint(code: str, detail: str, exit_code: int, *, as_json: bool) -> int:
+    """Say what went wrong: a sentence for people, and for a script the JSON that it reads."""
+    print(f"egress-manager: {detail}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": {"code": code, "detail": detail}}, ensure_ascii=False))
+    return exit_code

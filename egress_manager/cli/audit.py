@@ -16,7 +16,7 @@ from egress_manager.domain.chain import Finding, Noted
 from egress_manager.domain.downloads import is_download
 from egress_manager.domain.notes import checkpoint_of
 from egress_manager.domain.seal import Entry, Facts, entry_of
-from egress_manager.errors import BadRequest
+from egress_manager.errors import BadRequest, NotFound
 from egress_manager.flows.audit import verify as auditing
 from egress_manager.flows.audit.extend import signed_end
 from egress_manager.flows.audit.verify import Audited
@@ -68,7 +68,7 @@ def verify(
 
 @audit.command
 def show(subject: str | None = None, /, *, limit: int = 20, as_json: AsJson = False) -> None:
-    """Show entries of the chain, the newest last.
+    """Show entries of the chain, the newest last. The exit code is 1 if there are none.
 
     Parameters
     ----------
@@ -82,7 +82,10 @@ def show(subject: str | None = None, /, *, limit: int = 20, as_json: AsJson = Fa
     found = asyncio.run(_entries(subject, limit))
     if as_json:
         print_json({"items": found})
-        return
+        sys.exit(0 if found else 1)
+    if not found:
+        of_what = f"about {subject}" if subject else "in the chain"
+        raise NotFound(f"there is no entry {of_what}")
     rows = [row for facts in found if (row := _row(facts))]
     console().print(table(["entry", "at", "what", "about", "files or who", "hash"], rows))
 

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from cyclopts import App
 
+from egress_manager.cli.moments import Moment, told
 from egress_manager.cli.service import HERE, Facts, Service, every
 from egress_manager.cli.tables import between, length, moment, show, show_one, table
 
@@ -16,8 +17,8 @@ def list_calls(
     *,
     room: str | None = None,
     caller: str | None = None,
-    since: str | None = None,
-    until: str | None = None,
+    since: Moment = None,
+    until: Moment = None,
     limit: int = 50,
     service: Service = HERE,
 ) -> None:
@@ -30,13 +31,13 @@ def list_calls(
     caller
         Only those from this number.
     since
-        Only those from this moment on (2026-11-22T00:00:00Z).
+        Only those from this moment on (2026-11-22, or 2026-11-22T08:00).
     until
         Only those before this moment.
     limit
         How many at most.
     """
-    where = {"room_name": room, "caller_number": caller, "since": since, "until": until}
+    where = {"room_name": room, "caller_number": caller, "since": told(since), "until": told(until)}
     found = every(service, "/calls", where, limit)
     columns = ["joined", "caller", "called", "room", "lasted", "recording", "call"]
     show(service, found, table(columns, map(_call_row, found["items"])))

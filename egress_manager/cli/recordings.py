@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from cyclopts import App
 
+from egress_manager.cli.moments import Moment, told
 from egress_manager.cli.service import HERE, Facts, Service, ask, every, tell
 from egress_manager.cli.tables import length, moment, show, show_fields, table
 from egress_manager.domain.policy import Engine
@@ -19,8 +20,8 @@ def list_recordings(
     *,
     room: str | None = None,
     caller: str | None = None,
-    since: str | None = None,
-    until: str | None = None,
+    since: Moment = None,
+    until: Moment = None,
     status: str | None = None,
     limit: int = 50,
     service: Service = HERE,
@@ -34,7 +35,7 @@ def list_recordings(
     caller
         Only those from this number.
     since
-        Only those from this moment on (2026-11-22T00:00:00Z).
+        Only those from this moment on (2026-11-22, or 2026-11-22T08:00).
     until
         Only those before this moment.
     status
@@ -42,7 +43,7 @@ def list_recordings(
     limit
         How many at most.
     """
-    where = {"room_name": room, "caller_number": caller, "since": since, "until": until}
+    where = {"room_name": room, "caller_number": caller, "since": told(since), "until": told(until)}
     found = every(service, "/recordings", where | {"status": status}, limit)
     columns = ["begun", "caller", "room", "status", "verdict", "lasted", "file", "recording"]
     show(service, found, table(columns, map(_recording_row, found["items"])))

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, TextIO
 import httpx2
 from cyclopts import App, Parameter
 
+from egress_manager.cli.moments import Moment
 from egress_manager.cli.plainly import line
 from egress_manager.cli.service import HERE, TIMEOUT, AsJson, Failed
 from egress_manager.cli.tables import print_json
@@ -186,8 +187,8 @@ def export(
     /,
     *,
     room: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: Moment = None,
+    until: Moment = None,
 ) -> None:
     """Write the webhooks that are kept into a file that `egress-manager replay` sends again.
 
@@ -199,11 +200,11 @@ def export(
     room
         Only those about this room.
     since
-        Only those that came from this moment on (2026-11-22T00:00:00, UTC).
+        Only those that came from this moment on (2026-11-22, or 2026-11-22T08:00).
     until
         Only those that came before this moment.
     """
-    count = asyncio.run(_export(file, room, _utc(since), _utc(until)))
+    count = asyncio.run(_export(file, room, since, until))
     line(f"{count} webhooks were written to {file}. Phone numbers are in it.")
 
 
@@ -245,10 +246,6 @@ def _told(file: Path) -> Iterator[None]:
         raise BadRequest(f"{file} can't be used: {error.strerror}") from error
     except BadRequest as error:
         raise BadRequest(f"{file}: {error}") from None
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
 class _Now:

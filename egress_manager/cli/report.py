@@ -4,14 +4,16 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from egress_manager.cli.moments import Moment, told
 from egress_manager.cli.service import HERE, Facts, Service, ask, get
 from egress_manager.cli.tables import console, length, moment, print_json, table
+from egress_manager.errors import BadRequest
 
 
 def report(
     *,
-    since: str | None = None,
-    until: str | None = None,
+    since: Moment = None,
+    until: Moment = None,
     csv: Annotated[bool, Parameter(negative="")] = False,
     service: Service = HERE,
 ) -> None:
@@ -20,13 +22,15 @@ def report(
     Parameters
     ----------
     since
-        Calls from this moment on (2026-11-22T00:00:00Z); by default a day ago.
+        Calls from this moment on (2026-11-22, or 2026-11-22T08:00); by default a day ago.
     until
         Calls before this moment; by default now.
     csv
         For a spreadsheet.
     """
-    where = {"since": since, "until": until}
+    if csv and service.as_json:
+        raise BadRequest("--csv and --json are two forms of one answer: ask for one of them")
+    where = {"since": told(since), "until": told(until)}
     if csv:
         ask(service, "/reports/capture", where)  # says what is wrong in words
         print(get(service, "/reports/capture", {**where, "format": "csv"}).text, end="")

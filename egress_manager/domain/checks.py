@@ -238,11 +238,19 @@ class Heard:
 
 
 def judge_sound(
-    heard: Heard, *, stay_sec: float, said_sec: float, is_alone: bool, path: str, server: str
+    heard: Heard,
+    *,
+    stay_sec: float,
+    said_sec: float,
+    goes_on_sec: float,
+    is_alone: bool,
+    path: str,
+    server: str,
 ) -> Result:
     """Whether a test call is in its file: whole, on the left, alone. Raises `CheckFailed`.
 
-    It stayed and played for so long, in seconds, on livekit-server of the version `server`.
+    It stayed and played for so long, in seconds, on livekit-server of the version `server`. A
+    recorder may go on for so long after the caller has left.
     """
     if heard.left < WHOLE and heard.right > LEAKED:
         raise CheckFailed(Trouble.SOUND_ON_WRONG_SIDE, path=path)
@@ -250,7 +258,7 @@ def judge_sound(
         raise CheckFailed(Trouble.SOUND_MISSING, percent=100 * max(heard.left, 0), path=path)
     if heard.right > LEAKED or (is_alone and heard.right_dbfs > SILENT):
         raise CheckFailed(Trouble.SOUND_NOT_ALONE, dbfs=heard.right_dbfs, path=path)
-    if not said_sec <= heard.plays_sec <= stay_sec + STAY_MARGIN:
+    if not said_sec <= heard.plays_sec <= stay_sec + goes_on_sec + STAY_MARGIN:
         facts = {"stay": stay_sec, "plays": heard.plays_sec, "path": path}
         raise CheckFailed(Trouble.LENGTH_WRONG, **facts)
     right = "silence on the right" if is_alone else "others on the right"

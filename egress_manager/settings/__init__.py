@@ -16,6 +16,7 @@ from egress_manager.errors import SettingsWrong
 from egress_manager.settings.egress import EgressSettings
 from egress_manager.settings.house import MISSING, HouseSettings
 from egress_manager.settings.http import HttpSettings
+from egress_manager.settings.misspelt import misspelt
 from egress_manager.settings.processes import ProcessSettings
 
 __all__ = ["Settings", "load_settings"]
@@ -30,10 +31,15 @@ def load_settings(env_file: Path | None = Path(".env"), **given: Any) -> Setting
 
     Raises `SettingsWrong` whose message has a line for each thing that is wrong.
     """
+    known = [str(field.alias) for field in Settings.model_fields.values()]
+    wrong = list(misspelt(known, env_file))
     try:
-        return Settings(_env_file=env_file, **given)
+        settings = Settings(_env_file=env_file, **given)
     except ValidationError as error:
-        raise SettingsWrong("\n".join(_sentences(error))) from None
+        raise SettingsWrong("\n".join([*_sentences(error), *wrong])) from None
+    if wrong:
+        raise SettingsWrong("\n".join(wrong))
+    return settings
 
 
 def _sentences(error: ValidationError) -> Iterator[str]:

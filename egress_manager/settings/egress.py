@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
 from egress_manager.domain.policy import Engine
-from egress_manager.settings.house import PREFIX, Names, missing
+from egress_manager.settings.house import PREFIX, Names, is_url, missing
 
 
 class EgressSettings(BaseSettings):
@@ -82,7 +82,7 @@ class EgressSettings(BaseSettings):
     @field_validator("s3_endpoint")
     @classmethod
     def _is_http_url(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
+        if value and not is_url(value, ("http", "https")):
             raise ValueError("write it like https://s3.example.com")
         return value.rstrip("/")
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     BeforeValidator,
@@ -28,6 +28,9 @@ AUTO: Final = "auto"
 PREFIX: Final = "EGRESS_MANAGER_"
 
 MISSING: Final = "setting_missing"
+
+#: Databases in which MongoDB keeps what it needs itself.
+_MONGODBS_OWN: Final = ("admin", "local", "config")
 
 
 def listed(value: object) -> object:
@@ -208,9 +211,15 @@ class HouseSettings(BaseSettings):
     @field_validator("livekit_url", "egress_url")
     @classmethod
     def _is_livekit_url(cls, value: str) -> str:
-        parts = _split(value)
-        if value and (parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname):
+        if value and not is_url(value, ("ws", "wss", "http", "https")):
             raise ValueError("write it like ws://host:7880 or https://host")
+        return value
+
+    @field_validator("livekit_api_key", "webhook_key")
+    @classmethod
+    def _is_one_word(cls, value: str) -> str:
+        if re.search(r"\s", value):
+            raise ValueError("a key has no blanks in it")
         return value
 
     @field_validator("mongo_uri")
@@ -225,12 +234,15 @@ class HouseSettings(BaseSettings):
     def _is_database_name(cls, value: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", value):
             raise ValueError("write up to 63 letters, digits, - and _")
+        if value in _MONGODBS_OWN:
+            raise ValueError("MongoDB keeps its own things there; name another one")
         return value
 
     @field_validator("redis_url")
     @classmethod
     def _is_redis_url(cls, value: str) -> str:
-        if value and not value.startswith(("redis://", "rediss://", "unix://")):
+        is_socket = value.startswith("unix://") and not re.search(r"\s", value)
+        if value and not is_socket and not is_url(value, ("redis", "rediss")):
             raise ValueError("write it like redis://host:6379/0")
         return value
 
@@ -339,11 +351,15 @@ def missing(variable: str, write: str) -> PydanticCustomError:
     )
 
 
-def _split(url: str) -> SplitResult:
+def is_url(url: str, schemes: tuple[str, ...]) -> bool:
+    """Whether it is a URL of one of these schemes, with a host, and a port that there can be."""
     try:
-        return urlsplit(url)
+        parts = urlsplit(url)
+        has_port = parts.port != 0
     except ValueError:
-        return urlsplit("")
+        return False
+    is_plain = not re.search(r"\s", parts.netloc + parts.path)
+    return parts.scheme in schemes and bool(parts.hostname) and has_port and is_plain
 
 
 def _with_scheme(url: str, other: dict[str, str]) -> str:

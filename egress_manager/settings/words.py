@@ -95,8 +95,12 @@ def _origins(env_file: Path) -> Mapping[str, str]:
 
 
 def _without_secret(value: str) -> str:
-    """A URI without the password in it."""
-    return re.sub(r"(?<=://)([^/@]*):[^/@]*@", rf"\1:{MASK}@", value)
+    """A URI without the passwords in it: before its last `@`, and in its options.
+
+    An `@` or a `/` in a password should be percent-encoded, and often is not.
+    """
+    value = re.sub(r"(?<=://)([^:@/]*):.*@", rf"\1:{MASK}@", value)
+    return re.sub(r"(?i)([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", rf"\1{MASK}", value)
 
 
 def as_markdown() -> str:

@@ -25,7 +25,7 @@ from egress_manager.adapters.obstore_bucket import ObstoreBucket
 from egress_manager.adapters.obstore_files import ObstoreFiles
 from egress_manager.domain.buckets import Bucket
 from egress_manager.domain.policy import Policy
-from egress_manager.errors import SettingsWrong
+from egress_manager.errors import SettingsWrong, StoreUnavailable
 from egress_manager.flows.doors import House
 from egress_manager.flows.sharing.adoption import Marks
 from egress_manager.ports import Keys
@@ -122,9 +122,9 @@ def keys_of(settings: Settings, database: Database, codes: Codes) -> Keys:
     return GivenKey(given) if given else MongoKeys(database, codes)
 
 
-def recorder_token(settings: Settings, room_name: str, ttl_seconds: int) -> str:
-    """The token of the user's document, for the Egress API."""
-    return livekit_tokens.recorder_token(*key_of(settings), room_name, ttl_seconds)
+def recorder_token(key: str, secret: str, room_name: str, ttl_seconds: int) -> str:
+    """The token of the user's document, for the Egress API, of an API key and its secret."""
+    return livekit_tokens.recorder_token(key, secret, room_name, ttl_seconds)
 
 
 def webhook_signature(settings: Settings) -> Callable[[bytes], str]:
@@ -135,10 +135,17 @@ def webhook_signature(settings: Settings) -> Callable[[bytes], str]:
 
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """The database, for the command line; shares the mongod of a service that runs."""
+    """The database, for the command line; shares the mongod of a service that runs.
+
+    An error of it says where it was looked for.
+    """
     async with open_mongo(settings.mongo_uri, settings.recordings_dir.absolute() / FOLDER) as uri:
         client = mongo_client.connect(uri)
         try:
             yield mongo_client.database(client, settings.mongo_db)
+        except StoreUnavailable as error:
+            hosts = mongo_client.hosts_of(uri)
+            where = f"MONGO_URI names {hosts}" if settings.mongo_uri else "it is one of our own"
+            raise StoreUnavailable(f"{error}; {where}") from error
         finally:
             await mongo_client.close(client)

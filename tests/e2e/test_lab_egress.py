@@ -273,7 +273,7 @@ async def test_a_recording_goes_into_a_bucket(studio):
         heard = listen(objects[f"here/{ROOM}.ogg"])
 
     assert recorded["filename"] == f"here/{ROOM}.ogg"
-    assert recorded["location"] == f"{s3.url}/calls/here/{ROOM}.ogg"
+    assert recorded["location"] == f"{s3.url}/calls/here/{ROOM}.ogg".replace("http:", "https:")
     assert set(objects) == {f"here/{ROOM}.ogg", f"here/{egress}.json"}
     assert place(heard.right, CALLER) == place_said(recorded, asked)
 

@@ -115,18 +115,16 @@ func upload(to *livekit.S3Upload, file, key string) (string, error) {
 		return "", err
 	}
 	_, err = client.FPutObject(context.Background(), to.Bucket, key, file, minio.PutObjectOptions{UserMetadata: to.Metadata})
-	return location(to, endpoint, key), err
+	return location(to, host, key), err
 }
 
-// location is what LiveKit Egress says where an object is.
-func location(to *livekit.S3Upload, endpoint, key string) string {
+// location is what LiveKit Egress says where an object is: https always, with the path encoded.
+func location(to *livekit.S3Upload, host, key string) string {
+	where := url.URL{Scheme: "https", Host: host, Path: "/" + to.Bucket + "/" + key}
 	if !to.ForcePathStyle {
-		return fmt.Sprintf("https://%s.%s/%s", to.Bucket, endpoint, key)
+		where.Host, where.Path = to.Bucket+"."+host, "/"+key
 	}
-	if !strings.HasPrefix(endpoint, "http") {
-		endpoint = "https://" + endpoint
-	}
-	return fmt.Sprintf("%s/%s/%s", endpoint, to.Bucket, key)
+	return where.String()
 }
 
 // manifest is the small file that lies beside a recording.

@@ -5,8 +5,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -190,6 +192,37 @@ class TestLists:
         assert "completed" in for_people.out
         assert json.loads(for_scripts.out)["id"] == "rec_0"
 
+    @pytest.mark.parametrize("command", ["calls", "recordings", "report"])
+    def test_a_day_is_the_midnight_of_this_machine(
+        self,
+        manager: Manager,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        command: str,
+    ) -> None:
+        """Half a day ahead of UTC the day of noon there has begun long before."""
+        asked = [command, "--url", manager.url, "--api-key", KEY, "--json"]
+        found = {}
+        for zone in ("Etc/GMT-14", "Etc/GMT+12"):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            period = ["--since", f"{NOON:%Y-%m-%d}", "--until", f"{NOON:%Y-%m-%dT%H:%M}"]
+            said = Said(capsys, *asked, *period)
+            told = json.loads(said.out)
+            found[zone] = len(told.get("items", told.get("lines")))
+        monkeypatch.delenv("TZ")
+        time.tzset()
+
+        assert found["Etc/GMT-14"] == 0
+        assert found["Etc/GMT+12"] > 0
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """For a report of a fault."""
+    said = Said(capsys, "--version")
+
+    assert (said.out.strip(), said.code) == (f"egress-manager {version('egress-manager')}", 0)
+
 
 class TestTrouble:
     """What goes wrong is one sentence."""
@@ -218,6 +251,33 @@ class TestTrouble:
 
         assert said.code == 1
         assert said.error.startswith(f"egress-manager: {sentence}")
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "exit_code"),
+        [
+            (["calls", "show", "call_9", "--api-key", KEY], "failed", 1),
+            (["calls", "--api-key", "x"], "unauthenticated", 1),
+            (["report", "--since", "tomorrow", "--api-key", KEY], "bad_request", 1),
+            (["report", "--csv", "--api-key", KEY], "bad_request", 1),
+            (["calls", "--colour", "red"], "bad_command", 1),
+            (["settings"], "settings_wrong", 2),
+        ],
+    )
+    def test_a_script_reads_what_went_wrong(
+        self,
+        manager: Manager,
+        capsys: pytest.CaptureFixture[str],
+        arguments: list[str],
+        code: str,
+        exit_code: int,
+    ) -> None:
+        """With --json, errors are JSON, too; the sentence for people is beside it."""
+        where = ["--url", manager.url] if arguments[0] != "settings" else []
+        said = Said(capsys, *arguments, *where, "--json")
+
+        error = json.loads(said.out)["error"]
+        assert (error["code"], said.code) == (code, exit_code)
+        assert error["detail"] in said.error
 
     def test_a_service_that_does_not_run(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Where it was looked for."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import jwt
 import pytest
 
 from docs.states import PAGE, page_with_states
@@ -25,6 +26,7 @@ from egress_manager.domain.calls import is_caller
 from egress_manager.domain.incoming import EgressReported, ParticipantSeen, Unrecognised
 from egress_manager.domain.provenance import MAC
 from egress_manager.domain.recordings import Event, Hole, Observation, Recording, State, TrackFile
+from egress_manager.errors import SettingsWrong
 from egress_manager.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,6 +116,23 @@ def test_the_token_that_the_user_named_is_made_where_the_user_put_it() -> None:
 
     assert list(parameters) == ["room_name", "ttl_seconds"]
     assert parameters["ttl_seconds"].default == 3600
+
+
+def test_that_token_needs_the_key_and_its_secret_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever makes one need not have the service's other settings."""
+    for setting in Settings.model_fields.values():
+        monkeypatch.delenv(str(setting.alias), raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsWrong, match="LIVEKIT_API_KEY and LIVEKIT_API_SECRET"):
+        generate_recorder_token("friday-assistant-room")
+    monkeypatch.setenv("LIVEKIT_API_KEY", "devkey")
+    (tmp_path / ".env").write_text(f"LIVEKIT_API_SECRET={'secret' * 8}\n")
+
+    claims = jwt.decode(generate_recorder_token("room"), "secret" * 8, algorithms=["HS256"])
+
+    assert (claims["iss"], claims["video"]["roomRecord"]) == ("devkey", True)
 
 
 def test_the_entry_to_the_command_line_works_from_anywhere(tmp_path: Path) -> None:

@@ -166,7 +166,18 @@ class TestComplaints:
             ("LIVEKIT_URL", "http://[", "ws://host:7880"),
             ("EGRESS_URL", "ftp://h", "ws://host:7880"),
             ("MONGO_URI", "localhost:27017", "mongodb://"),
+            ("LIVEKIT_URL", "ws://host:99999", "ws://host:7880"),
+            ("LIVEKIT_URL", "ws://host:port", "ws://host:7880"),
+            ("LIVEKIT_URL", "ws://my host:7880", "ws://host:7880"),
+            ("EGRESS_URL", "http://h:0", "ws://host:7880"),
+            ("LIVEKIT_API_KEY", "dev key", "no blanks"),
+            ("WEBHOOK_KEY", "dev\tkey", "no blanks"),
+            ("REDIS_URL", "redis://host:99999/0", "redis://"),
+            ("EGRESS_MANAGER_S3_ENDPOINT", "http://host:x", "https://s3.example.com"),
             ("MONGO_DB", "a.b", "letters"),
+            ("MONGO_DB", "admin", "another one"),
+            ("MONGO_DB", "local", "another one"),
+            ("MONGO_DB", "config", "another one"),
             ("REDIS_URL", "localhost", "redis://"),
             ("EGRESS_MANAGER_RECORD", "some", "'all', 'none' or 'rooms'"),
             ("EGRESS_MANAGER_MIX_FORMAT", "wav", "'mp4' or 'ogg'"),
@@ -197,6 +208,43 @@ class TestComplaints:
         assert said.startswith(f"{variable} can't be used: ")
         assert hint in said
 
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [
+            ("EGRESS_MANAGER_RECORDINGS_DIR", "did you mean RECORDINGS_DIR?"),
+            ("EGRESS_MANAGER_LIVEKIT_URL", "did you mean LIVEKIT_URL?"),
+            ("EGRESS_MANAGER_MIX_FORMATS", "did you mean EGRESS_MANAGER_MIX_FORMAT?"),
+            ("egress_manager_log_levle", "did you mean EGRESS_MANAGER_LOG_LEVEL?"),
+            ("EGRESS_MANAGER_TYPO", "is no setting"),
+        ],
+    )
+    @pytest.mark.parametrize("is_in_file", [True, False], ids=["file", "environment"])
+    def test_a_misspelt_setting_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, meant: str, *, is_in_file: bool
+    ) -> None:
+        """With the nearest right name; nobody would read it."""
+        lines = [f"{variable}={value}" for variable, value in THREE.items()]
+        if is_in_file:
+            lines.append(f"{name}=hunter2")
+        else:
+            monkeypatch.setenv(name, "hunter2")
+        Path(".env").write_text("\n".join(lines))
+
+        with pytest.raises(SettingsWrong) as wrong:
+            load_settings()
+
+        assert str(wrong.value).startswith(f"{name.upper()} is no setting")
+        assert meant in str(wrong.value)
+        assert "hunter2" not in str(wrong.value)
+
+    def test_an_empty_variable_is_no_setting_that_is_misspelt(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As everywhere: it counts for nothing."""
+        monkeypatch.setenv("EGRESS_MANAGER_TYPO", "")
+
+        assert settings()
+
     def test_a_file_in_the_place_of_the_directory_is_noticed(self, tmp_path: Path) -> None:
         """At the start, not at the first call."""
         (tmp_path / "file").touch()
@@ -222,6 +270,25 @@ class TestComplaints:
             except SettingsWrong as wrong:
                 said = str(wrong)
             assert secret not in said
+
+    @pytest.mark.parametrize(
+        ("uri", "shown"),
+        [
+            ("mongodb://me:p@ss@h/", "mongodb://me:{}@h/"),
+            ("mongodb://me:p/s?s@h:1,i:2/?a=b", "mongodb://me:{}@h:1,i:2/?a=b"),
+            (
+                "mongodb://h/?tlsCertificateKeyFilePassword=hunter2&a=b",
+                "mongodb://h/?tlsCertificateKeyFilePassword={}&a=b",
+            ),
+            ("redis://:p:a@h:6379/0", "redis://:{}@h:6379/0"),
+            ("redis://h:6379/0?password=hunter2", "redis://h:6379/0?password={}"),
+            ("mongodb://me@h/", "mongodb://me@h/"),
+            ("mongodb://h:27017/?replicaSet=rs0", "mongodb://h:27017/?replicaSet=rs0"),
+        ],
+    )
+    def test_a_password_does_not_show_however_it_is_written(self, uri: str, shown: str) -> None:
+        """What is special in it should be encoded, and often is not."""
+        assert words._without_secret(uri) == shown.format(words.MASK)
 
     def test_secrets_do_not_show(self) -> None:
         """Not in a repr, not in what `egress-manager settings` prints."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from egress_manager.domain.checks import ROOM_PREFIX, Result, judge_end, judge_sound, skipped
-from egress_manager.domain.policy import decide
+from egress_manager.domain.policy import Engine, decide
+from egress_manager.domain.tending import DRAIN
 from egress_manager.domain.troubles import CheckFailed, Trouble
 from egress_manager.flows.check.doors import CheckDoors
 
@@ -45,6 +46,7 @@ async def is_recorded(doors: CheckDoors) -> Result:
         heard,
         stay_sec=stay_sec,
         said_sec=said_sec,
+        goes_on_sec=DRAIN.total_seconds() if decision.engine is Engine.EGRESS else 0.0,
         is_alone=not others,
         path=recording["filepath"],
         server=server,

@@ -186,10 +186,16 @@ class TestSound:
     GOOD = Heard(left=0.99, right=0.01, right_dbfs=-90, plays_sec=4.0)
 
     @staticmethod
-    def judged(heard: Heard, *, is_alone: bool = True) -> Result:
+    def judged(heard: Heard, *, goes_on_sec: float = 0.0, is_alone: bool = True) -> Result:
         """A call of 4.2 s in which 2 s were played."""
         return checks.judge_sound(
-            heard, stay_sec=4.2, said_sec=2, is_alone=is_alone, path="/r/a.mp4", server="1.13.5"
+            heard,
+            stay_sec=4.2,
+            said_sec=2,
+            goes_on_sec=goes_on_sec,
+            is_alone=is_alone,
+            path="/r/a.mp4",
+            server="1.13.5",
         )
 
     def test_the_caller_is_on_the_left_and_nobody_on_the_right(self) -> None:
@@ -198,6 +204,14 @@ class TestSound:
 
         assert found.outcome is Outcome.OK
         assert "/r/a.mp4" in found.words
+
+    def test_a_recorder_that_goes_on_after_the_call_makes_a_longer_file(self) -> None:
+        """LiveKit Egress has some of the call on its way into the file when the caller leaves."""
+        longer = Heard(0.99, 0.01, -90, 4.2 + 3 + 1.5)
+
+        assert self.judged(longer, goes_on_sec=3).outcome is Outcome.OK
+        with pytest.raises(CheckFailed):
+            self.judged(longer)
 
     def test_somebody_else_in_the_room_may_be_heard_on_the_right(self) -> None:
         """An agent answers every call, maybe this one too."""
