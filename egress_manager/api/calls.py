@@ -16,7 +16,12 @@ router = APIRouter(
 )
 
 
-@router.get("", responses=described("bad_request"))
+@router.get(
+    "",
+    responses=described("bad_request"),
+    operation_id="list_calls",
+    summary="List calls, newest first",
+)
 async def page(
     who: Reader,
     services: Services,
@@ -37,7 +42,9 @@ async def page(
     return PageOut(items=[CallOut.of(call) for call in found.items], next_cursor=found.next_cursor)
 
 
-@router.get("/{call_id}", responses=described("not_found"))
+@router.get(
+    "/{call_id}", responses=described("not_found"), operation_id="get_call", summary="Show one call"
+)
 async def show(call_id: str, who: Reader, services: Services) -> CallOut:
     """One call."""
     return CallOut.of(await services.calls.get(call_id))

@@ -24,7 +24,12 @@ _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@router.get("", responses=_RESPONSES)
+@router.get(
+    "",
+    responses=_RESPONSES,
+    operation_id="get_health",
+    summary="Tell how every part of the service is",
+)
 async def health(services: Services, response: Response) -> HealthOut:
     """How every part is, as of the last second: 200 when all are well, 503 when one is ill."""
     parts = await services.probe.look(services.health_checks)
@@ -42,7 +47,7 @@ async def health(services: Services, response: Response) -> HealthOut:
     )
 
 
-@router.get("/live")
+@router.get("/live", operation_id="get_liveness", summary="Tell whether the process answers")
 async def live() -> AliveOut:
     """Whether the process answers at all."""
     return AliveOut()

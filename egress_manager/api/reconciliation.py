@@ -14,14 +14,18 @@ router = APIRouter(
 )
 
 
-@router.get("")
+@router.get(
+    "",
+    operation_id="get_differences",
+    summary="List differences between LiveKit, the disk and the documents",
+)
 async def show(who: Reader, services: Services) -> ReconciliationOut:
     """What would be mended, and how; changes nothing."""
     found = await services.differences()
     return ReconciliationOut(differences=[DifferenceOut.model_validate(d) for d in found])
 
 
-@router.post("")
+@router.post("", operation_id="mend_differences", summary="Mend these differences")
 async def mend(who: Reader, services: Services) -> ReconciliationOut:
     """Mend it. What has to wait stands there with `mended` false, and is found again later."""
     mended = []

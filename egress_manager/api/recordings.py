@@ -65,7 +65,12 @@ _AUDIO: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@router.get("", responses=described("bad_request"))
+@router.get(
+    "",
+    responses=described("bad_request"),
+    operation_id="list_recordings",
+    summary="List recordings, newest first",
+)
 async def page(
     who: Reader,
     services: Services,
@@ -87,6 +92,8 @@ async def page(
 
 @router.post(
     "",
+    operation_id="start_recording",
+    summary="Start a recording",
     status_code=HTTPStatus.CREATED,
     responses={
         200: {"description": "It is being recorded already.", "model": RecordingOut},
@@ -112,20 +119,36 @@ async def start(
     return RecordingOut.of(begun.recording)
 
 
-@router.post("/{recording_id}/stop", responses=described("not_found"))
+@router.post(
+    "/{recording_id}/stop",
+    responses=described("not_found"),
+    operation_id="stop_recording",
+    summary="Stop a recording",
+)
 async def stop(recording_id: str, who: Operator, services: Services) -> RecordingOut:
     """End a recording here; its call goes on. What is over already stays as it is."""
     return RecordingOut.of(await services.stop(recording_id))
 
 
-@router.get("/{recording_id}", responses=described("not_found"))
+@router.get(
+    "/{recording_id}",
+    responses=described("not_found"),
+    operation_id="get_recording",
+    summary="Show one recording",
+)
 async def show(recording_id: str, who: Reader, services: Services) -> RecordingOut:
     """One recording."""
     return RecordingOut.of(await services.recordings.get(recording_id))
 
 
 @router.head("/{recording_id}/audio", include_in_schema=False)
-@router.get("/{recording_id}/audio", response_class=FileResponse, responses=_AUDIO)
+@router.get(
+    "/{recording_id}/audio",
+    response_class=FileResponse,
+    responses=_AUDIO,
+    operation_id="get_recording_audio",
+    summary="Download or play the mix of a recording",
+)
 async def audio(recording_id: str, request: Request, who: Reader, services: Services) -> Response:
     """The mix: the caller on the left, everyone the caller could hear on the right."""
     recording = await services.recordings.get(recording_id)
@@ -135,7 +158,11 @@ async def audio(recording_id: str, request: Request, who: Reader, services: Serv
 
 @router.head("/{recording_id}/tracks/{track_id}/audio", include_in_schema=False)
 @router.get(
-    "/{recording_id}/tracks/{track_id}/audio", response_class=FileResponse, responses=_AUDIO
+    "/{recording_id}/tracks/{track_id}/audio",
+    response_class=FileResponse,
+    responses=_AUDIO,
+    operation_id="get_track_audio",
+    summary="Download or play one track of a recording",
 )
 async def track_audio(
     recording_id: str, track_id: str, request: Request, who: Reader, services: Services

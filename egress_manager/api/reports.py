@@ -27,7 +27,13 @@ _FORMS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@router.get("/capture", response_model=ReportOut, responses=_FORMS)
+@router.get(
+    "/capture",
+    response_model=ReportOut,
+    responses=_FORMS,
+    operation_id="get_capture_report",
+    summary="Report every call of a period",
+)
 async def capture(
     who: Reader,
     services: Services,

@@ -27,6 +27,8 @@ _BODY: Final = {
 
 @router.post(
     "/webhook",
+    operation_id="receive_webhook",
+    summary="Take in an event of LiveKit's",
     responses=described("bad_request", "signature_refused", "too_large", "store_unavailable"),
     openapi_extra=_BODY,
 )
