@@ -680,3 +680,84 @@ async def test_a_room_that_is_encrypted_is_never_called_completed(tale: Tale) ->
     recording = await ends_with_tracks(tale, *tracks)
 
     assert (recording.status, recording.reason) == ("failed", "encrypted")
+
+
+def next_caller(tale: Tale) -> Participant:
+    """Somebody else, with a call of their own."""
+    about = {"sip.callID": "SCL_2", "sip.phoneNumber": "+15550101"}
+    return tale.caller("PA_next", identity="sip_+15550101", attributes=about)
+
+
+async def hangs_up(tale: Tale) -> None:
+    """The caller leaves after half a minute; nothing else happens yet."""
+    tale.clock.pass_(seconds=30)
+    tale.rooms.people[ROOM.name] = [agent()]
+    await tale.loses(tale.caller(), Source.WEBHOOK)
+    await tale.works()
+
+
+async def test_in_a_room_of_its_own_a_call_is_recorded_until_its_last_word_is_in_the_file(
+    tale: Tale,
+) -> None:
+    """LiveKit Egress has some seconds on their way when the caller leaves."""
+    await begins(tale)
+    await says(tale, mix(tale), "ACTIVE")
+
+    await hangs_up(tale)
+
+    assert tale.egress.stopped == []
+
+
+async def test_in_a_fixed_room_a_recording_stops_with_its_call(tale: Tale) -> None:
+    """The next caller may come at once, and what they say is not this caller's."""
+    tale.doors.standing_rooms.add(ROOM.name)
+    await begins(tale)
+    await says(tale, mix(tale), "ACTIVE")
+
+    await hangs_up(tale)
+
+    assert "EG_0" in tale.egress.stopped
+
+
+async def test_what_the_next_caller_says_is_cut_off(tale: Tale) -> None:
+    """They came before the job had ended: the mix is made of its file, and ends with the call."""
+    await begins(tale)
+    first = mix(tale)
+    await says(tale, first, "ACTIVE")
+    await hangs_up(tale)
+    left_at = tale.clock.now()
+    tale.clock.pass_(seconds=1)
+    other = next_caller(tale)
+    tale.rooms.people[ROOM.name] = [agent(), other]
+    await tale.sees(other, Source.WEBHOOK)
+    await tale.works()
+    assert "EG_0" in tale.egress.stopped, "it stops as soon as somebody else comes"
+    tale.clock.pass_(seconds=1)
+    for order in [order for order in tale.egress.ordered if order.path.startswith(stem(first))]:
+        await delivers(tale, order)
+
+    (plan,) = tale.renderer.finished
+    assert plan.ends_at == left_at.timestamp()
+    assert [piece.filepath for piece in plan.pieces] == [first.path]
+    done = await tale.doors.recordings.get(plan.recording_id)
+    assert done.filepath != tale.doors.files.path(first.path)
+
+
+async def test_who_comes_when_the_file_has_ended_changes_nothing(tale: Tale) -> None:
+    """It is taken as LiveKit Egress made it."""
+    await begins(tale)
+    first = mix(tale)
+    await says(tale, first, "ACTIVE")
+    await leaves(tale)
+    await delivers(tale, first)
+    tale.clock.pass_(seconds=1)
+    other = next_caller(tale)
+    await tale.sees(other, Source.WEBHOOK)
+    await tale.works()
+
+    assert tale.renderer.finished == []
+
+
+def stem(order: Order) -> str:
+    """What the paths of all jobs of a recording begin with."""
+    return order.path.rpartition(".")[0]
