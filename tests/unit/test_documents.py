@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 #: A command with what follows it, up to the end of the line or of the code it stands in.
-COMMAND = re.compile(r"(?<![/~\w.-])(?<!user )egress-manager((?: [^\s`|;&()]+)*)")
+COMMAND = re.compile(r"(?<![/~\w.-])(?<!SETUSER )egress-manager((?: [^\s`|;&()]+)*)")
 ROUTE = re.compile(r"\b(GET|POST|PUT|DELETE) (/(?:[\w{}…./-]*[\w}…])?)")
 #: What stands for an id in a path.
 ID = re.compile(r"\{[^}]*\}|…|(?<=/)(?:rec|call|TR)_[^/]*")
@@ -32,6 +32,8 @@ def named(tokens: list[str]) -> tuple[App, list[str]]:
     """The command that words lead to, and the words after it."""
     command = commands
     for n, token in enumerate(tokens):
+        if token.startswith("-"):
+            return command, tokens[n:]
         try:
             command = command[token]
         except KeyError:
