@@ -1,17 +1,22 @@
-"""`egress-manager recordings`: list them, show one, or begin and stop one by hand."""
+"""`egress-manager recordings`: list, show and download them, begin and stop one by hand."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from urllib.parse import quote
 
 from cyclopts import App
 
 from egress_manager.cli.moments import Moment, told
-from egress_manager.cli.service import HERE, Facts, Service, ask, every, tell
-from egress_manager.cli.tables import length, moment, show, show_fields, table
+from egress_manager.cli.plainly import line
+from egress_manager.cli.service import HERE, Facts, Failed, Service, ask, every, fetch, tell
+from egress_manager.cli.tables import length, moment, print_json, show, show_fields, table
 from egress_manager.domain.policy import Engine
 
 recordings = App(
-    "recordings", help="List recordings, newest first; show one; begin and stop one by hand."
+    "recordings", help="List recordings, newest first; show, download, begin and stop one."
 )
 
 
@@ -91,6 +96,59 @@ def start_recording(
 def stop_recording(recording_id: str, /, *, service: Service = HERE) -> None:
     """End a recording now; its call goes on."""
     show_fields(service, tell(service, f"/recordings/{quote(recording_id, safe='')}/stop"))
+
+
+@recordings.command(name="download")
+def download_recording(
+    recording_id: str, to: Path | None = None, /, *, track: str = "", service: Service = HERE
+) -> None:
+    """Download the mix of a recording, or one of its tracks, and say where it is.
+
+    Parameters
+    ----------
+    to
+        The file or the folder to write to; by default the file's own name, in this folder. Nothing
+        is written over.
+    track
+        The track (TR_…), in the place of the mix.
+    """
+    where = f"/recordings/{quote(recording_id, safe='')}"
+    found = ask(service, where, {})
+    path = _path_of(found, track)
+    if path is None:
+        what = f"track {track}" if track else "file"
+        raise Failed(f"{recording_id} has no {what}: it is {found['status']}")
+    file = to or Path()
+    file = file / PurePosixPath(path).name if file.is_dir() else file
+    source = f"{where}/tracks/{quote(track, safe='')}/audio" if track else f"{where}/audio"
+    with _new(file) as into:
+        fetch(service, source, into)
+    if service.as_json:
+        print_json({"file": str(file), "size_bytes": file.stat().st_size})
+    else:
+        line(str(file))
+
+
+def _path_of(recording: Facts, track_sid: str) -> str | None:
+    """Where a file of a recording lies on the service's host; its name is told by it."""
+    paths = {track["track_id"]: track["filepath"] for track in recording["tracks"]}
+    path: str | None = paths.get(track_sid) if track_sid else recording["filepath"]
+    return path
+
+
+@contextmanager
+def _new(file: Path) -> Iterator[BinaryIO]:
+    """A file that was not there, for its owner alone; gone again where it does not come whole."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise Failed(f"{file} can't be written: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "wb") as into:
+            yield into
+    except BaseException:
+        file.unlink()
+        raise
 
 
 def _in_words(finding: Facts) -> str:

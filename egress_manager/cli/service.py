@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, BinaryIO, Final
 
 import httpx2
 from cyclopts import Parameter
@@ -117,6 +117,24 @@ def _send(
             return client.request(method, path, headers=with_key, **given)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise Failed(f"nobody answers at {service.url}: is it running? (--url)") from error
+
+
+def fetch(service: Service, path: str, into: BinaryIO) -> None:
+    """Write what the service has there, as it comes. Raises `Failed` with a sentence."""
+    key = _key(service)
+    headers = {"X-API-Key": key} if key else {}
+    try:
+        with (
+            httpx2.Client(base_url=service.url, timeout=TIMEOUT, headers=headers) as client,
+            client.stream("GET", path) as answer,
+        ):
+            if not answer.is_success:
+                answer.read()
+                _checked(answer, service)
+            for part in answer.iter_bytes():
+                into.write(part)
+    except httpx2.HTTPError as error:
+        raise Failed(f"{service.url} does not send all of it: {type(error).__name__}") from error
 
 
 def said_in(answer: httpx2.Response, service: Service) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from egress_manager.adapters.mongo_recordings import MongoRecordings
 from egress_manager.cli import service
 from egress_manager.domain.calls import Call, Stay
 from egress_manager.domain.incoming import Room
-from egress_manager.domain.recordings import Observation, Recording, State
+from egress_manager.domain.recordings import Observation, Recording, State, TrackFile
 from egress_manager.settings import words
 from lab.manager import KEY, Manager
 
@@ -75,6 +76,24 @@ async def told(manager: Manager, mongo_uri: str) -> AsyncIterator[None]:
     )
     yield
     await client.drop_database("test_cli")
+    await client.close()
+
+
+async def _keep_as(uri: str, recording_id: str, **facts: Any) -> None:
+    """A recording with a file in the service's database."""
+    client = connect(uri)
+    recording = Recording(
+        recording_id,
+        "call_1",
+        "EG_b",
+        "builtin",
+        "palombia",
+        Observation(State.CAPTURED, NOON),
+        NOON,
+        state=State.VERIFIED,
+        **facts,
+    )
+    await MongoRecordings(database(client, "test_cli")).add(recording)
     await client.close()
 
 
@@ -191,6 +210,34 @@ class TestLists:
 
         assert "completed" in for_people.out
         assert json.loads(for_scripts.out)["id"] == "rec_0"
+
+    def test_a_recording_is_downloaded(
+        self, manager: Manager, mongo_uri: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Under its own name, or where one says; nothing is written over, and no half is left."""
+        sound = os.urandom(300_000)
+        there = manager.recordings / "palombia" / "b.mp4"
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.write_bytes(sound)
+        track = TrackFile("TR_1", "sip_1", "SIP", "left", filepath=str(there), duration_sec=1.0)
+        asyncio.run(_keep_as(mongo_uri, "rec_b", filepath=str(there), tracks=(track,)))
+        asked = ["recordings", "download", "rec_b"]
+        where = ["--url", manager.url, "--api-key", KEY]
+
+        said = Said(capsys, *asked, *where)
+        again = Said(capsys, *asked, *where)
+        one = Said(capsys, *asked, "t.ogg", "--track", "TR_1", *where)
+        none = Said(capsys, *asked, "n.ogg", "--track", "TR_2", *where)
+        there.unlink()
+        gone = Said(capsys, *asked, "gone.mp4", *where)
+
+        assert (said.code, said.out.strip()) == (0, "b.mp4")
+        assert Path("b.mp4").read_bytes() == Path("t.ogg").read_bytes() == sound
+        assert Path("b.mp4").stat().st_mode & 0o777 == 0o600
+        assert (again.code, none.code, gone.code, one.code) == (1, 1, 1, 0)
+        assert "b.mp4 can't be written: File exists" in again.error
+        assert "rec_b has no track TR_2" in none.error
+        assert not Path("gone.mp4").exists()
 
     @pytest.mark.parametrize("command", ["calls", "recordings", "report"])
     def test_a_day_is_the_midnight_of_this_machine(
