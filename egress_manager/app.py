@@ -99,6 +99,7 @@ def _api_services(
         health_checks={**services.health_checks, "audit": partial(seal.newest, process.sealers)},
         start=partial(manual.start, doors=doors),
         stop=partial(manual.stop, doors=doors),
+        render=partial(manual.render, doors=doors),
         differences=partial(reconcile.differences, doors),
         mend=partial(reconcile.mend, doors=doors),
         draw_up=partial(report.draw_up, doors),

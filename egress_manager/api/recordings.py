@@ -130,6 +130,20 @@ async def stop(recording_id: str, who: Operator, services: Services) -> Recordin
     return RecordingOut.of(await services.stop(recording_id))
 
 
+@router.post(
+    "/{recording_id}/render",
+    responses=described("not_found", "conflict"),
+    operation_id="render_recording",
+    summary="Make the files of a recording again",
+)
+async def render(recording_id: str, who: Operator, services: Services) -> RecordingOut:
+    """Have the files of a recording that is over made again, of all there is of it.
+
+    They are listened to again, too. 409 where it goes on, or nothing is left to make files of.
+    """
+    return RecordingOut.of(await services.render(recording_id))
+
+
 @router.get(
     "/{recording_id}",
     responses=described("not_found"),

@@ -30,9 +30,10 @@ Admit = Callable[[str | None], None]
 #: Takes in a webhook: its body as it came, and what stood in `Authorization`.
 Receive = Callable[[bytes, str | None], Awaitable[Outcome]]
 
-#: Has something recorded, and stops a recording.
+#: Has something recorded; stops a recording, or has its files made again.
 Start = Callable[[Wish], Awaitable[Begun]]
 Stop = Callable[[str], Awaitable[Recording]]
+Render = Callable[[str], Awaitable[Recording]]
 
 #: Finds what does not fit, and mends one thing of it.
 FindDifferences = Callable[[], Awaitable[Sequence[Difference]]]
@@ -98,6 +99,7 @@ class ApiServices:
     health_checks: Mapping[str, HealthCheck]
     start: Start
     stop: Stop
+    render: Render
     differences: FindDifferences
     mend: Mend
     draw_up: DrawUp

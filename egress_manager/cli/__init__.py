@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Final
 
 from cyclopts import App, CycloptsError
 
@@ -59,6 +60,9 @@ for command in (
     app.command(command)
 app.command(import_files, name="import")
 
+#: The code of what has no code of its own.
+FAILED: Final = "failed"
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line says, and exit."""
@@ -70,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SettingsWrong as error:
         sys.exit(_complaint(error.code, str(error), 2, as_json=as_json))
     except EgressManagerError as error:
-        sys.exit(_complaint(error.code, str(error), 1, as_json=as_json))
+        code = FAILED if error.code == EgressManagerError.code else error.code
+        sys.exit(_complaint(code, str(error), 1, as_json=as_json))
     except CycloptsError as error:
         sys.exit(_complaint("bad_command", str(error), 1, as_json=as_json))
 

@@ -1,4 +1,4 @@
-"""`egress-manager recordings`: list, show and download them, begin and stop one by hand."""
+"""`egress-manager recordings`: list, show and download them; begin, stop and render one by hand."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from egress_manager.cli.tables import length, moment, print_json, show, show_fie
 from egress_manager.domain.policy import Engine
 
 recordings = App(
-    "recordings", help="List recordings, newest first; show, download, begin and stop one."
+    "recordings", help="List recordings, newest first; show, download, begin, stop and render one."
 )
 
 
@@ -96,6 +96,12 @@ def start_recording(
 def stop_recording(recording_id: str, /, *, service: Service = HERE) -> None:
     """End a recording now; its call goes on."""
     show_fields(service, tell(service, f"/recordings/{quote(recording_id, safe='')}/stop"))
+
+
+@recordings.command(name="render")
+def render_recording(recording_id: str, /, *, service: Service = HERE) -> None:
+    """Have the files of a recording that is over made again, of all there is of it."""
+    show_fields(service, tell(service, f"/recordings/{quote(recording_id, safe='')}/render"))
 
 
 @recordings.command(name="download")

@@ -27,8 +27,6 @@ Facts = Mapping[str, Any]
 class Failed(EgressManagerError):
     """What was asked for could not be had; the message says what to do."""
 
-    code = "failed"
-
 
 class KeyRefused(Failed):
     """The API key is missing or wrong."""

@@ -79,6 +79,29 @@ async def stop(recording_id: str, doors: Doors) -> Recording:
     return await update(doors.recordings, recording_id, mark)
 
 
+async def render(recording_id: str, doors: Doors) -> Recording:
+    """Have its files made again, of all there is of it; one whose files are being made stays so.
+
+    Raises `NotFound`, `StoreUnavailable`; `Conflict` where it goes on, or nothing is left to make
+    files of.
+    """
+    recording = await doors.recordings.get(recording_id)
+    if not recording.material:
+        raise Conflict("there is nothing to make files of: no capture, and no file of an egress")
+    if not recording.is_final:
+        if recording.state is State.CAPTURED:
+            return recording
+        raise Conflict(f"it is {recording.status}: its files are made when it is over")
+    now = doors.clock.now()
+    again = await update(
+        doors.recordings,
+        recording_id,
+        lambda r: r.advance(State.CAPTURED, now, "asked") if r.is_final else r,
+    )
+    await doors.queue.soon(recording_id)
+    return again
+
+
 async def _by_key(wish: Wish, doors: Doors) -> Recording | None:
     """The recording that the key began. Raises `Conflict` where that was another wish."""
     if not wish.key:

@@ -3,12 +3,15 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from egress_manager.domain.incoming import ParticipantLeft, ParticipantSeen, Source
 from egress_manager.domain.ledger import Fate
 from egress_manager.domain.recordings import State
-from egress_manager.errors import RenderFailed
-from egress_manager.flows import poll, report
+from egress_manager.errors import Conflict, RenderFailed
+from egress_manager.flows import manual, poll, report
 from egress_manager.flows.recover import Recovery
+from egress_manager.flows.render import RETRIES
 from tests.story.conftest import NOON, ROOM, Tale
 
 
@@ -113,3 +116,35 @@ async def test_a_capture_is_not_settled_before(tale: Tale) -> None:
     assert settled_at_once == set()
     assert tale.captures.settled == {"cap_1"}
     assert (await tale.recording()).duration_sec == 22
+
+
+async def test_files_are_made_again_where_somebody_asks(tale: Tale) -> None:
+    """Rendering has failed for good, and what was wrong is mended: the captures are still there."""
+    tale.renderer.trouble = RenderFailed("the disk is full")
+    await ended_by_a_list(tale)
+    for _ in range(len(RETRIES) + 1):
+        tale.clock.pass_(seconds=700)
+        await tale.works()
+    failed = await tale.recording()
+    tale.renderer.trouble = None
+
+    asked = await manual.render(failed.id, tale.doors)
+    again = await manual.render(failed.id, tale.doors)
+    await tale.works()
+
+    assert failed.state is State.FAILED
+    assert (asked.status, again.state) == ("processing", State.CAPTURED)
+    assert (await tale.recording()).state is State.VERIFIED
+
+
+async def test_what_goes_on_or_was_never_captured_is_not_made_again(tale: Tale) -> None:
+    """It is said which."""
+    await tale.sees(tale.caller(), Source.CAPTURE, capture="cap_1")
+    await tale.works()
+    recording = await tale.recording()
+    with pytest.raises(Conflict, match="made when it is over"):
+        await manual.render(recording.id, tale.doors)
+    tale.recordings.kept[recording.id] = replace(recording, captures=(), state=State.FAILED)
+
+    with pytest.raises(Conflict, match="nothing to make files of"):
+        await manual.render(recording.id, tale.doors)

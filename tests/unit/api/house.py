@@ -68,6 +68,7 @@ class House:
             health_checks={"mongodb": self.mongodb, "storage": self.storage},
             start=partial(manual.start, doors=self.doors),
             stop=partial(manual.stop, doors=self.doors),
+            render=partial(manual.render, doors=self.doors),
             differences=self.look,
             mend=self.mend,
             draw_up=self.draw_up,

@@ -16,6 +16,7 @@ OPERATIONS = {
     "start_recording": "POST /recordings",
     "get_recording": "GET /recordings/{recording_id}",
     "stop_recording": "POST /recordings/{recording_id}/stop",
+    "render_recording": "POST /recordings/{recording_id}/render",
     "get_recording_audio": "GET /recordings/{recording_id}/audio",
     "get_track_audio": "GET /recordings/{recording_id}/tracks/{track_id}/audio",
     "get_capture_report": "GET /reports/capture",
