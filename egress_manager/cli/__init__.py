@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from cyclopts import App, CycloptsError
@@ -35,7 +35,7 @@ from egress_manager.settings import words
 app = App(
     "egress-manager",
     help="The call recorder for self-hosted LiveKit.",
-    version=lambda: f"egress-manager {version('egress-manager')}",
+    version=lambda: f"egress-manager {_version()}",
     version_flags=["--version"],
 )
 for command in (
@@ -78,6 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(_complaint(code, str(error), 1, as_json=as_json))
     except CycloptsError as error:
         sys.exit(_complaint("bad_command", str(error), 1, as_json=as_json))
+
+
+def _version() -> str:
+    """The version that is installed; a checkout need not be."""
+    try:
+        return version("egress-manager")
+    except PackageNotFoundError:
+        return "of a checkout that is not installed"
 
 
 def _complaint(code: str, detail: str, exit_code: int, *, as_json: bool) -> int:

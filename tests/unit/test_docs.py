@@ -135,6 +135,32 @@ def test_that_token_needs_the_key_and_its_secret_only(
     assert (claims["iss"], claims["video"]["roomRecord"]) == ("devkey", True)
 
 
+def test_the_users_requirements_are_the_versions_that_were_tested(tmp_path: Path) -> None:
+    """From any folder: what pip reads lies beside the file, and every line of it is pinned."""
+    lines = (ROOT / "egress_manager" / "requirements.txt").read_text().splitlines()
+    (named,) = [line for line in lines if line and not line.startswith("#")]
+    option, path = named.split()
+    pinned = (ROOT / "egress_manager" / path).resolve()
+
+    assert (option, pinned) == ("-r", ROOT / "requirements.txt")
+    assert all("==" in line or "--hash=" in line for line in pinned.read_text().splitlines())
+
+
+def test_the_service_is_found_in_its_own_folder() -> None:
+    """Nothing of the project has to be installed for `uvicorn egress_manager.app:app` there."""
+    code = "import egress_manager, egress_manager.app as app; print(app.__file__)"
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT / "egress_manager",
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+
+    assert Path(told.strip()) == ROOT / "egress_manager" / "app.py"
+
+
 def test_the_entry_to_the_command_line_works_from_anywhere(tmp_path: Path) -> None:
     """`python recording/recording.py` does what `egress-manager` does."""
     told = subprocess.run(
