@@ -60,8 +60,11 @@ def trap(tmp_path: Path) -> tuple[Path, bytes]:
     return file, pickle.dumps(Trap(file))
 
 
-async def worked_on(queue: RedisQueue, *names: str) -> list[str]:
-    """What is worked on from now until each of these, handed over now, was."""
+async def worked_on(queue: RedisQueue, *names: str, refuses: int = 0) -> list[str]:
+    """What is worked on from now until each of these, handed over now, was, and so many refused.
+
+    What lapsed comes behind what was handed over a moment before.
+    """
     worked: list[str] = []
     done = asyncio.Event()
 
@@ -74,6 +77,8 @@ async def worked_on(queue: RedisQueue, *names: str) -> list[str]:
         for each in names:
             await queue.soon(each)
         await done.wait()
+        while queue.refused < refuses:
+            await asyncio.sleep(0.01)
     return worked
 
 
@@ -138,7 +143,7 @@ async def test_an_entry_that_is_no_id_is_refused_once(
     queue = RedisQueue(redis_server.url, name)
 
     with caplog.at_level(logging.WARNING):
-        worked = await worked_on(queue, "rec_1", "rec_2")
+        worked = await worked_on(queue, "rec_1", "rec_2", refuses=len(entries))
 
     assert sorted(worked) == ["rec_1", "rec_2"]
     assert queue.refused == len(entries)
