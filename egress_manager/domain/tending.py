@@ -37,11 +37,8 @@ ENDED_BEFORE: Final = timedelta(seconds=5)
 #: caller has left. It does not wait longer, for a list may be wrong.
 GONE_WITHIN: Final = timedelta(seconds=20)
 #: LiveKit Egress has so much sound on its way into the file (users.md F10): a job is stopped this
-#: long after the caller has left, or the last words are missing. In a room that others share it is
-#: stopped at once: what they say is not this caller's (measured: 0.07 s of the end are missing).
+#: long after the caller has left, or the last words are missing.
 DRAIN: Final = timedelta(seconds=3)
-#: Until then it is looked so often whether somebody else has come into the room.
-LOOK_WHILE_DRAINING: Final = timedelta(seconds=0.5)
 #: A job that was told to end and says nothing is asked after then.
 ENDED_WITHIN: Final = timedelta(seconds=20)
 #: One that LiveKit still shows as if nobody had told it is given up then: its service is dead.
@@ -130,25 +127,18 @@ def plan(
     return Plan((*mix.moves, *_track_moves(recording, track_sids)), mix.look_at)
 
 
-def plan_end(
-    recording: Recording, left_at: datetime, now: datetime, *, is_shared: bool = False
-) -> Plan:
-    """What a recording needs when its caller has left: jobs are ended, then asked after.
-
-    `is_shared`: others are in the room, or may come in at once.
-    """
-    drained_at = left_at if is_shared else left_at + DRAIN
+def plan_end(recording: Recording, left_at: datetime, now: datetime) -> Plan:
+    """What a recording needs when its caller has left: jobs are ended, then asked after."""
     live = [job for job in recording.egresses if job.is_live]
     stops = tuple(
-        StopJob(job.egress_id) for job in live if _to_stop(job, now) and now >= drained_at
+        StopJob(job.egress_id) for job in live if _to_stop(job, now) and now >= left_at + DRAIN
     )
     overdue = now >= left_at + ENDED_WITHIN and any(
         job.egress_id or now >= job.asked_at + ANSWER_WAIT for job in live
     )
     asks = (FindOut(live[0].egress_id),) if overdue else ()
     wait = ENDED_WITHIN if overdue else LOOK_WHILE_ENDING
-    look_at = min(now + LOOK_WHILE_DRAINING, drained_at) if now < drained_at else now + wait
-    return Plan((*stops, *asks), look_at)
+    return Plan((*stops, *asks), max(now + wait, left_at + DRAIN))
 
 
 def given_up(recording: Recording, left_at: datetime, now: datetime) -> Recording:

@@ -10,8 +10,6 @@ from egress_manager.flows.doors import Doors
 
 log = logging.getLogger(__name__)
 
-#: So many calls are looked at that may be in a room when another one ends.
-MOST_AFTER: Final = 20
 #: So many rooms are remembered that were told of; then no more are.
 MOST_ROOMS: Final = 1000
 
@@ -29,17 +27,6 @@ async def newest_calls(
     if page.next_cursor is not None and _went_on(page.items[-1], since):
         _tell(room_name, most, doors)
     return page.items
-
-
-async def after(
-    room_name: str, call_id: str | None, left_at: datetime, until: datetime | None, doors: Doors
-) -> tuple[Call, ...]:
-    """Other calls in a room between the end of a call and a later moment, or now.
-
-    Raises `StoreUnavailable`.
-    """
-    found = await newest_calls(room_name, left_at, until, doors, most=MOST_AFTER)
-    return tuple(call for call in found if call.id != call_id and _went_on(call, left_at))
 
 
 def _went_on(call: Call, at: datetime) -> bool:

@@ -25,7 +25,7 @@ from egress_manager.errors import (
     StoreUnavailable,
 )
 from egress_manager.flows import gather
-from egress_manager.flows.crowds import after, newest_calls
+from egress_manager.flows.crowds import newest_calls
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.record import postpone
 from egress_manager.flows.subject import note_reason, subject_of
@@ -69,12 +69,11 @@ async def forget_what_others_made(doors: Doors) -> None:
 async def render(recording: Recording, doors: Doors) -> Recording:
     """Make the files; on trouble try again later, a few times, then fail with the reason.
 
-    Where LiveKit Egress has left one file of the whole, that is the mix; unless it goes on into the
-    call of somebody else: then the mix is made of it, and ends with this call.
+    Where LiveKit Egress has left one file of the whole, that is the mix.
     """
     call = await subject_of(recording, doors)
     whole = whole_mix(recording)
-    if whole is not None and not await _holds_others(whole, call, doors):
+    if whole is not None:
         return await _adopt(recording, call, whole, doors)
     absent = await gather.bring(recording, doors)
     if absent and gather.is_waited_for(recording, doors):
@@ -146,15 +145,6 @@ async def _adopt(recording: Recording, call: Call, whole: Egress, doors: Doors) 
         return done.advance(State.RENDERED, now)
 
     return await update(doors.recordings, recording.id, change)
-
-
-async def _holds_others(whole: Egress, call: Call, doors: Doors) -> bool:
-    """Whether a file goes on after the caller left, while another caller was in the room."""
-    if call.left_at is None or not call.id:
-        return False
-    if whole.ended_at is not None and whole.ended_at <= call.left_at:
-        return False
-    return bool(await after(call.room.name, call.id, call.left_at, whole.ended_at, doors))
 
 
 async def others(call: Call, doors: Doors) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from egress_manager.domain.policy import Engine
 from egress_manager.domain.recordings import Recording
 from egress_manager.domain.tending import AskForMix, AskForTrack, FallBack, FindOut, Move, StopJob
 from egress_manager.errors import EgressManagerError
-from egress_manager.flows.crowds import after
 from egress_manager.flows.doors import Doors
 from egress_manager.flows.update import update
 from egress_manager.ports import Order
@@ -165,8 +164,7 @@ async def find_out(recording: Recording, room_name: str, now: datetime, doors: D
 async def wind_up(recording: Recording, left_at: datetime, doors: Doors) -> Recording:
     """The caller is gone: end the jobs, and wait until LiveKit has said what came of each."""
     now = doors.clock.now()
-    is_shared = await _is_shared(recording, left_at, doors)
-    plan = tending.plan_end(recording, left_at, now, is_shared=is_shared)
+    plan = tending.plan_end(recording, left_at, now)
     for move in plan.moves:
         match move:
             case StopJob(egress_id):
@@ -185,13 +183,6 @@ async def wind_up(recording: Recording, left_at: datetime, doors: Doors) -> Reco
         )
     found = await turned_up(recording, doors)
     return await update(doors.recordings, recording.id, lambda r: salvaged(r, found))
-
-
-async def _is_shared(recording: Recording, left_at: datetime, doors: Doors) -> bool:
-    """Whether other callers are in the room, or use to come into it one after another."""
-    if recording.room_name in doors.standing_rooms:
-        return True
-    return bool(await after(recording.room_name, recording.call_id, left_at, None, doors))
 
 
 async def turned_up(recording: Recording, doors: Doors) -> Mapping[str, str]:
