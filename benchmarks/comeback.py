@@ -37,7 +37,7 @@ ENDING_METHOD = (
     "request; from the signal to the end of the process."
 )
 RUNS, QUICK_RUNS = 10, 3
-#: So many rooms of one recorder, whose server goes away. Rooms.
+#: How many rooms one recorder attends when its server restarts.
 MANY = 50
 DOWN_FOR = 0.7
 #: At most this long. Seconds.

@@ -32,7 +32,7 @@ METHOD = (
 CALLS, QUICK_CALLS = 5, 2
 #: The number of the call that goes on.
 LONG = 100
-#: A call that begins may be captured so much later because of anybody hostile. Milliseconds.
+#: The most by which an attack may delay the capture of a new call. Milliseconds.
 LATER_AT_MOST = 50.0
 #: Memory and descriptors are looked at so often. Seconds.
 LOOK_EVERY = 0.25

@@ -88,7 +88,7 @@ def _asked_path(info: egress.EgressInfo) -> str:
 
 
 def _moment(nanoseconds: int) -> datetime | None:
-    """As documents keep it, to the millisecond: else what is told twice would seem to be news."""
+    """The moment to the millisecond, as documents store it, so that a repeated report is equal."""
     if not nanoseconds:
         return None
     return to_milliseconds(datetime.fromtimestamp(nanoseconds / 1e9, UTC))

@@ -1,7 +1,7 @@
-"""The codes of what is stored beside documents: the inbox, the API key, captures on their way.
+"""Message authentication codes of rows that are no documents: inbox, API key, carried captures.
 
-A code covers what the row says and for which purpose it was written. One that has none is taken
-where a version may have written it that knew none (`standing.may_be_older`).
+A code covers the content of a row and its purpose. A row without a code is accepted if an older
+version of the service may have written it (`standing.may_be_older`).
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ class Codes:
         return mac_for(bson.encode(said), Provenance.SIGNED, self._keys(purpose))
 
     def is_ours(self, purpose: Purpose, said: Document, told: object, written_at: object) -> bool:
-        """Whether the service wrote what a row says, with the code that is told."""
+        """Whether the service wrote the content of a row, by the code that the row has."""
         provenance = self.provenance(purpose, said, told)
         if provenance is not Provenance.UNSIGNED:
             return provenance is not Provenance.FOREIGN

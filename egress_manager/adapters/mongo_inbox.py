@@ -23,7 +23,7 @@ from egress_manager.errors import BadRequest
 
 COLLECTION: Final = "inbox"
 
-#: What a webhook's code covers. What came of it is noted later, and changes nothing.
+#: The fields that a webhook's code covers. Fields on its processing change later.
 CODED: Final = ("_id", "name", "body", "kept_at")
 #: What refusals of webhooks are called.
 NOUN: Final = "webhooks that the service did not keep"

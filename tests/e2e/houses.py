@@ -138,6 +138,19 @@ async def house(
         yield House(livekit, manager, egress)
 
 
+def house_of_a_fixed_room(
+    mongod: Mongod, database: str, recordings: Path, room: str
+) -> contextlib.AbstractAsyncContextManager[House]:
+    """A house whose recorder stands in a fixed room, into which callers come one by one."""
+    return house(
+        mongod,
+        database,
+        recordings,
+        settings={"EGRESS_MANAGER_STANDING_ROOMS": room},
+        departure_timeout=BETWEEN_CALLERS,
+    )
+
+
 def _settings(engine: str, redis: Redis | None) -> dict[str, str]:
     """What a manager is told where that records."""
     if engine != "several" or redis is None:

@@ -15,7 +15,16 @@ from lab.plans import Line, Part
 from lab.servers import Mongod
 from lab.wrong_clock import WrongClock
 from tests.e2e.attending import lab_api
-from tests.e2e.houses import BETWEEN_CALLERS, House, Stage, began, heard, house, said, track_began
+from tests.e2e.houses import (
+    House,
+    Stage,
+    began,
+    heard,
+    house,
+    house_of_a_fixed_room,
+    said,
+    track_began,
+)
 from tests.e2e.listening import listen, sides
 
 #: What lies between pushing a sample into the SDK and its packet: its queue and one Opus frame.
@@ -327,15 +336,8 @@ async def test_ten_callers_one_after_another_are_all_recorded_in_a_fixed_room(
 ) -> None:
     """A standing capture: the next caller costs no join, and is there from the first sample."""
     fixed = "friday-assistant-room"
-    wanted = {"EGRESS_MANAGER_STANDING_ROOMS": fixed}
     async with (
-        house(
-            mongod_server,
-            mongo_database,
-            tmp_path,
-            settings=wanted,
-            departure_timeout=BETWEEN_CALLERS,
-        ) as home,
+        house_of_a_fixed_room(mongod_server, mongo_database, tmp_path, fixed) as home,
         Agent(home.livekit, fixed, identity="agent"),
     ):
         await home.recorder_is_in(fixed)

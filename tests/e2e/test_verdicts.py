@@ -14,7 +14,7 @@ from lab import sounds
 from lab.manager import Facts
 from lab.phones import Agent, Phone, SipParticipant
 from lab.servers import Mongod
-from tests.e2e.houses import BETWEEN_CALLERS, House, heard, house, is_heard
+from tests.e2e.houses import House, heard, house, house_of_a_fixed_room, is_heard
 from tests.e2e.test_survival import until_kept
 
 pytestmark = pytest.mark.builtin_only("what LiveKit Egress lost is in its files")
@@ -31,15 +31,8 @@ async def standing(
     mongod_server: Mongod, mongo_database: str, tmp_path: Path
 ) -> AsyncIterator[House]:
     """A house whose recorder stands in a fixed room, in which an agent waits."""
-    wanted = {"EGRESS_MANAGER_STANDING_ROOMS": FIXED}
     async with (
-        house(
-            mongod_server,
-            mongo_database,
-            tmp_path,
-            settings=wanted,
-            departure_timeout=BETWEEN_CALLERS,
-        ) as home,
+        house_of_a_fixed_room(mongod_server, mongo_database, tmp_path, FIXED) as home,
         Agent(home.livekit, FIXED, identity="agent") as agent,
     ):
         await home.recorder_is_in(FIXED)
